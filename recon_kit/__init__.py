@@ -1,0 +1,1 @@
+"""recon_kit: reconcile orders, payments, payouts, bank lines and conversions, with evidence."""

@@ -1,0 +1,103 @@
+"""Every way this package can fail, as one small family of exceptions.
+
+An exception here is for misuse, a broken file, or a broken store. A problem in a row of data
+is a value (a quarantined row, a finding, a case), never an exception. Each class builds its own
+message, so that naming the failure writes the text: what was wrong, where, and what to do.
+Messages carry row numbers and ids, never the values of a customer's row.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+def nearest(name: str, known: Iterable[str], count_max: int = 3) -> str:
+    """Say which known names come nearest to a name nobody knows, as the end of a sentence."""
+    choices = sorted(set(known))
+    close = difflib.get_close_matches(name, choices, n=count_max, cutoff=0.5)
+    if close:
+        return "did you mean " + " or ".join(repr(c) for c in close) + "?"
+    return "known: " + ", ".join(choices) if choices else "nothing is declared yet"
+
+
+class ReconError(Exception):
+    """Base of every error that recon_kit raises on purpose."""
+
+
+class SettingsError(ReconError):
+    """`recon.toml` cannot be read or does not make sense."""
+
+
+class UnknownNameError(ReconError):
+    """A source, reconciliation, feed or similar was asked for that is not declared."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"no {kind} is called {name!r}; {nearest(name, known)}")
+        self.kind, self.name = kind, name
+
+
+class WorkspaceError(ReconError):
+    """The folder is not a workspace, or not one that this version can use."""
+
+
+class FileRejectedError(ReconError):
+    """A file was refused as a whole; nothing of it was committed.
+
+    `code` is a stable short name for tests and machines, `remedy` is the way out.
+    """
+
+    def __init__(self, file: str, code: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{file}: {problem} [{code}]. {remedy} Nothing was committed.")
+        self.file, self.code = file, code
+
+
+class MissingColumnError(FileRejectedError):
+    """A column that the feed needs is not in the file's header."""
+
+    def __init__(self, file: str, missing: Sequence[str], present: Sequence[str]) -> None:
+        hints = "; ".join(f"{name!r}: {nearest(name, present)}" for name in missing)
+        super().__init__(
+            file,
+            "missing_column",
+            f"the header lacks {', '.join(repr(m) for m in missing)} ({hints})",
+            "Export the file with these columns, or name the new spelling in "
+            "[sources.layout.columns].",
+        )
+        self.missing = tuple(missing)
+
+
+class MoneyError(ReconError):
+    """An amount or a currency was misused by code (amounts in files are quarantined instead)."""
+
+
+class LedgerError(ReconError):
+    """The store cannot be used safely."""
+
+
+class StoreBusyError(LedgerError):
+    """Another process holds the writer lock."""
+
+
+class CorruptStoreError(LedgerError):
+    """Bytes or rows of the store are not what was committed."""
+
+
+class CountsDoNotTieError(LedgerError):
+    """The records of a file do not add up to where they went; the batch was not committed."""
+
+
+class MatchingError(ReconError):
+    """A reconciliation cannot be run as it is declared."""
+
+
+class ReportError(ReconError):
+    """A report could not be rendered; the last good one is still in place."""
+
+
+class ParameterError(ReportError):
+    """A report parameter is unknown, missing or of the wrong type."""
+
+
+class LabelError(ReconError):
+    """A file of labels cannot be read as labels."""

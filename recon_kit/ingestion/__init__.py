@@ -1,0 +1,1 @@
+"""Native files in, canonical events out: nothing is inferred, nothing is lost."""

@@ -1,0 +1,1 @@
+"""Facts as they were told: append-only segments, one SQLite commit point, snapshots as-of."""

@@ -1,0 +1,1 @@
+"""Measured rates, each defined once: numerator, denominator, unit, clock."""

@@ -1,0 +1,1 @@
+"""The synthetic twin: native files of an invented shop, with the truth beside them."""

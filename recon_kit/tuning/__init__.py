@@ -1,0 +1,1 @@
+"""Manual decisions become labels, models and certified thresholds."""
