@@ -1,0 +1,152 @@
+"""The only maker of DuckDB connections: in memory, hardened, over an exact list of files.
+
+A connection may read the files it was opened for and write inside its own temporary folder, and
+nothing else: no other path, no network, no extension, no change of configuration. Results leave
+it as polars frames or as parquet files in that folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from recon_kit.safe import quote_ident, quote_text
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One named SQL statement of a method. `why` is the sentence an engineer reads first."""
+
+    name: str
+    sql: str
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"-- {self.name}: {self.why}\n{self.sql.strip()};\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """How long one step took."""
+
+    name: str
+    seconds: float
+
+
+class Engine:
+    """A DuckDB connection and its temporary folder; made by `open_engine` only."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, folder: Path) -> None:
+        self.con = con
+        self.folder = folder
+        self.trail: list[Timed] = []
+
+    def run(self, *steps: Step) -> None:
+        """Run steps in order; each leaves its time in `trail`."""
+        for step in steps:
+            started = time.perf_counter()
+            self.con.execute(step.sql)
+            self.trail.append(Timed(step.name, time.perf_counter() - started))
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> pl.DataFrame:
+        """The result of a query as a polars frame."""
+        frame = pl.from_arrow(self.con.sql(sql, params=parameters or None).to_arrow_table())
+        assert isinstance(frame, pl.DataFrame)  # noqa: S101 - from_arrow of a table is a frame
+        return frame
+
+    def one(self, sql: str, parameters: Sequence[object] = ()) -> tuple[object, ...]:
+        """The first row of a query."""
+        found = self.con.execute(sql, parameters or None).fetchone()
+        if found is None:
+            raise LookupError("the query gave no row")
+        return tuple(found)
+
+    def count(self, table: str) -> int:
+        """Number of rows of a table or view."""
+        number = self.one(f"select count(*) from {quote_ident(table)}")[0]
+        assert isinstance(number, int)  # noqa: S101 - count(*) is an integer
+        return number
+
+    def put(self, name: str, frame: pl.DataFrame) -> None:
+        """Make (or replace) a table from a polars frame."""
+        self.con.register("__incoming", frame.to_arrow())
+        try:
+            self.con.execute(f"create or replace table {quote_ident(name)} as from __incoming")
+        finally:
+            self.con.unregister("__incoming")
+
+    def write(self, query: str, name: str) -> Path:
+        """Write a query's result as `name`.parquet in the temporary folder; returns its path."""
+        path = self.folder / f"{name}.parquet"
+        self.con.execute(
+            f"copy ({query}) to {quote_text(str(path))} (format parquet, compression zstd)"
+        )
+        return path
+
+
+@contextmanager
+def open_engine(
+    files: Iterable[Path] = (),
+    *,
+    threads: int | None = None,
+    memory_max: str | None = None,
+    folder: Path | None = None,
+) -> Iterator[Engine]:
+    """Open a hardened engine that may read exactly `files`.
+
+    Args:
+        files: parquet segments, or staged files, that queries may read.
+        threads: DuckDB threads; the machine's cores when not given.
+        memory_max: such as `"2GB"`; beyond it DuckDB spills into the temporary folder.
+        folder: where to put the temporary folder (`RECON_TEMP`, else the system's).
+
+    Yields:
+        The engine; its folder and everything in it is removed afterwards.
+    """
+    base = folder or (Path(os.environ["RECON_TEMP"]) if "RECON_TEMP" in os.environ else None)
+    temp = Path(tempfile.mkdtemp(prefix="recon_", dir=base)).resolve()
+    con = duckdb.connect(":memory:")
+    try:
+        _harden(con, [Path(f).resolve() for f in files], temp, threads, memory_max)
+        yield Engine(con, temp)
+    finally:
+        con.close()
+        shutil.rmtree(temp, ignore_errors=True)
+
+
+def _harden(
+    con: duckdb.DuckDBPyConnection,
+    files: list[Path],
+    temp: Path,
+    threads: int | None,
+    memory_max: str | None,
+) -> None:
+    spill = temp / "spill"
+    con.execute("set TimeZone = 'UTC'")
+    con.execute("set preserve_insertion_order = false")
+    con.execute(f"set temp_directory = {quote_text(str(spill))}")
+    if threads is not None:
+        con.execute(f"set threads = {int(threads)}")
+    if memory_max is not None:
+        con.execute(f"set memory_limit = {quote_text(memory_max)}")
+    listed = ", ".join(quote_text(str(f)) for f in files)
+    con.execute(f"set allowed_paths = [{listed}]")
+    con.execute(f"set allowed_directories = [{quote_text(str(temp) + '/')}]")
+    for switch in (
+        "autoinstall_known_extensions",
+        "autoload_known_extensions",
+        "python_enable_replacements",
+        "allow_community_extensions",
+        "enable_external_access",
+    ):
+        con.execute(f"set {switch} = false")
+    con.execute("set lock_configuration = true")
