@@ -60,12 +60,16 @@ class Told:
     """Events of one block of records (`model.TOLD`) and the rows that could not become events.
 
     Each physical record of the block is in exactly one place: counted by one event's `records`,
-    or by one problem's `records`.
+    or by one problem's `records`, or held back in `carry` until `Feed.finish` tells it.
+
+    `carry` holds small frames by name that the feed wants to see again when the file has ended,
+    such as sums per payout. The frames of all blocks are stacked by name, in file order.
     """
 
     events: pl.DataFrame
     problems: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PROBLEM_SCHEMA))
     warnings: Mapping[str, int] = field(default_factory=dict)
+    carry: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
 class Feed(ABC):
@@ -97,6 +101,22 @@ class Feed(ABC):
         Returns:
             Events in the columns of `model.TOLD` and the records that are quarantined.
         """
+
+    def finish(
+        self,
+        carry: Mapping[str, pl.DataFrame],  # noqa: ARG002 - most feeds carry nothing
+        context: FeedContext,  # noqa: ARG002 - same
+    ) -> Told | None:
+        """Tell what only the whole file shows; called once, after the last block, if any carried.
+
+        Args:
+            carry: every block's `Told.carry`, stacked by name in file order.
+            context: the same context that `tell` got.
+
+        Returns:
+            Further events (usually with `records` 0) and problems, or None.
+        """
+        return None
 
     def dialect(self, head: str) -> Dialect:  # noqa: ARG002 - most feeds need no look
         """How to read the file, given its first characters; a comma-separated table by default."""
@@ -139,6 +159,12 @@ class Header:
             return pl.lit(None, dtype=pl.String)
         trimmed = pl.col(found).str.strip_chars(" \t\r\n\u00a0\u200b\ufeff")
         return pl.when(trimmed == "").then(None).otherwise(trimmed)
+
+
+def stack_carry(carries: Sequence[Mapping[str, pl.DataFrame]]) -> dict[str, pl.DataFrame]:
+    """The carried frames of all blocks, stacked by name in the order given."""
+    names = dict.fromkeys(name for carry in carries for name in carry)
+    return {name: pl.concat([c[name] for c in carries if name in c]) for name in names}
 
 
 def told_frame(events: pl.DataFrame) -> pl.DataFrame:
