@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from recon_kit import model
 from recon_kit.errors import SettingsError, UnknownNameError, nearest
@@ -78,6 +86,7 @@ class Workspace(_Frozen):
     store: str = "store"
     locale: str = "en_US"
     holidays: str | None = None  # ISO country, such as "US"; weekends always rest
+    as_of: AwareDatetime | None = None  # a clock that stands still: demos and closed periods
 
 
 class Column(_Frozen):

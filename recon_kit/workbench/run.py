@@ -1,0 +1,179 @@
+"""One run: a reconciliation evaluated over a snapshot, stored under the hash of its inputs.
+
+The order of stages stands here and nowhere else: snapshot, match, cases, SLIs, commit. A run whose
+inputs were evaluated before is not evaluated again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+import recon_kit
+from recon_kit import model
+from recon_kit.ledger.engine import Engine
+from recon_kit.ledger.store import Store
+from recon_kit.matching import cascade
+from recon_kit.model import Run, StoredModel
+from recon_kit.resolution import cases
+from recon_kit.settings import Reconciliation, Settings
+from recon_kit.sli import indicators
+
+Progress = Callable[[str], None]
+_ENGINES = ("duckdb", "polars", "splink", "numpy", "scipy")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be evaluated."""
+
+    reconciliation: Reconciliation
+    as_of_seq: int
+    as_of_time: datetime
+    kind: Literal["live", "shadow", "replay"] = "live"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A finished run; `fresh` is false when the same inputs had been evaluated before."""
+
+    run: Run
+    fresh: bool
+    notes: tuple[str, ...] = ()
+
+
+def evaluate(
+    store: Store, settings: Settings, request: Request, progress: Progress = lambda _: None
+) -> Done:
+    """Evaluate one reconciliation and commit its result.
+
+    Args:
+        store: the workspace's ledger.
+        settings: the workspace's settings.
+        request: which reconciliation, as of which sequence and time.
+        progress: told each stage by name.
+
+    Returns:
+        The run, as stored. Running twice on the same facts and settings stores nothing new.
+    """
+    rec = request.reconciliation
+    known = store.latest_model(rec.name) if rec.probable.enabled else None
+    run = _run(settings, request, known)
+    before = store.run(run.run_id)
+    if before is not None:
+        if request.kind == "live":
+            store.make_current(before.run_id)
+        return Done(before, fresh=False)
+    earlier = _live_runs(store, rec.name)
+    snapshot = store.snapshot(request.as_of_seq)
+    precedence = {s.name: s.precedence for s in settings.sources}
+    with snapshot.engine(runs=earlier, precedence=precedence) as engine:
+        progress(f"{rec.name}: matching")
+        context = cascade.MatchingContext(
+            as_of=request.as_of_time,
+            timezone=settings.workspace.timezone,
+            holidays=settings.workspace.holidays,
+            model=known,
+        )
+        outcome = cascade.reconcile(engine, rec, context)
+        progress(f"{rec.name}: cases")
+        cases.find_cases(
+            engine, rec, settings, request.as_of_time, previous=_earlier_findings(engine, earlier)
+        )
+        progress(f"{rec.name}: SLIs")
+        slis = indicators.compute(engine, rec, settings, request.as_of_time)
+        run = _run(settings, request, outcome.model or known)
+        run = replace(run, base_run_id=earlier[-1] if earlier else None)
+        tables: dict[str, Path | pl.DataFrame] = {
+            name: engine.write(f"select * from out_{name}", f"result_{name}")
+            for name in model.RUN_TABLES
+        }
+        store.commit_run(
+            run, tables, slis=slis, model=outcome.model, recorded_at=request.as_of_time
+        )
+    stored = store.run(run.run_id)
+    return Done(stored or run, fresh=True, notes=tuple(outcome.notes))
+
+
+def facts_seq(store: Store) -> int:
+    """Sequence of the newest fact or decision; what runs add does not make a run stale."""
+    batches = store.batches()
+    decisions = store.decisions()
+    newest = [0]
+    newest += [int(batches["seq"].max() or 0)] if not batches.is_empty() else []  # type: ignore[arg-type]
+    newest += [int(decisions["seq"].max() or 0)] if not decisions.is_empty() else []  # type: ignore[arg-type]
+    return max(newest)
+
+
+def settings_hash(settings: Settings, rec: Reconciliation) -> str:
+    """Hash of everything in `recon.toml` that a run of this reconciliation depends on."""
+    names = {*rec.left.sources, *rec.right.sources}
+    parts = {
+        "workspace": settings.workspace.model_dump(mode="json", include={"timezone", "holidays"}),
+        "sources": [s.model_dump(mode="json") for s in settings.sources if s.name in names],
+        "reconciliation": rec.model_dump(mode="json"),
+    }
+    return model.digest(json.dumps(parts, sort_keys=True))
+
+
+@cache
+def code_hash() -> str:
+    """Hash of this package's code and of the versions of the engines that compute results."""
+    root = Path(recon_kit.__file__).parent
+    code = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        code.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
+    for name in _ENGINES:
+        code.update(f"{name}=={version(name)}\n".encode())
+    return code.hexdigest()[:32]
+
+
+def _run(settings: Settings, request: Request, stored: StoredModel | None) -> Run:
+    rec = request.reconciliation
+    run = Run(
+        run_id="",
+        reconciliation=rec.name,
+        kind=request.kind,
+        as_of_seq=request.as_of_seq,
+        as_of_time=request.as_of_time,
+        settings_hash=settings_hash(settings, rec),
+        rules_hash=model.digest("no rules"),
+        model_hash=stored.model_hash if stored else None,
+        code_hash=code_hash(),
+    )
+    inputs = (
+        "run", rec.name, run.kind, str(run.as_of_seq), run.as_of_time.isoformat(),
+        run.settings_hash, run.rules_hash, run.model_hash, run.code_hash,
+    )  # fmt: skip
+    return replace(run, run_id=model.digest(*inputs))
+
+
+def _live_runs(store: Store, reconciliation: str) -> list[str]:
+    """Earlier live runs, oldest first."""
+    runs = store.runs()
+    if runs.is_empty():
+        return []
+    mine = runs.filter((pl.col("reconciliation") == reconciliation) & (pl.col("kind") == "live"))
+    return mine.sort("seq")["run_id"].to_list()
+
+
+def _earlier_findings(engine: Engine, runs: list[str]) -> pl.DataFrame:
+    """Findings of earlier live runs with `run_order` (0 is the oldest)."""
+    order = pl.DataFrame(
+        {"run_id": runs, "run_order": range(len(runs))},
+        schema={"run_id": pl.String, "run_order": pl.Int64},
+    )
+    engine.put("run_order", order)
+    return engine.rows(
+        "select f.*, o.run_order from findings f join run_order o using (run_id) "
+        "order by o.run_order, f.case_id"
+    )
