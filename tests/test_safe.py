@@ -7,12 +7,13 @@ import json
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recon_kit import safe
 from recon_kit.ledger.engine import open_engine
 
+calm = settings(deadline=None, derandomize=True, database=None)
 HOSTS = ("dashboard.stripe.com",)
 
 
@@ -82,6 +83,7 @@ def test_masks_keep_just_enough_to_recognise(mask, text, shown):
     assert mask(text) == shown
 
 
+@calm
 @given(st.text(st.characters(categories=["L", "N", "P"]), min_size=2, max_size=30))
 def test_a_masked_name_shows_one_character(name):
     """Whatever the name, one word shows one character and three stars."""
@@ -147,6 +149,7 @@ def test_json_in_a_script_cannot_end_it(text):
     assert page.opened == ["script"]
 
 
+@calm
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
 def test_json_for_script_round_trips(value):
     """Whatever goes in comes out of a JSON parser."""
