@@ -40,6 +40,7 @@ _MICRO = 1_000_000  # match weights are kept to millionths of a bit
 _ROUNDS_MAX = 60  # of message passing; converges in about ten on real data
 _SETTLED = 1e-9
 _BATCH_ROWS = 2_000  # the sparse solver clears one array per row: keep its problems small
+_LIKELY = 0.02  # pairs tried first in a large component; not a rule, see `_solve_hard`
 _NONE = np.int64(-1)
 
 
@@ -124,7 +125,7 @@ def pick(
     chance = posterior(whole, weight, limits)
     eligible = micro > 0
     sub = whole.only(eligible)
-    chosen_sub, equal_sub = solve(sub, limits)
+    chosen_sub, equal_sub = solve(sub, limits, chance[eligible])
     chosen = np.zeros(len(weight), dtype=bool)
     equal = np.ones(len(weight), dtype=np.int64)
     chosen[eligible] = chosen_sub
@@ -237,19 +238,31 @@ def _best_other(node: Ints, value: Floats, partner: Mask | None) -> Ints:
     """
     value = value if partner is None else np.where(partner, -np.inf, value)
     starts = np.flatnonzero(np.r_[True, node[1:] != node[:-1]])
-    group = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(node)]))
-    order = np.lexsort((np.arange(len(node)), -value, group))
-    first = order[starts]
-    size = np.diff(np.r_[starts, len(node)])
-    second = np.where(size > 1, order[np.minimum(starts + 1, len(node) - 1)], _NONE)
+    group = np.cumsum(np.r_[False, node[1:] != node[:-1]])
+    first = _argmax(value, starts, group)
+    rest = value.copy()
+    rest[first] = -np.inf
+    second = _argmax(rest, starts, group)
     mine = np.arange(len(node)) == first[group]
     found = np.where(mine, second[group], first[group])
-    return np.where((found != _NONE) & (value[found] > -np.inf), found, _NONE)
+    return np.where(np.where(mine, rest[found], value[found]) > -np.inf, found, _NONE)
+
+
+def _argmax(value: Floats, starts: Ints, group: Ints) -> Ints:
+    """Per group of adjacent rows the first row of greatest value."""
+    row = np.arange(len(value))
+    at_top = value == np.maximum.reduceat(value, starts)[group]
+    return np.asarray(np.minimum.reduceat(np.where(at_top, row, len(value)), starts))
 
 
 # --- the best answer, and how many there are ----------------------------------------------------
-def solve(pairs: Graph, limits: tuple[int | None, int | None]) -> tuple[Mask, Ints]:
-    """Which pairs are chosen, and per pair how many equally good answers its events have."""
+def solve(
+    pairs: Graph, limits: tuple[int | None, int | None], chance: Floats
+) -> tuple[Mask, Ints]:
+    """Which pairs are chosen, and per pair how many equally good answers its events have.
+
+    `chance` only says which pairs to try first; the answer does not depend on it.
+    """
     if not len(pairs.benefit):
         return np.zeros(0, dtype=bool), np.zeros(0, dtype=np.int64)
     if None in limits:
@@ -263,7 +276,8 @@ def solve(pairs: Graph, limits: tuple[int | None, int | None]) -> tuple[Mask, In
         rest = _peel(pairs, chosen)
     if rest.any():
         hard = pairs.only(rest)
-        picked = _solve_hard(hard, limits[0], limits[1])
+        likely = chance[rest] >= _LIKELY if limits == (1, 1) else np.ones(int(rest.sum()), bool)
+        picked = _solve_hard(hard, likely, limits[0], limits[1])
         chosen[rest] = picked
         equal[rest] = equal_answers(hard, picked, limits[0], limits[1])
     return chosen, equal
@@ -322,8 +336,45 @@ def _second(node: Ints, benefit: Ints) -> Ints:
     return np.where(found == _NONE, 0, benefit[found])
 
 
-def _solve_hard(pairs: Graph, left_limit: int, right_limit: int) -> Mask:
-    """The components in which rivals matter, a batch of whole components at a time."""
+def _solve_hard(pairs: Graph, likely: Mask, left_limit: int, right_limit: int) -> Mask:
+    """Solve over the likely pairs, then let in every pair that their prices cannot rule out.
+
+    The likely pairs fall into small components. Prices (dual values) prove their answer best over
+    all pairs unless some pair is worth more than the prices of its two events; such pairs join and
+    the answer is sought again. The result is exact (column generation).
+    """
+    tried = likely
+    while True:
+        chosen = np.zeros(len(tried), dtype=bool)
+        active = pairs.only(tried)
+        picked = _solve_components(active, left_limit, right_limit)
+        chosen[tried] = picked
+        if tried.all():
+            return chosen
+        price = np.zeros(pairs.lefts + pairs.rights, dtype=np.int64)
+        names = np.r_[np.unique(pairs.left[tried]), np.unique(pairs.right[tried]) + pairs.lefts]
+        price[names] = _prices(active, picked)
+        worth_more = pairs.benefit > price[pairs.left] + price[pairs.right + pairs.lefts]
+        worth_more &= ~tried
+        if not worth_more.any():
+            return chosen
+        tried = tried | worth_more
+
+
+def _prices(pairs: Graph, chosen: Mask) -> Ints:
+    """Dual values of all left, then all right events for a best one-to-one answer."""
+    source, target, cost, _ = _residual(pairs, chosen, 1, 1)
+    left, right = pairs.left[chosen], pairs.right[chosen] + pairs.lefts
+    source, target = np.r_[source, left], np.r_[target, right]
+    free = pairs.lefts + pairs.rights
+    distance = _distances(source, target, np.r_[cost, -pairs.benefit[chosen]], free + 1)
+    price = distance[:free] - distance[free]
+    price[pairs.lefts :] *= -1
+    return np.maximum(price, 0)
+
+
+def _solve_components(pairs: Graph, left_limit: int, right_limit: int) -> Mask:
+    """Solve a batch of whole components at a time."""
     nodes = pairs.lefts + pairs.rights
     ones = np.ones(len(pairs.benefit), dtype=np.int8)
     links = csr_matrix((ones, (pairs.left, pairs.right + pairs.lefts)), shape=(nodes, nodes))
@@ -336,7 +387,6 @@ def _solve_hard(pairs: Graph, left_limit: int, right_limit: int) -> Mask:
     cuts = np.flatnonzero(np.diff(of_pair[order])) + 1
     chosen = np.zeros(len(pairs.benefit), dtype=bool)
     for part in np.split(order, cuts):
-        part.sort()
         sub = graph(pairs.left[part], pairs.right[part], pairs.benefit[part])
         chosen[part] = _solve_batch(sub, left_limit, right_limit)
     return chosen
@@ -377,20 +427,7 @@ def equal_answers(pairs: Graph, chosen: Mask, left_limit: int, right_limit: int)
     """
     free = pairs.lefts + pairs.rights
     left, right = pairs.left, pairs.right + pairs.lefts
-    used_l = np.bincount(pairs.left[chosen], minlength=pairs.lefts)
-    used_r = np.bincount(pairs.right[chosen], minlength=pairs.rights)
-    node = np.r_[used_l, used_r]
-    limit = np.r_[np.full(pairs.lefts, left_limit), np.full(pairs.rights, right_limit)]
-    is_left = np.arange(free) < pairs.lefts
-    opens, closes = np.flatnonzero(node < limit), np.flatnonzero(node > 0)
-    hub = np.full(free, free)
-    # a pair is entered left -> right and given up right -> left; "free" lends and takes places
-    gives = np.r_[opens[is_left[opens]], closes[~is_left[closes]]]
-    takes = np.r_[closes[is_left[closes]], opens[~is_left[opens]]]
-    source = np.r_[np.where(chosen, right, left), hub[: len(gives)], takes]
-    target = np.r_[np.where(chosen, left, right), gives, hub[: len(takes)]]
-    cost = np.r_[np.where(chosen, pairs.benefit, -pairs.benefit), np.zeros(len(gives) + len(takes))]
-    cost = cost.astype(np.int64)
+    source, target, cost, lent = _residual(pairs, chosen, left_limit, right_limit)
     distance = _distances(source, target, cost, free + 1)
     tight = distance[source] + cost == distance[target]
     arcs = csr_matrix(
@@ -400,14 +437,39 @@ def equal_answers(pairs: Graph, chosen: Mask, left_limit: int, right_limit: int)
     _, label = connected_components(arcs, directed=True, connection="strong")
     circles = tight & (label[source] == label[target])
     swaps = circles[: len(chosen)] & ~chosen
-    drops = circles[len(chosen) + len(gives) :]
-    lends = circles[len(chosen) : len(chosen) + len(gives)]
+    lends = circles[len(chosen) : len(chosen) + lent]
+    drops = circles[len(chosen) + lent :]
+    gives, takes = target[len(chosen) : len(chosen) + lent], source[len(chosen) + lent :]
     alternatives = np.zeros(free + 1, dtype=np.int64)
     for nodes in (left[swaps], right[swaps], takes[drops], gives[lends]):
         alternatives += np.bincount(nodes, minlength=free + 1)
     most = np.maximum(alternatives[left], alternatives[right])
     moves = circles[: len(chosen)]
     return np.where(chosen & moves, 1 + np.maximum(most, 1), 1).astype(np.int64)
+
+
+def _residual(
+    pairs: Graph, chosen: Mask, left_limit: int, right_limit: int
+) -> tuple[Ints, Ints, Ints, int]:
+    """Arcs (source, target, cost) along which an answer may change, and how many lend places.
+
+    The arcs of the pairs come first, in their order: left to right to enter a pair, right to left
+    to give one up. Then arcs from the node "free", then arcs to it.
+    """
+    free = pairs.lefts + pairs.rights
+    left, right = pairs.left, pairs.right + pairs.lefts
+    used = np.bincount(np.r_[left[chosen], right[chosen]], minlength=free)
+    limit = np.r_[np.full(pairs.lefts, left_limit), np.full(pairs.rights, right_limit)]
+    is_left = np.arange(free) < pairs.lefts
+    opens, closes = np.flatnonzero(used < limit), np.flatnonzero(used > 0)
+    gives = np.r_[opens[is_left[opens]], closes[~is_left[closes]]]
+    takes = np.r_[closes[is_left[closes]], opens[~is_left[opens]]]
+    hub_out, hub_in = np.full(len(gives), free), np.full(len(takes), free)
+    source = np.r_[np.where(chosen, right, left), hub_out, takes]
+    target = np.r_[np.where(chosen, left, right), gives, hub_in]
+    cost = np.zeros(len(source), dtype=np.int64)
+    cost[: len(chosen)] = np.where(chosen, pairs.benefit, -pairs.benefit)
+    return source, target, cost, len(gives)
 
 
 def _distances(source: Ints, target: Ints, cost: Ints, nodes: int) -> Ints:
