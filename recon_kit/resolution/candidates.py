@@ -1,0 +1,345 @@
+"""Everything that may be a case, as rows of one table; several rows may hang on one anchor.
+
+`case_candidates(anchor_key, kind, class_is, subjects, amount, currency, since, source, diffs)`:
+`class_is` is set where a row has another class than its kind, `subjects` are event keys, `amount`
+is the money at risk in minor units and never negative, `since` the instant from which the facts
+make it a case, `diffs` a JSON object.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from recon_kit import workdays
+from recon_kit.ledger.engine import Step
+from recon_kit.resolution import kinds
+from recon_kit.safe import quote_text
+from recon_kit.settings import Reconciliation, Settings, Side
+
+# Why-codes with which matching says that several answers are equally good.
+AMBIGUOUS_CODES: tuple[str, ...] = ("ambiguous", "equal_answers", "undecidable")
+# Statuses after which a dispute asks for nothing more.
+ENDED_DISPUTES: tuple[str, ...] = ("won", "lost", "reversed", "closed", "accepted", "expired")
+
+
+def candidate_steps(rec: Reconciliation, settings: Settings, as_of: datetime) -> tuple[Step, ...]:
+    """Statements that leave `case_candidates`."""
+    zone = settings.workspace.timezone
+    return (
+        Step(
+            "case_candidates",
+            """
+create or replace table case_candidates (anchor_key varchar, kind varchar, class_is varchar,
+  subjects varchar[], amount hugeint, currency varchar, since timestamptz, source varchar,
+  diffs varchar)""",
+            "an empty table to fill",
+        ),
+        _matches_step(),
+        _residuals_step(rec),
+        _noted_step(),
+        _held_step(),
+        _groups_step(),
+        _proposals_step(),
+        _overdue_step(rec),
+        _told_again_step(rec),
+        _attached_step(rec),
+        _disputes_step(rec),
+        _stray_step(rec, as_of, zone),
+        _feeds_step(),
+    )
+
+
+def _texts(values: tuple[str, ...]) -> str:
+    return "(" + (", ".join(quote_text(v) for v in values) or "null") + ")"
+
+
+def _side(side: Side, alias: str = "e") -> str:
+    return (
+        f"({alias}.source in {_texts(side.sources)} and {alias}.event_type in {_texts(side.types)})"
+    )
+
+
+def _attached(rec: Reconciliation, alias: str = "e") -> str:
+    """Events that hang on a side without entering its sum."""
+    if not rec.attach:
+        return "false"
+    sources = (*rec.left.sources, *rec.right.sources)
+    return (
+        f"({alias}.source in {_texts(sources)} and {alias}.event_type in {_texts(rec.attach)}"
+        f" and not {_side(rec.left, alias)} and not {_side(rec.right, alias)})"
+    )
+
+
+def _matches_step() -> Step:
+    """The matches that may be cases, each with its anchor."""
+    return Step(
+        "case_matches",
+        """
+create or replace table case_matches as
+with wanted as (
+  select match_id from out_matches
+  where disposition = 'review' or residual_minor <> 0
+    or discrepancies like '%status%' or discrepancies like '%id_conflict%'
+  union
+  select match_id from out_open_items where event_key is null and match_id is not null
+)
+select mm.match_id,
+  first(mm.event_key order by mm.role <> 'principal', mm.side <> 'left',
+    mm.event_key) as anchor_key,
+  list(mm.event_key order by mm.event_key) as subjects,
+  first(e.source order by mm.role <> 'principal', mm.side <> 'left', mm.event_key) as source,
+  count(*) filter (mm.counts) as amounts,
+  count(distinct e.currency) filter (mm.counts) as currencies,
+  abs(sum(e.fee) filter (mm.counts and mm.side = 'left')) as left_fees,
+  abs(sum(e.fee) filter (mm.counts and mm.side = 'right')) as right_fees,
+  bool_or(e.event_type = 'payout') as of_payout
+from out_match_members mm
+join wanted w using (match_id)
+join events e using (event_key)
+group by mm.match_id""",
+        "a match is anchored on its principal, the left one if both sides have one",
+    )
+
+
+def _residuals_step(rec: Reconciliation) -> Step:
+    band = f"{rec.fx_band_percent} / 100 * greatest(abs(m.left_sum), abs(m.right_sum))"
+    money = "abs(coalesce(o.amount_minor, m.residual_minor))"
+    return Step(
+        "case_residuals",
+        f"""
+insert into case_candidates
+select anchor_key, kind, case when kind = 'rounding' then 'C' end, subjects, amount, currency,
+  since, source, diffs
+from (
+  select c.anchor_key, c.subjects, c.source, {money} as amount,
+    coalesce(o.currency, m.currency) as currency, o.expected_by as since,
+    case when c.of_payout then 'payout_break'
+      when {money} <= c.amounts * {kinds.ROUNDING_PER_AMOUNT} then 'rounding'
+      when {money} in (c.left_fees, c.right_fees) then 'fee_mismatch'
+      when c.currencies > 1 and {money} <= {band} then 'fx_residue'
+      else 'amount_mismatch' end as kind,
+    to_json({{'match_id': m.match_id, 'method': m.method, 'left_sum': m.left_sum,
+      'right_sum': m.right_sum, 'residual': m.residual_minor, 'currency': m.currency,
+      'discrepancies': m.discrepancies, 'why': o.why}}) as diffs
+  from out_open_items o
+  join out_matches m using (match_id)
+  join case_matches c using (match_id)
+  where o.event_key is null and o.state = 'overdue'
+)""",
+        "matches whose residual is beyond tolerance after their settlement time",
+    )
+
+
+def _noted_step() -> Step:
+    return Step(
+        "case_noted",
+        """
+insert into case_candidates
+select c.anchor_key, n.kind, null, c.subjects, n.amount, m.currency, null, c.source,
+  to_json({'match_id': m.match_id, 'method': m.method, 'left_sum': m.left_sum,
+    'right_sum': m.right_sum, 'residual': m.residual_minor, 'currency': m.currency,
+    'discrepancies': m.discrepancies})
+from out_matches m
+join case_matches c using (match_id)
+cross join lateral (
+  select 'rounding' as kind, abs(m.residual_minor) as amount
+  where m.residual_minor <> 0 and m.disposition <> 'review' and m.match_id not in (
+    select match_id from out_open_items where event_key is null and match_id is not null)
+  union all
+  select 'status_mismatch', greatest(abs(m.left_sum), abs(m.right_sum))
+  where m.discrepancies like '%status%'
+  union all
+  select 'id_conflict', greatest(abs(m.left_sum), abs(m.right_sum))
+  where m.discrepancies like '%id_conflict%'
+) n""",
+        "differences within tolerance, and discrepancies other than money",
+    )
+
+
+def _held_step() -> Step:
+    return Step(
+        "case_held",
+        """
+insert into case_candidates
+select c.anchor_key, 'review', null, c.subjects,
+  greatest(abs(m.left_sum), abs(m.right_sum)), m.currency, null, c.source,
+  to_json({'match_id': m.match_id, 'method': m.method, 'confidence': m.confidence,
+    'left_sum': m.left_sum, 'right_sum': m.right_sum, 'currency': m.currency,
+    'discrepancies': m.discrepancies})
+from out_matches m join case_matches c using (match_id)
+where m.disposition = 'review'""",
+        "matches that wait for a person's signature",
+    )
+
+
+def _groups_step() -> Step:
+    """A proposal with one event on a side hangs on that event, left before right."""
+    return Step(
+        "case_groups",
+        """
+create or replace table case_groups as
+select match_id,
+  case when count(distinct left_key) = 1 or count(distinct right_key) <> 1
+    then coalesce(min(left_key), min(right_key)) else min(right_key) end as anchor_key,
+  list_distinct(list_concat(list(left_key), list(right_key))) as keys,
+  max(confidence) as confidence, min(method) as method,
+  greatest(abs(sum(distinct_left)), abs(sum(distinct_right))) as amount,
+  min(currency) as currency,
+  min(why_code) filter (not ambiguous) as why_code, bool_or(ambiguous) as ambiguous
+from (
+  select *, case when row_number() over (partition by match_id, left_key order by right_key) = 1
+      then left_amount end as distinct_left,
+    case when row_number() over (partition by match_id, right_key order by left_key) = 1
+      then right_amount end as distinct_right,
+    coalesce(why_code in """
+        + _texts(AMBIGUOUS_CODES)
+        + """, false) as ambiguous
+  from out_proposals
+)
+group by match_id""",
+        "proposed pairs that belong together are one question",
+    )
+
+
+def _proposals_step() -> Step:
+    return Step(
+        "case_proposals",
+        """
+insert into case_candidates
+select g.anchor_key, case when g.ambiguous then 'ambiguous' else 'review' end, null,
+  list_filter(g.keys, lambda k: k is not null), g.amount, g.currency, null, e.source,
+  to_json({'match_id': g.match_id, 'method': g.method, 'confidence': g.confidence,
+    'why_code': g.why_code})
+from case_groups g left join events e on e.event_key = g.anchor_key
+where g.anchor_key is not null""",
+        "what matching proposes and a person must answer",
+    )
+
+
+def _overdue_step(rec: Reconciliation) -> Step:
+    attached = _texts(rec.attach)
+    return Step(
+        "case_overdue",
+        f"""
+insert into case_candidates
+select o.event_key,
+  case when o.why_code in {_texts(AMBIGUOUS_CODES)} then 'ambiguous'
+    when o.why_code = 'id_conflict' then 'id_conflict'
+    when o.state = 'proposed' then 'review'
+    when e.event_type = 'refund' and e.event_type in {attached} then 'refund_without_payment'
+    when e.event_type = 'chargeback' and e.event_type in {attached} then 'chargeback'
+    when o.side = 'left' then 'missing_right' else 'missing_left' end,
+  null,
+  case when o.nearest_key is not null and o.why_code = 'id_conflict'
+    then [o.event_key, o.nearest_key] else [o.event_key] end,
+  abs(o.amount_minor), o.currency, o.expected_by, e.source,
+  to_json({{'side': o.side, 'expected_by': o.expected_by, 'why_code': o.why_code, 'why': o.why,
+    'nearest_key': o.nearest_key}})
+from out_open_items o join events e using (event_key)
+where o.event_key not in (
+    select unnest(keys) as k from case_groups where k is not null
+  ) and o.state in ('overdue', 'proposed')""",
+        "events whose counterpart did not come in time and that no proposal speaks of",
+    )
+
+
+def _told_again_step(rec: Reconciliation) -> Step:
+    scope = f"{_side(rec.left)} or {_side(rec.right)} or {_attached(rec)}"
+    return Step(
+        "case_told_again",
+        f"""
+insert into case_candidates
+select d.event_key, d.kind, null, list_distinct([d.event_key, d.kept_key]), abs(e.amount),
+  e.currency, null, e.source, to_json({{'why': d.why, 'kept_key': d.kept_key}})
+from (
+  select mm.event_key, mm.parent as kept_key, 'same money in one match' as why,
+    'duplicate' as kind
+  from out_match_members mm where mm.role = 'duplicate'
+  union all
+  select event_key, kept_key, why,
+    case when why = 'possible_duplicate' then why else 'duplicate' end
+  from duplicates
+) d
+join events e on e.event_key = case when d.why in ('retold', 'possible_duplicate')
+  then d.kept_key else d.event_key end
+where {scope}""",
+        "the same movement told again, or perhaps",
+    )
+
+
+def _attached_step(rec: Reconciliation) -> Step:
+    return Step(
+        "case_attached",
+        f"""
+create or replace table case_attached as
+select e.event_key, e.event_type, e.source, e.amount, e.currency, e.event_ts, e.status,
+  e.order_id, e.transaction_id, e.parent_key, mm.match_id
+from events e
+left join out_match_members mm using (event_key)
+where {_attached(rec)} and e.event_type in ('refund', 'chargeback')
+  and coalesce(mm.role, '') <> 'duplicate'""",
+        "refunds and chargebacks that hang on a side, with the match they hang on",
+    )
+
+
+def _disputes_step(rec: Reconciliation) -> Step:
+    name = quote_text(rec.name)
+    return Step(
+        "case_disputes",
+        f"""
+insert into case_candidates
+with open_disputes as (
+  select *, sum(amount) over (partition by coalesce(match_id, event_key)) as together
+  from case_attached where event_type = 'chargeback'
+)
+select event_key, 'chargeback', null, [event_key], abs(amount), currency, null, source,
+  to_json({{'match_id': match_id, 'status': status}})
+from open_disputes
+where coalesce(lower(status), '') not in {_texts(ENDED_DISPUTES)}
+  and coalesce(together, -1) < 0 and coalesce(amount, -1) < 0
+  and event_key not in (
+    select coalesce(left_key, right_key) from decisions
+    where reconciliation = {name} and verdict = 'no_counterpart'
+      and coalesce(left_key, right_key) is not null)""",
+        "disputes that are neither ended nor given back",
+    )
+
+
+def _stray_step(rec: Reconciliation, as_of: datetime, zone: str) -> Step:
+    settles = rec.settles_within
+    due = workdays.due_sql("a.event_ts", settles.count, settles.unit, zone)
+    name = quote_text(rec.name)
+    return Step(
+        "case_stray",
+        f"""
+insert into case_candidates
+select event_key, 'refund_without_payment', null, [event_key], abs(amount), currency, due, source,
+  to_json({{'parent_key': parent_key, 'expected_by': due}})
+from (select a.*, {due} as due from case_attached a
+      where a.event_type = 'refund' and a.match_id is null) r
+where due <= timestamptz {quote_text(as_of.isoformat())}
+  and event_key not in (select event_key from out_open_items where event_key is not null)
+  and event_key not in (
+    select r.event_key
+    from (select event_key, source, unnest([parent_key, order_id, transaction_id]) as k
+          from case_attached where event_type = 'refund' and match_id is null) r
+    join (select source, unnest([native_id, transaction_id, order_id]) as k
+          from events where event_type in ('payment', 'order')) p using (source, k))
+  and event_key not in (
+    select coalesce(left_key, right_key) from decisions
+    where reconciliation = {name} and verdict = 'no_counterpart'
+      and coalesce(left_key, right_key) is not null)""",
+        "refunds of a payment that nobody told of",
+    )
+
+
+def _feeds_step() -> Step:
+    return Step(
+        "case_feeds",
+        """
+insert into case_candidates
+select 'source:' || source, 'missing_feed', null, [], null, null, since, source,
+  to_json({'source': source, 'expected_by': since})
+from case_feeds""",
+        "sources whose next file is late",
+    )

@@ -1,0 +1,226 @@
+"""What a rule or a person must settle, found in the result of one evaluation.
+
+A case hangs on one event, its *anchor*: the left event, else the right one; for a match the
+principal. `case_id` is the hash of reconciliation, anchor and opening number, so that a case
+keeps its name, owner and opening time from run to run while its kind, subjects and money change
+(an order without payment becomes an order with a residual: one case, one clock). A case closes
+itself by not being found again; found once more after that, it is opened anew with the next
+number.
+
+What is in flight or not covered makes no case. Reads the views `events`, `event_versions`,
+`artefacts`, `duplicates`, `decisions` and the tables `out_matches`, `out_match_members`,
+`out_proposals`, `out_open_items`; leaves `out_findings`. Every table it makes on the way is called
+`case_...`, except `calendar`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import polars as pl
+
+from recon_kit import model, workdays
+from recon_kit.ledger.engine import Engine, Step
+from recon_kit.resolution import clocks, kinds, routing
+from recon_kit.resolution.candidates import candidate_steps
+from recon_kit.safe import quote_text
+from recon_kit.settings import Reconciliation, Settings
+
+HISTORY_SCHEMA: dict[str, pl.DataType] = {
+    "anchor_key": pl.String(), "opening": pl.Int64(), "opened_at": model.UTC,
+    "owner": pl.String(), "alive": pl.Boolean(),
+}  # fmt: skip
+
+
+def find_cases(  # noqa: PLR0913 - the three inputs, the clock and the past are all needed
+    engine: Engine,
+    rec: Reconciliation,
+    settings: Settings,
+    as_of: datetime,
+    previous: pl.DataFrame,
+    *,
+    runs_before: int | None = None,
+) -> None:
+    """Leave `out_findings`: the open cases of one evaluation, and class A for the record.
+
+    Args:
+        engine: a snapshot's engine after `matching.cascade.reconcile`.
+        rec: the reconciliation that was evaluated.
+        settings: the workspace's settings (zone, holidays, owners).
+        as_of: the instant of the evaluation.
+        previous: findings of earlier live runs of this reconciliation, with `run_order` (0 is the
+            oldest); may be empty.
+        runs_before: number of those runs. Without it the newest run that found anything is taken
+            for the last one, and a case that was closed by a run that found nothing at all is
+            continued instead of opened anew.
+    """
+    engine.put("case_kinds", kinds.kinds_frame())
+    engine.put("case_routes", routing.routes_frame(routing.routes(rec, settings)))
+    engine.put("case_history", history(previous, rec.name, runs_before))
+    engine.put("case_feeds", late_feeds(engine, rec, settings, as_of))
+    clocks.put_calendar(engine, settings, as_of, "select min(event_ts) from events")
+    engine.run(*candidate_steps(rec, settings, as_of))
+    found = engine.rows("select distinct currency from case_candidates where currency is not null")
+    limits = kinds.limits_frame(found["currency"].to_list(), rec.sign_off_over)
+    engine.put("case_limits", limits)
+    engine.run(*_finding_steps(rec, as_of))
+
+
+def history(previous: pl.DataFrame, reconciliation: str, runs_before: int | None) -> pl.DataFrame:
+    """The last word of earlier runs on each anchor, in `HISTORY_SCHEMA`.
+
+    `alive` says that the newest run still had the case.
+    """
+    if previous.is_empty():
+        return pl.DataFrame(schema=HISTORY_SCHEMA)
+    newest = previous["run_order"].max() if runs_before is None else runs_before - 1
+    mine = previous.filter(pl.col("reconciliation") == reconciliation)
+    last = mine.sort("anchor_key", "opening", "run_order").unique(
+        "anchor_key", keep="last", maintain_order=True
+    )
+    return last.with_columns(alive=pl.col("run_order") == newest).select(
+        pl.col(name).cast(dtype) for name, dtype in HISTORY_SCHEMA.items()
+    )
+
+
+def late_feeds(
+    engine: Engine, rec: Reconciliation, settings: Settings, as_of: datetime
+) -> pl.DataFrame:
+    """Sources whose last file is older than their cadence allows: `source, since`.
+
+    `since` is when the next file was due. A source from which nothing ever came has no clock.
+    """
+    place = settings.workspace
+    received = dict(
+        engine.rows(
+            "select source, max(received_at) as received_at from artefacts group by source"
+        ).iter_rows()
+    )
+    rows: list[tuple[str, datetime]] = []
+    for name in sorted({*rec.left.sources, *rec.right.sources}):
+        cadence = settings.source(name).cadence
+        if cadence is None or received.get(name) is None:
+            continue
+        due = workdays.add_duration(
+            received[name], cadence.count, cadence.unit, place.timezone, place.holidays
+        )
+        if due < as_of:
+            rows.append((name, due))
+    return pl.DataFrame(rows, schema={"source": pl.String, "since": model.UTC}, orient="row")
+
+
+def instant_sql(ts: datetime) -> str:
+    """An instant as a DuckDB literal."""
+    return f"timestamptz {quote_text(ts.isoformat())}"
+
+
+def _finding_steps(rec: Reconciliation, as_of: datetime) -> Iterable[Step]:
+    return (_accepted_step(rec), _merged_step(), _received_step(), _findings_step(rec, as_of))
+
+
+def _accepted_step(rec: Reconciliation) -> Step:
+    """What a person accepted stays settled as long as it is the same money."""
+    evidence = evidence_sql("c.anchor_key", "c.amount", "c.currency")
+    return Step(
+        "case_accepted",
+        f"""
+create or replace table case_accepted as
+select distinct c.anchor_key from case_candidates c
+join decisions d on c.anchor_key in (d.left_key, d.right_key)
+where d.reconciliation = {quote_text(rec.name)} and d.verdict in ('accept_residual', 'write_off')
+  and (d.evidence_hash is null or d.evidence_hash = {evidence})""",
+        "anchors whose open money a person accepted or wrote off",
+    )
+
+
+def evidence_hash(anchor_key: str, amount_minor: int | None, currency: str | None) -> str:
+    """What an acceptance of open money was given for; more money is another evidence."""
+    return model.digest(anchor_key, None if amount_minor is None else str(amount_minor), currency)
+
+
+def evidence_sql(anchor: str, amount: str, currency: str) -> str:
+    """DuckDB expression equal to `evidence_hash`."""
+    return model.digest_sql(anchor, f"cast({amount} as varchar)", currency)
+
+
+def _merged_step() -> Step:
+    return Step(
+        "case_merged",
+        """
+create or replace table case_merged as
+with ranked as (
+  select c.*, k.position, k.klass, k.severity, k.least, k.suggested_action,
+    row_number() over (partition by anchor_key
+      order by position, amount desc nulls last, since, diffs, subjects) as place
+  from case_candidates c join case_kinds k on k.name = c.kind
+  where c.anchor_key not in (from case_accepted)
+),
+gathered as (
+  select anchor_key, list_sort(list_distinct(flatten(list(subjects)))) as subjects,
+    list(distinct kind order by kind) as kinds
+  from ranked group by anchor_key
+)
+select r.anchor_key, r.kind, coalesce(r.class_is, r.klass) as klass,
+  case when r.class_is is null then r.severity else 'review' end as severity, r.least,
+  r.suggested_action, r.amount, r.currency, r.since, r.source,
+  to_json(list_slice(g.subjects, 1, 50))::varchar as subjects,
+  json_merge_patch(r.diffs, to_json({
+    'also': list_filter(g.kinds, lambda k: k <> r.kind), 'events': len(g.subjects)
+  }))::varchar as diffs
+from ranked r join gathered g using (anchor_key) where r.place = 1""",
+        "one case for each anchor: the first kind names it, the others are noted",
+    )
+
+
+def _received_step() -> Step:
+    return Step(
+        "case_received",
+        """
+create or replace table case_received as
+select v.event_key, min(a.received_at) as received_at
+from event_versions v
+join artefacts a on a.sha256 = v.artefact_sha256 and a.source = v.source
+where v.event_key in (select anchor_key from case_merged)
+group by v.event_key""",
+        "when the anchor was first heard of",
+    )
+
+
+def _findings_step(rec: Reconciliation, as_of: datetime) -> Step:
+    name, now = quote_text(rec.name), instant_sql(as_of)
+    priority = kinds.priority_sql("m.amount", "l.much_minor", "m.least")
+    columns = ", ".join(f'"{c}"' for c in model.RUN_TABLES["findings"])
+    return Step(
+        "findings",
+        f"""
+create or replace table out_findings as
+with owned as (
+  select m.anchor_key, arg_min(r.owner, r.position) as owner
+  from case_merged m join case_routes r
+    on (r.kind is null or r.kind = m.kind) and (r.source is null or r.source = m.source)
+  group by m.anchor_key
+),
+opened as (
+  select m.*, {priority} as priority,
+    case when h.anchor_key is null then 1 when h.alive then h.opening else h.opening + 1 end
+      as opening,
+    case when h.alive then coalesce(h.owner, o.owner) else o.owner end as owner,
+    case when h.alive then h.opened_at when h.anchor_key is not null then {now}
+      else least({now}, coalesce(greatest(m.since, v.received_at), {now})) end as opened_at
+  from case_merged m
+  join owned o using (anchor_key)
+  left join case_history h using (anchor_key)
+  left join case_limits l on l.currency = m.currency
+  left join case_received v on v.event_key = m.anchor_key
+),
+shaped as (
+  select {model.digest_sql(name, "anchor_key", "opening::varchar")} as case_id,
+    {name} as reconciliation, anchor_key, opening::bigint as opening, kind, klass as "class",
+    severity, priority, subjects, diffs, amount::bigint as amount_minor, currency, owner,
+    opened_at, suggested_action
+  from opened
+)
+select {columns} from shaped order by case_id""",
+        "identity, owner, priority and opening of every case",
+    )

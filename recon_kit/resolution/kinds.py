@@ -1,0 +1,177 @@
+"""What kinds of cases there are: one row of data for each, no kind is known anywhere else.
+
+Class A resolves itself and is only recorded; B has a named remedy (wait, re-request, re-sync); C
+is a person's. The position of a kind says which one names a case that is several at once: the
+first. `least` is the priority it has at least, whatever the money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Literal
+
+import polars as pl
+
+from recon_kit import money
+
+Class = Literal["A", "B", "C"]
+Severity = Literal["auto", "review", "block_payout"]
+Priority = Literal["P1", "P2", "P3", "P4"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of case.
+
+    `suggested_action` is what to do first, `runbook` how to find out what happened.
+    """
+
+    name: str
+    klass: Class
+    severity: Severity
+    least: Priority
+    suggested_action: str
+    runbook: str
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind(
+        "chargeback", "C", "review", "P2",
+        "Answer the dispute before its deadline, or accept it.",
+        "Open the dispute at the processor, collect order, shipment and correspondence, and send "
+        "them there; the case closes when the dispute is won, lost or reversed.",
+    ),
+    Kind(
+        "payout_break", "C", "block_payout", "P2",
+        "Ask the processor for the rows that are missing from, or surplus in, this payout.",
+        "Compare the payout's report with the ledger row by row; a missing file is the commonest "
+        "cause, a reserve or an adjustment the next.",
+    ),
+    Kind(
+        "id_conflict", "C", "review", "P3",
+        "Compare both records: the id they share belongs to one of them only.",
+        "Look for a transposed or re-used id; correct it at its source, or decide who belongs "
+        "together here.",
+    ),
+    Kind(
+        "ambiguous", "C", "review", "P4",
+        "Choose among the equally good answers, or say that none is right.",
+        "Compare customer, time and description; only a fact that is not in the files can settle "
+        "it.",
+    ),
+    Kind(
+        "refund_without_payment", "C", "review", "P3",
+        "Find the payment that was refunded, or confirm that it was refunded elsewhere.",
+        "Look up the refund's parent at the processor; an unknown parent may be a payment of an "
+        "account that is not ingested.",
+    ),
+    Kind(
+        "fee_mismatch", "B", "review", "P4",
+        "Compare gross with net: what is left open equals the fees.",
+        "Check whether one side tells amounts before fees and the other after; set `measure`.",
+    ),
+    Kind(
+        "fx_residue", "B", "review", "P4",
+        "Check the rate that the processor used; accept the residue if it is right.",
+        "Compare the implied rate with the dated one; what is left open lies inside the band.",
+    ),
+    Kind(
+        "rounding", "A", "auto", "P4",
+        "Nothing to do: the difference lies within the tolerance.",
+        "Each amount may be rounded by one minor unit; a difference beyond the tolerance is a "
+        "person's.",
+    ),
+    Kind(
+        "amount_mismatch", "C", "review", "P4",
+        "Find the missing part, refund or discount; accept the residual if it is right.",
+        "Compare the order with its payments part by part; a late part closes the case by itself.",
+    ),
+    Kind(
+        "status_mismatch", "C", "review", "P4",
+        "Correct the side whose status is wrong.",
+        "One side says that money moved, the other that it did not; the processor's account is "
+        "the proof.",
+    ),
+    Kind(
+        "review", "C", "review", "P4",
+        "Say whether the proposed events are the same.",
+        "Open the proposal with its evidence; confirm, refuse or mark as unsure.",
+    ),
+    Kind(
+        "missing_right", "B", "review", "P4",
+        "Ask the right side's supplier for this event, or declare that it has no counterpart.",
+        "Check the supplier's account for the id, then the nearest candidate, then the period of "
+        "the last file.",
+    ),
+    Kind(
+        "missing_left", "B", "review", "P4",
+        "Find the left side's record of this money, or declare that it has no counterpart.",
+        "Check whether the left side's export is filtered; money without a record is the graver "
+        "of the two.",
+    ),
+    Kind(
+        "missing_feed", "B", "review", "P2",
+        "Request the file that is late and ingest it.",
+        "Until it comes, what it would cover is unknown and counted nowhere.",
+    ),
+    Kind(
+        "possible_duplicate", "C", "review", "P4",
+        "Say whether this is one movement told twice or two alike.",
+        "The row has no id of its own and stands at the edge of two files; look it up at its "
+        "source.",
+    ),
+    Kind(
+        "late_arrival", "A", "auto", "P4",
+        "Nothing to do: it came after its settlement time and is matched.",
+        "Many of these mean that `settles_within` is too short or a supplier too slow.",
+    ),
+    Kind(
+        "duplicate", "A", "auto", "P4",
+        "Nothing to do: the same movement was told again and is counted once.",
+        "Many of these mean that a delivery is repeated.",
+    ),
+)  # fmt: skip
+
+# A match held together by amounts that were each rounded may miss by that much and no more.
+ROUNDING_PER_AMOUNT = 1
+# What counts as much money where `sign_off_over` does not say, in units of the currency.
+MUCH_MONEY = Decimal(1000)
+
+
+def kinds_frame() -> pl.DataFrame:
+    """`KINDS` as a table, with `position` (0 names a case first)."""
+    rows = [asdict(kind) for kind in KINDS]
+    return pl.DataFrame(rows).with_row_index("position").cast({"position": pl.Int64})
+
+
+def limits_frame(
+    currencies: list[str], sign_off_over: Mapping[str, Decimal] | None
+) -> pl.DataFrame:
+    """What is much money in each currency: `currency`, `much_minor`.
+
+    The sign-off limit of the reconciliation, else `MUCH_MONEY` units of the currency. Currencies
+    that are not ISO 4217 are left out: their amounts count as unknown.
+    """
+    known = money.currency_exponents()
+    declared = sign_off_over or {}
+    rows = [
+        (code, int(declared.get(code, MUCH_MONEY).scaleb(known[code])))
+        for code in sorted(set(currencies))
+        if code in known
+    ]
+    return pl.DataFrame(rows, schema={"currency": pl.String, "much_minor": pl.Int64}, orient="row")
+
+
+def priority_sql(amount: str, much: str, least: str) -> str:
+    """Priority by money at risk: P1 above the limit, P2 above a tenth, P3 above a hundredth.
+
+    An amount or limit that is not known makes P3. Never below the kind's own least priority.
+    """
+    by_money = (
+        f"case when {amount} is null or {much} is null then 'P3' when {amount} > {much} then 'P1'"
+        f" when {amount} * 10 > {much} then 'P2' when {amount} * 100 > {much} then 'P3'"
+        " else 'P4' end"
+    )
+    return f"least({by_money}, {least})"
