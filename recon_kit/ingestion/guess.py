@@ -1,0 +1,279 @@
+"""Guesses about an undeclared file, for a person to confirm. Nothing is ingested by them.
+
+Ingestion itself never infers. Only `profile` looks at a strange file and proposes how it might
+be read; every doubt becomes a note that ends up as a comment in the proposed settings.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from recon_kit import money
+from recon_kit.ingestion import times
+from recon_kit.ingestion.feed import Dialect
+
+_DELIMITERS = (",", ";", "\t", "|")
+_LINES_LOOKED_AT = 60
+_VALUES_LOOKED_AT = 2_000
+_FITS = 0.98  # share of values that must fit for a column to be of a kind
+
+# Most specific first: of two formats that read every value alike the earlier one is proposed.
+DATE_FORMATS: tuple[str, ...] = (
+    "%Y-%m-%d %H:%M:%S %z", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S%.f%z",
+    "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y/%m/%d %H:%M:%S %z", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d",
+    "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p",
+    "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y",
+    "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d.%m.%y", "%d-%m-%Y", "%m-%d-%Y",
+    "%b %d, %Y", "%d %b %Y",
+)  # fmt: skip
+_COMPACT_FORMATS = ("%Y%m%d", times.EPOCH)  # only where the header speaks of a time
+_TIME_WORDS = re.compile(
+    r"date|time|created|posted|booked|settled|datum|fecha|(_| )(at|on)$", re.IGNORECASE
+)
+_PHONE_WORDS = re.compile(r"phone|mobile|telefon|\btel\b", re.IGNORECASE)
+_NAME_WORDS = re.compile(
+    r"^(first|last|full|customer|billing|shipping|card|contact|payer|client|ship.to|bill.to)?"
+    r"[ _]?name$|surname|cardholder|recipient|\bpayee\b",
+    re.IGNORECASE,
+)
+_ADDRESS_WORDS = re.compile(
+    r"address|street|\bcity\b|zip|post(al)?[ _]?code|line_?[12]$", re.IGNORECASE
+)
+_ID_WORDS = re.compile(
+    r"(^|[ _\-])(id|ids|no|nr|num|number|ref|reference|key|code|token)([ _\-]|$)|#|Id$|ID$"
+    r"|^(name|order|transaction|invoice)$",
+    re.IGNORECASE,
+)
+_LOOKS_DATED = r"[0-9]{1,4}[-/. ][0-9A-Za-z]{1,3}[-/., ]"
+_LOOKS_COUNTED = r"^[-+]?[0-9]{1,18}$"
+_LOOKS_PAID = r"^[-+(−]?\s*(?:[A-Z]{3}\s?|[$€£¥]\s?)?[-+]?[0-9][0-9.,'\s\x{a0}\x{202f}]*\)?-?\s*(?:[A-Z]{3}|[$€£¥])?$"  # noqa: E501 - one pattern
+_EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$|^[0-9a-f]{64}$"
+_FOOTER = re.compile(r"^\W*(grand |sub)?totals?\b|^\W*copyright|^\W*confidential", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class DialectGuess:
+    """How the file might be read, with what is doubtful about it."""
+
+    dialect: Dialect
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnGuess:
+    """What one column seems to hold.
+
+    `kind` is one of empty, email, phone, name, address, timestamp, date, currency, boolean,
+    amount, count, id, text. `formats` are the date formats that read every value: more than one
+    means that a person must choose.
+    """
+
+    kind: str
+    formats: tuple[str, ...] = ()
+    comma_only: int = 0  # values that only a decimal comma explains
+    dot_only: int = 0  # values that only a decimal point explains
+    grouped_or_decimal: int = 0  # values such as `1,234` that both explain
+
+    @property
+    def personal(self) -> bool:
+        """Whether samples of this column must be masked."""
+        return self.kind in {"email", "phone", "name", "address"}
+
+
+def guess_dialect(head: bytes, tail: bytes = b"") -> DialectGuess:
+    """Format, encoding, delimiter and preamble from the first bytes of a file.
+
+    Args:
+        head: the first bytes, unpacked.
+        tail: the last bytes, where a footer would stand.
+    """
+    if head.startswith(b"PAR1"):
+        return DialectGuess(Dialect(format="parquet"))
+    encoding, notes = _guess_encoding(head)
+    text = _decoded(head, encoding)
+    start = text.lstrip("\ufeff \t\r\n")
+    if start.startswith(("{", "[")):
+        return DialectGuess(replace(_guess_json(start), encoding=encoding), tuple(notes))
+    lines = text.lstrip("\ufeff").splitlines()[:_LINES_LOOKED_AT]
+    delimiter = _guess_delimiter(lines)
+    skip = _guess_preamble(lines, delimiter)
+    if skip:
+        notes.append(f"{skip} lines above the header are skipped")
+    footer = _guess_footer(_decoded(tail, encoding))
+    if footer:
+        notes.append("the last lines look like totals; they are taken as a footer")
+    return DialectGuess(
+        Dialect(encoding=encoding, delimiter=delimiter, skip_rows=skip, footer_regex=footer),
+        tuple(notes),
+    )
+
+
+def guess_column(header: str, values: pl.Series) -> ColumnGuess:
+    """What a column holds, from its name and its distinct filled values."""
+    seen = values.drop_nulls().unique(maintain_order=True).head(_VALUES_LOOKED_AT)
+    if seen.is_empty():
+        return ColumnGuess("empty")
+    kind = _personal_kind(header, seen)
+    if kind is not None:
+        return ColumnGuess(kind)
+    dated = _guess_dates(header, seen)
+    if dated is not None:
+        return dated
+    kind = _plain_kind(header, seen)
+    return _guess_amounts(seen) if kind == "amount" else ColumnGuess(kind)
+
+
+def _personal_kind(header: str, seen: pl.Series) -> str | None:
+    if _share(seen, _EMAIL) >= _FITS:
+        return "email"
+    if _PHONE_WORDS.search(header):
+        return "phone"
+    if _ADDRESS_WORDS.search(header):
+        return "address"
+    # A shop's order name ("#1001") is no person's name.
+    return "name" if _NAME_WORDS.search(header) and _share(seen, r"[0-9]") < 0.5 else None
+
+
+def _plain_kind(header: str, seen: pl.Series) -> str:
+    named_id = _ID_WORDS.search(header) is not None
+    if seen.str.to_uppercase().is_in(list(money.currency_exponents())).all():
+        return "currency"
+    if seen.str.to_lowercase().is_in(["true", "false", "yes", "no", "t", "f", "y", "n"]).all():
+        return "boolean"
+    if not named_id and _share(seen, _LOOKS_COUNTED) >= _FITS:
+        return "count"
+    if not named_id and _share(seen, _LOOKS_PAID) >= _FITS:
+        return "amount"
+    return "id" if named_id else "text"
+
+
+def _share(values: pl.Series, pattern: str) -> float:
+    return float(values.str.contains(pattern).sum()) / max(len(values), 1)
+
+
+def _guess_encoding(head: bytes) -> tuple[str, list[str]]:
+    for mark, name in (
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
+        if head.startswith(mark):
+            return name, []
+    sample = head[:4096]
+    if len(sample) >= 8 and sample.count(0) * 3 > len(sample):
+        little = sample[1::2].count(0) > sample[0::2].count(0)
+        return ("utf-16-le" if little else "utf-16-be"), ["UTF-16 without a mark: check accents"]
+    try:
+        codecs.getincrementaldecoder("utf-8")("strict").decode(head, final=False)
+    except UnicodeDecodeError:
+        return "cp1252", ["the bytes are not UTF-8; cp1252 is a guess: check accents and signs"]
+    return "utf-8", []
+
+
+def _decoded(data: bytes, encoding: str) -> str:
+    return codecs.getincrementaldecoder(encoding)("replace").decode(data, final=False)
+
+
+def _guess_json(start: str) -> Dialect:
+    first, _, rest = start.partition("\n")
+    one_per_line = first.rstrip().endswith("}") and rest.lstrip().startswith("{")
+    return Dialect(format="ndjson" if one_per_line else "json")
+
+
+def _widths(lines: list[str], delimiter: str) -> list[int]:
+    rows = csv.reader(io.StringIO("\n".join(lines[:-1] or lines)), delimiter=delimiter)
+    try:
+        return [len(row) for row in rows if row]
+    except csv.Error:
+        return []
+
+
+def _guess_delimiter(lines: list[str]) -> str:
+    """The mark that cuts most rows into the same number of cells, at least two."""
+
+    def score(mark: str) -> tuple[float, int]:
+        widths = [w for w in _widths(lines, mark) if w > 1]
+        if not widths:
+            return 0.0, 0
+        width, count = Counter(widths).most_common(1)[0]
+        return round(count / max(len(lines) - 1, 1), 1), width
+
+    return max(_DELIMITERS, key=score)
+
+
+def _guess_preamble(lines: list[str], delimiter: str) -> int:
+    """Lines above the first one that is as wide as most and holds no number alone."""
+    widths = Counter(w for w in _widths(lines, delimiter) if w > 1)
+    if not widths:
+        return 0
+    usual = widths.most_common(1)[0][0]
+    for number, line in enumerate(lines[:20]):
+        cells = next(csv.reader([line], delimiter=delimiter), [])
+        named = [c for c in cells if c.strip() and not re.fullmatch(r"[-+$€£\d.,:/ ]+", c.strip())]
+        if len(cells) >= usual and len(named) * 2 > len(cells):
+            return number
+    return 0
+
+
+def _guess_footer(tail: str) -> str | None:
+    last = [line for line in tail.splitlines()[-6:] if line.strip()]
+    words = [m[0].strip('", \t\ufeff') for line in last if (m := _FOOTER.match(line))]
+    if not words:
+        return None
+    return "^\\W*(" + "|".join(dict.fromkeys(re.escape(w) for w in words)) + ")"
+
+
+def _guess_dates(header: str, seen: pl.Series) -> ColumnGuess | None:
+    formats = DATE_FORMATS
+    if _share(seen, _LOOKS_DATED) < _FITS:
+        digits = _share(seen, r"^[0-9]{8}$|^[0-9]{10}(\.[0-9]+)?$|^[0-9]{13}$")
+        if digits < _FITS or not _TIME_WORDS.search(header):
+            return None
+        formats = _COMPACT_FORMATS
+    frame = seen.alias("v").to_frame()
+    read: dict[str, pl.Series] = {}
+    for text in formats:
+        cell = times.parse_times(pl.col("v"), formats=(text,), zone="UTC").alias("v")
+        parsed = frame.select(cell)["v"]
+        instants = parsed.struct.field("ts")
+        # Placeholders such as 1970-01-01 were read, if not accepted.
+        fits = instants.is_not_null() | (parsed.struct.field("code") == "time_placeholder")
+        if fits.mean() == 1 or (float(fits.sum()) / len(seen)) >= _FITS:
+            read[text] = instants
+    if not read:
+        return None
+    best = max(read, key=lambda f: len(seen) - read[f].null_count())
+    rivals = [f for f in read if f != best and not read[f].equals(read[best], null_equal=True)]
+    clock = re.search(r"%[HI]", best) or best == times.EPOCH
+    return ColumnGuess("timestamp" if clock else "date", (best, *rivals))
+
+
+def _guess_amounts(seen: pl.Series) -> ColumnGuess:
+    """Which decimal mark explains the values; the money parser itself is asked both ways."""
+    frame = seen.alias("v").to_frame().with_columns(currency=pl.lit("USD"))
+    bad = {}
+    for mark in (".", ","):
+        read = money.parse_amounts(
+            pl.col("v"), pl.col("currency"), decimal=mark, exponents={"USD": 9}
+        )
+        code = frame.select(read.struct.field("code"))["code"]
+        bad[mark] = code.replace({"currency_contradicts": None})  # which one does not matter here
+    dot, comma = bad["."].is_null(), bad[","].is_null()
+    # `1,234` is refused with a decimal point (ambiguous) and read with a decimal comma.
+    doubt = (bad["."] == "amount_ambiguous").fill_null(value=False) | (
+        bad[","] == "amount_ambiguous"
+    ).fill_null(value=False)
+    return ColumnGuess(
+        "amount",
+        comma_only=int((comma & ~dot & ~doubt).sum()),
+        dot_only=int((dot & ~comma & ~doubt).sum()),
+        grouped_or_decimal=int(doubt.sum()),
+    )

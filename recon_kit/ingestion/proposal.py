@@ -1,0 +1,257 @@
+"""A ready `[[sources]]` block for a file, as TOML text with every doubt as a comment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from recon_kit.ingestion.feed import Dialect, normal_header
+from recon_kit.ingestion.guess import ColumnGuess
+
+# Words of a header that speak for a field, best first. Matched against the normalised header.
+_FIELD_WORDS: dict[str, tuple[str, ...]] = {
+    "event_ts": (
+        r"(conversion|transaction|booking|event|order|payment) (date|time).*",
+        r"created( at| date| utc)?.*", r"date( time)?|datetime|timestamp|time",
+        r"(processed|posted|paid|settled|closed?|processing|purchase)( at| on| date).*",
+        r"posting date|value date|posted date( time)?|datum|fecha.*|buchungstag",
+    ),
+    "amount": (
+        r"amount|total|gross|value|price|betrag|importe|montant",
+        r"(total|gross|order|transaction|conversion|invoice|sales?) ?(amount|total|price|value).*",
+        r".*\bamount( \(.*\))?", r"grand total.*",
+    ),
+    "debit": (r"debit.*|withdrawals?|paid out|d[ée]bit.*|cargo",),
+    "credit": (r"credit.*|deposits?|paid in|cr[ée]dit.*|abono",),
+    "fee": (r"(total )?fees?( amount)?|commission|processing fee",),
+    "net": (r"net( amount| total)?",),
+    "currency": (r"(transaction |order )?currency( code)?|ccy|w[äa]hrung|moneda|devise",),
+    "order_id": (
+        r"order ?(id|number|no|ref|reference|name)?|order #|merchant (order )?reference",
+        r".*\border (id|number|no)|sales order",
+    ),
+    "transaction_id": (
+        r"(payment )?(transaction|payment|charge|txn|psp|capture) ?(id|reference|ref|number|no)?",
+        r"payment intent( id)?",
+        r"balance transaction( id)?|trx",
+    ),
+    "invoice_number": (r"invoice ?(number|no|id|#)?|doc ?number|num",),
+    "payout_id": (r"payout( id| reference)?|settlement id|deposit id|batch( number| id)?",),
+    "click_id": (r"gclid|google click id|msclkid|microsoft click id|fbclid|click id|fbc",),
+    "status": (r"(financial |payment |order )?status|stage|deal stage",),
+    "payment_method": (r"payment method.*|method|tender( type)?|payment type",),
+    "customer_name": (
+        r"(customer|billing|full|client|payer|contact) ?name|customer|payee|name",
+        r"(shipping|ship to|billing address|shipping address) name",
+    ),
+    "email": (r"(customer |receipt |billing )?e-?mail( address)?",),
+    "phone": (r"(customer |billing )?(phone|mobile)( number)?",),
+    "postcode": (r".*(zip|postal code|post code|postcode)",),
+    "customer_id": (r"(customer|client|user|contact) id",),
+    "description": (
+        r"description|memo|details|narrative|concepto|libell[ée]|payee|verwendungszweck",
+        r"note|reference|label",
+    ),
+    "native_id": (r"(record |internal |lead |deal |row |unique )?id", r".*\bid"),
+}  # fmt: skip
+_FIELD_KINDS: dict[str, frozenset[str]] = {
+    "event_ts": frozenset({"timestamp", "date"}),
+    **dict.fromkeys(("amount", "debit", "credit", "fee", "net"), frozenset({"amount", "count"})),
+    "currency": frozenset({"currency"}),
+    "email": frozenset({"email"}),
+    "phone": frozenset({"phone"}),
+    "customer_name": frozenset({"name", "text"}),
+    "postcode": frozenset({"address", "text", "count", "id"}),
+}
+# Words in the header or the file's name that speak for a type of event.
+_TYPE_WORDS: tuple[tuple[str, str], ...] = (
+    ("bank_line", r"\b(balance|iban|statement|booking date|debit|value date|payee)\b"),
+    ("conversion", r"conversion|gclid|click id"),
+    ("invoice", r"invoice"),
+    ("shipment", r"shipment|tracking|carrier"),
+    ("lead", r"\b(lead|deal|opportunity)\b"),
+    ("refund", r"^refund|refund data|refund_data"),
+    ("payment", r"\b(charge|payment intent|psp|capture|transaction)\b|charge_data"),
+    ("order", r"\border\b|order_data"),
+)
+_SYMBOLS = {"€": "EUR", "£": "GBP", "$": "USD", "¥": "JPY", "₹": "INR"}
+
+
+def propose(  # noqa: PLR0913 - everything that the profile found goes in
+    file: str,
+    dialect: Dialect,
+    feed: str | None,
+    *,
+    guesses: Mapping[str, ColumnGuess],
+    notes: Sequence[str],
+    rows: pl.DataFrame,
+) -> str:
+    """The block that would declare this file; valid as it stands, to be confirmed by a person.
+
+    Args:
+        file: the file's name.
+        dialect: how the file was read.
+        feed: the vendor's feed that reads it, if one does.
+        guesses: what each column seems to hold.
+        notes: what was doubtful about the file.
+        rows: its first rows, looked at for currency signs and offsets.
+    """
+    name = _source_name(file)
+    head = [f"# {note}" for note in notes] + ["[[sources]]", f"name = {_text(name)}"]
+    if feed is not None:
+        return "\n".join([*head, *_vendor(feed, guesses)]) + "\n"
+    chosen = _choose_fields(guesses)
+    return "\n".join([*head, *_table(file, dialect, guesses, chosen, rows)]) + "\n"
+
+
+def _vendor(feed: str, guesses: Mapping[str, ColumnGuess]) -> list[str]:
+    lines = [f"feed = {_text(feed)}"]
+    names = {normal_header(n) for n in guesses}
+    if feed.startswith("stripe.") and "created utc" not in names:
+        lines.append('timezone = "UTC"  # put the zone that the report was requested in')
+    return lines
+
+
+def _choose_fields(guesses: Mapping[str, ColumnGuess]) -> dict[str, str]:
+    """Field to column: per field the best-worded column of a fitting kind, each column once."""
+    chosen: dict[str, str] = {}
+    for field, patterns in _FIELD_WORDS.items():
+        fits = _FIELD_KINDS.get(field)
+        for pattern in patterns:
+            for column, guess in guesses.items():
+                wrong_kind = guess.kind not in fits if fits else guess.kind in {"empty", "amount"}
+                if wrong_kind or column in chosen.values():
+                    continue
+                if re.fullmatch(pattern, normal_header(column)):
+                    chosen.setdefault(field, column)
+    if "event_ts" not in chosen:
+        dated = next((c for c, g in guesses.items() if g.formats), None)
+        if dated is not None:
+            chosen["event_ts"] = dated
+    if "amount" in chosen:
+        chosen.pop("debit", None)
+        chosen.pop("credit", None)
+    return chosen
+
+
+def _table(
+    file: str,
+    dialect: Dialect,
+    guesses: Mapping[str, ColumnGuess],
+    chosen: Mapping[str, str],
+    rows: pl.DataFrame,
+) -> list[str]:
+    kind, sure = _event_type(file, guesses)
+    doubt = "" if sure else "  # a guess: say what one row is"
+    lines = ['feed = "table"', "[sources.layout]", f"event_type = {_text(kind)}{doubt}"]
+    lines += _notation(dialect)
+    lines += _clock(guesses, chosen, rows)
+    lines += _amounts(guesses, chosen)
+    return [*lines, "[sources.layout.columns]", *_columns(guesses, chosen, rows)]
+
+
+def _notation(dialect: Dialect) -> list[str]:
+    lines = []
+    if dialect.format != "csv":
+        return [f"format = {_text(dialect.format)}"]
+    if dialect.encoding != "utf-8":
+        lines.append(f"encoding = {_text(dialect.encoding)}  # check accents and currency signs")
+    lines.append(f"delimiter = {_text(dialect.delimiter)}")
+    if dialect.skip_rows:
+        lines.append(f"skip_rows = {dialect.skip_rows}")
+    if dialect.footer_regex:
+        lines.append(f"footer_regex = {_text(dialect.footer_regex)}")
+    return lines
+
+
+def _clock(
+    guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str], rows: pl.DataFrame
+) -> list[str]:
+    column = chosen.get("event_ts")
+    if column is None:
+        return ["# no column of dates or times was found; events will have no time"]
+    formats = guesses[column].formats
+    lines = []
+    if "%z" not in formats[0] and formats[0] != "epoch" and column in rows.columns:
+        lines.append('timezone = "UTC"  # the times carry no offset: put the zone of the supplier')
+    lines.append(f"date_formats = [{_text(formats[0])}]")
+    if len(formats) > 1:
+        rivals = ", ".join(formats[1:])
+        lines.append(f"# every value also reads as {rivals}, with another meaning: choose one")
+    return lines
+
+
+def _amounts(guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str]) -> list[str]:
+    used = [guesses[chosen[f]] for f in ("amount", "debit", "credit", "fee", "net") if f in chosen]
+    comma = sum(g.comma_only for g in used) > sum(g.dot_only for g in used)
+    lines = [f"decimal = {_text(',' if comma else '.')}"]
+    if any(g.comma_only for g in used) and any(g.dot_only for g in used):
+        lines.append("# some amounts only read with a decimal comma, others with a point")
+    if any(g.grouped_or_decimal for g in used):
+        mark = "." if comma else ","
+        lines.append(
+            f"thousands = {_text(mark)}  # some amounts (such as 1{mark}234) read either way: check"
+        )
+    if "amount" not in chosen and {"debit", "credit"} & set(chosen):
+        lines.append('sign = "debit_credit"')
+    return lines
+
+
+def _columns(
+    guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str], rows: pl.DataFrame
+) -> list[str]:
+    lines = [f"{field} = {_text(chosen[field])}" for field in _FIELD_WORDS if field in chosen]
+    if "currency" not in chosen:
+        found = _currency_sign(guesses, chosen, rows)
+        why = "from the sign in the amounts" if found else "no column holds one: put the right one"
+        lines.append(f"currency = {{ value = {_text(found or 'USD')} }}  # {why}")
+    taken = set(chosen.values())
+    for column, guess in guesses.items():
+        if guess.kind == "id" and column not in taken:
+            key = re.sub(r"[^a-z0-9]+", "_", normal_header(column)).strip("_") or "key"
+            lines.append(f"# {_text('raw_keys.' + key)} = {_text(column)}")
+    return lines
+
+
+def _currency_sign(
+    guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str], rows: pl.DataFrame
+) -> str | None:
+    """The currency whose sign or code stands in the amounts, if it is one alone."""
+    columns = [chosen[f] for f in ("amount", "debit", "credit") if f in chosen]
+    found: set[str] = set()
+    for column in columns:
+        if column in rows.columns and guesses[column].kind == "amount":
+            text = rows[column].cast(pl.String).drop_nulls()
+            found |= {
+                code
+                for sign, code in _SYMBOLS.items()
+                if text.str.contains(sign, literal=True).any()
+            }
+            found |= set(text.str.extract(r"\b([A-Z]{3})\b", 1).drop_nulls().to_list())
+    return found.pop() if len(found) == 1 else None
+
+
+def _event_type(file: str, guesses: Mapping[str, ColumnGuess]) -> tuple[str, bool]:
+    words = " | ".join([*(normal_header(c) for c in guesses), file.lower().replace("-", " ")])
+    for kind, pattern in _TYPE_WORDS:
+        if re.search(pattern, words):
+            return kind, False
+    return "other", False
+
+
+def _source_name(file: str) -> str:
+    stem = file.split(".", maxsplit=1)[0].casefold()
+    name = re.sub(r"[^a-z0-9]+", "_", stem).strip("_")
+    name = re.sub(r"(_?[0-9]+)+$", "", name) or "source"
+    return name if name[0].isalpha() else f"source_{name}"
+
+
+def _text(value: str) -> str:
+    """A TOML text: literal where it can be, else a basic string with escapes."""
+    if "\\" in value and "'" not in value and value.isprintable():
+        return f"'{value}'"
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped)
+    return f'"{shown}"'
