@@ -64,11 +64,12 @@ class Engine:
         return frame
 
     def one(self, sql: str, parameters: Sequence[object] = ()) -> tuple[object, ...]:
-        """The first row of a query."""
-        found = self.con.execute(sql, parameters or None).fetchone()
-        if found is None:
+        """The first row of a query that gives few."""
+        # All rows are fetched: an unfinished result would block the connection.
+        found = self.con.execute(sql, parameters or None).fetchall()
+        if not found:
             raise LookupError("the query gave no row")
-        return tuple(found)
+        return tuple(found[0])
 
     def count(self, table: str) -> int:
         """Number of rows of a table or view."""

@@ -1,0 +1,95 @@
+"""Segments: what one batch or one run adds, as parquet files named by the sha256 of their bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recon_kit import model
+from recon_kit.ledger import files
+from recon_kit.ledger.catalog import Writer
+from recon_kit.ledger.engine import Engine
+from recon_kit.ledger.keys import keys_sql
+from recon_kit.ledger.seal import parquet_list
+from recon_kit.safe import quote_ident
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A segment on its way in: durable in `tmp/`, not yet under its name."""
+
+    kind: str
+    copy: Path
+    sha256: str
+    rows: int
+    bytes: int
+    restated: int = 0
+    contested: int = 0
+    named: int = 0
+
+
+def stage_query(engine: Engine, places: files.Places, kind: str, query: str) -> Staged | None:
+    """Write a query's rows as a staged segment; None where there is no row."""
+    path = engine.write(query, f"segment_{kind}")
+    rows = engine.one(f"select count(*) from {parquet_list([path])}")[0]
+    assert isinstance(rows, int)  # noqa: S101 - count(*) is an integer
+    if rows == 0:
+        return None
+    copy, sha256, length = files.stage(path, places.tmp)
+    path.unlink()
+    return Staged(kind, copy, sha256, rows, length)
+
+
+def discard(staged: Sequence[Staged]) -> None:
+    """Remove staged files that will not be committed."""
+    for one in staged:
+        one.copy.unlink(missing_ok=True)
+
+
+def commit_segments(
+    writer: Writer,
+    places: files.Places,
+    staged: Sequence[Staged],
+    *,
+    source: str | None = None,
+    run_id: str | None = None,
+) -> None:
+    """Name staged files for good and add their rows to the commit being written."""
+    for one in staged:
+        files.publish(one.copy, places.segment(one.kind, one.sha256))
+        writer.insert(
+            "segments", kind=one.kind, sha256=one.sha256, source=source, run_id=run_id,
+            rows=one.rows, bytes=one.bytes, restated=one.restated, contested=one.contested,
+            named=one.named,
+        )  # fmt: skip
+
+
+def batch_queries(seq: int) -> dict[str, str]:
+    """Queries of a batch's segments over tables `accepted`, `again` and `quarantined`.
+
+    Args:
+        seq: sequence of the batch, which its events carry as `recorded_seq`.
+    """
+    events = ", ".join(
+        f"cast({seq} as bigint) as recorded_seq" if name == "recorded_seq" else quote_ident(name)
+        for name in model.EVENT_SCHEMA
+    )
+    who = ", ".join(quote_ident(c) for c in model.WHO_SCHEMA)
+    told = " or ".join(f"{quote_ident(c)} is not null" for c in model.PERSONAL_FACTS)
+    quarantine = ", ".join(quote_ident(c) for c in model.QUARANTINE_SCHEMA)
+    in_file_order = "order by record_row, event_key, payload_hash"
+    return {
+        "events": f"select {events} from accepted {in_file_order}",
+        "who": f"select {who} from accepted where {told} order by event_key, payload_hash",
+        "keys": keys_sql("accepted"),
+        "retold": f"select {', '.join(RETOLD)} from again {in_file_order}",
+        "quarantine": f"select {quarantine} from quarantined order by record_row, code, raw_line",
+    }
+
+
+# Tellings that added no content: which row said again what was known.
+RETOLD: dict[str, str] = {
+    "event_key": "varchar", "payload_hash": "varchar", "version_order": "varchar",
+    "artefact_sha256": "varchar", "record_row": "bigint", "records": "bigint", "why": "varchar",
+}  # fmt: skip

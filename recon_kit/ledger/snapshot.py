@@ -1,0 +1,317 @@
+"""A consistent view of the ledger as of one sequence: which files, read how.
+
+What is current is decided here, when reading, so that the order in which files arrived never
+matters. Of several tellings of one event the newest is read; of several events that bear one
+business key, the one whose source has the lowest precedence.
+
+| view | rows |
+| --- | --- |
+| `events` | one per event: its current telling, less outranked ones (`model.EVENT_SCHEMA`) |
+| `event_versions` | every telling with content of its own; the same columns |
+| `who` | personal fields of each event's current telling (`model.WHO_SCHEMA`) |
+| `keys` | the index of keys (`model.KEYS_SCHEMA`) |
+| `retold` | rows that said again what was known, and where they stand |
+| `duplicates` | event_key, kept_key, why: `retold` or `possible_duplicate` |
+| `quarantine` | rows that could not be read (`model.QUARANTINE_SCHEMA`) |
+| `artefacts` | sha256, source, name, bytes, received_at, as_of, covers_from, covers_to, seq |
+| `coverage` | source, covers_from, covers_to, as_of: from its first to its last event |
+| `decisions` | those in force (`model.DECISION_SCHEMA`) |
+| one per run table | its columns and `run_id`, for the runs asked for |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+
+from recon_kit import model
+from recon_kit.errors import LedgerError
+from recon_kit.ledger.catalog import Catalog, Reader
+from recon_kit.ledger.decisions import in_force
+from recon_kit.ledger.engine import Engine, Step, open_engine
+from recon_kit.ledger.files import Places
+from recon_kit.ledger.seal import parquet_list
+from recon_kit.ledger.segments import RETOLD
+from recon_kit.safe import quote_ident, quote_text
+
+_DUCKDB = {
+    pl.String: "varchar", pl.Int64: "bigint", pl.UInt64: "ubigint", pl.Float64: "double",
+    pl.Boolean: "boolean", pl.Date: "date", pl.Datetime: "timestamptz",
+}  # fmt: skip
+PRECEDENCE = 100  # of a source that declares none
+
+
+class Snapshot:
+    """The ledger as of `seq`: everything committed up to it, nothing after."""
+
+    def __init__(self, places: Places, catalog: Catalog, as_of_seq: int | None) -> None:
+        with catalog.read() as reader:
+            size = reader.head()[0]
+            self.seq = size if as_of_seq is None else as_of_seq
+            if not 0 <= self.seq <= size:
+                raise LedgerError(
+                    f"there is no sequence {as_of_seq}; the ledger holds 0 to {size}."
+                )
+            until = "seq <= ?"
+            self._segments = reader.frame("segments", until, (self.seq,))
+            self._artefacts = reader.frame("artefacts", until, (self.seq,))
+            self._decisions = reader.frame("decisions", until, (self.seq,))
+            self._refuse_unknown_runs = _known_runs(reader)
+        self._places = places
+
+    def __repr__(self) -> str:
+        return f"Snapshot(seq={self.seq})"
+
+    def coverage(self) -> pl.DataFrame:
+        """Per source: first and last event time that its files tell, and their newest as-of."""
+        return (
+            self._artefacts.group_by("source")
+            .agg(
+                pl.col("covers_from").min(),
+                pl.col("covers_to").max(),
+                pl.col("as_of").max(),
+            )
+            .sort("source")
+        )
+
+    def artefacts(self) -> pl.DataFrame:
+        """Every received file with the sequence of its batch."""
+        return self._artefacts
+
+    def decisions(self) -> pl.DataFrame:
+        """Decisions in force: not undone, and no undo themselves."""
+        return in_force(self._decisions)
+
+    @contextmanager
+    def engine(
+        self,
+        *,
+        runs: Sequence[str] = (),
+        precedence: Mapping[str, int] | None = None,
+        threads: int | None = None,
+        memory_max: str | None = None,
+    ) -> Iterator[Engine]:
+        """An engine with the views of this snapshot, over exactly its files.
+
+        Args:
+            runs: ids of the runs whose tables are wanted.
+            precedence: of two sources that tell one movement the lower is read; 100 if not named.
+            threads: DuckDB threads; the machine's cores when not given.
+            memory_max: such as `"2GB"`.
+
+        Raises:
+            LedgerError: a run is not in the store.
+        """
+        missing = sorted(set(runs) - self._refuse_unknown_runs)
+        if missing:
+            raise LedgerError(f"the ledger holds no run {missing[0]!r}.")
+        wanted = self._segments.filter(
+            pl.col("run_id").is_null() | pl.col("run_id").is_in(list(runs))
+        )
+        files = {
+            str(kind[0]): [self._places.segment(str(kind[0]), sha) for sha in rows["sha256"]]
+            for kind, rows in wanted.group_by("kind", maintain_order=True)
+        }
+        every = [path for paths in files.values() for path in paths]
+        with open_engine(every, threads=threads, memory_max=memory_max) as engine:
+            self._put_small_tables(engine)
+            _make_views(engine, files)
+            marks = self._segments.select(pl.col("restated", "contested").sum()).row(0)
+            _make_current(engine, files, restated=bool(marks[0]))
+            _make_events(engine, precedence or {}, contested=bool(marks[1]))
+            engine.trail.clear()
+            yield engine
+
+    def _put_small_tables(self, engine: Engine) -> None:
+        engine.put("artefacts", self._artefacts)
+        engine.put("coverage", self.coverage())
+        engine.put("decisions", self.decisions())
+
+
+def _known_runs(reader: Reader) -> frozenset[str]:
+    return frozenset(row[0] for row in reader.all("select run_id from runs"))
+
+
+def _view(name: str, files: Mapping[str, list[Path]], columns: Mapping[str, str]) -> Step:
+    if files.get(name):
+        body = f"select {_names(columns)} from {parquet_list(files[name])}"
+    else:
+        body = _nothing(columns)
+    return Step(name, f"create temp view {quote_ident(name)} as {body}", "rows of its segments")
+
+
+def _make_views(engine: Engine, files: Mapping[str, list[Path]]) -> None:
+    tables = {
+        "keys": duckdb_types(model.KEYS_SCHEMA),
+        "quarantine": duckdb_types(model.QUARANTINE_SCHEMA),
+        "retold": RETOLD,
+    }
+    for name, schema in model.RUN_TABLES.items():
+        tables[name] = {"run_id": "varchar", **duckdb_types(schema)}
+    engine.run(*(_view(name, files, columns) for name, columns in tables.items()))
+
+
+def _make_current(engine: Engine, files: Mapping[str, list[Path]], *, restated: bool) -> None:
+    """Views `event_versions`, `current_events` and `who`, versions resolved.
+
+    Where no event was ever told with other content there is nothing to resolve, and the views
+    read the files as they are. Otherwise only the events told more than once are looked at.
+    """
+    events = files.get("events", [])
+    columns = duckdb_types(model.EVENT_SCHEMA)
+    stored = (
+        f"select {_names(columns)} from {parquet_list(events)}" if events else _nothing(columns)
+    )
+    who = duckdb_types(model.WHO_SCHEMA)
+    told = (
+        f"select {_names(who)} from {parquet_list(files['who'])}"
+        if files.get("who")
+        else _nothing(who)
+    )
+    if not restated:
+        engine.run(
+            Step("event_versions", f"create temp view event_versions as {stored}"),
+            Step("current_events", "create temp view current_events as from event_versions"),
+            Step("who", f"create temp view who as {told}"),
+        )
+        return
+    engine.run(
+        Step(
+            "tellings",
+            f"""
+            create temp table tellings as
+            with several as (select distinct event_key from ({stored}) where restated),
+            rows as (
+                select event_key, payload_hash, fixed_hash, version_order from ({stored})
+                where event_key in (from several)
+            ),
+            newest as (
+                select r.event_key, r.payload_hash, r.fixed_hash,
+                    greatest(r.version_order, coalesce(max(t.version_order), r.version_order))
+                        as version_order
+                from rows r left join retold t on t.payload_hash = r.payload_hash
+                group by r.event_key, r.payload_hash, r.fixed_hash, r.version_order
+            )
+            select event_key, payload_hash, version_order,
+                min(fixed_hash) over one_event <> max(fixed_hash) over one_event as conflict,
+                row_number() over (
+                    partition by event_key order by version_order desc, payload_hash) = 1
+                    as current
+            from newest window one_event as (partition by event_key)""",
+            "events told with several contents; a content counts from when it was last told",
+        ),
+        Step(
+            "event_versions",
+            f"""
+            create temp view event_versions as
+            from ({stored}) where event_key not in (select event_key from tellings)
+            union all by name
+            {_resolved(stored)}""",
+            "every telling, with what is known of its event now",
+        ),
+        Step(
+            "current_events",
+            f"""
+            create temp view current_events as
+            from ({stored}) where event_key not in (select event_key from tellings)
+            union all by name
+            {_resolved(stored)} where t.current""",
+            "the newest telling of each event",
+        ),
+        Step(
+            "who",
+            f"create temp view who as from ({told}) w anti join "
+            "(from tellings where not current) t using (event_key, payload_hash)",
+            "personal fields of the newest telling",
+        ),
+    )
+
+
+def _resolved(stored: str) -> str:
+    return (
+        "select s.* replace (t.version_order as version_order, true as restated, "
+        f"t.conflict as conflict) from ({stored}) s "
+        "join tellings t using (event_key, payload_hash)"
+    )
+
+
+def _make_events(engine: Engine, precedence: Mapping[str, int], *, contested: bool) -> None:
+    """View `events` and view `duplicates`: one telling of each movement."""
+    possible = (
+        "select distinct event_key, event_key as kept_key, why from retold "
+        "where why = 'possible_duplicate'"
+    )
+    if not contested:
+        engine.run(
+            Step("events", "create temp view events as from current_events"),
+            Step("duplicates", f"create temp view duplicates as {possible}"),
+        )
+        return
+    ranks = pl.DataFrame(
+        {"source": list(precedence), "rank": list(precedence.values())},
+        schema={"source": pl.String, "rank": pl.Int64},
+    )
+    engine.put("source_ranks", ranks)
+    engine.run(
+        Step(
+            "outranked",
+            f"""
+            create temp table outranked as
+            with several as (
+                select business_key from current_events where business_key is not null
+                group by business_key having count(*) > 1
+            ),
+            rows as (
+                select business_key, event_key, payload_hash, version_order,
+                    coalesce(r.rank, {PRECEDENCE}) as rank, source
+                from current_events left join source_ranks r using (source)
+                where business_key in (from several)
+            ),
+            newest as (
+                select business_key, event_key, rank, source,
+                    greatest(rows.version_order,
+                        coalesce(max(t.version_order), rows.version_order)) as version_order
+                from rows left join retold t using (event_key, payload_hash)
+                group by business_key, event_key, rank, source, rows.version_order
+            ),
+            placed as (
+                select event_key,
+                    first_value(event_key) over by_rank as kept_key
+                from newest
+                window by_rank as (partition by business_key
+                    order by rank, source, version_order desc, event_key)
+            )
+            select event_key, kept_key from placed where event_key <> kept_key""",
+            "tellings of a movement that a source of lower precedence tells as well",
+        ),
+        Step(
+            "events",
+            "create temp view events as from current_events "
+            "where event_key not in (select event_key from outranked)",
+            "one telling of each movement",
+        ),
+        Step(
+            "duplicates",
+            "create temp view duplicates as "
+            f"select event_key, kept_key, {quote_text('retold')} as why from outranked "
+            f"union all {possible}",
+            "tellings that are not read, or that may be a second movement",
+        ),
+    )
+
+
+def duckdb_types(schema: Mapping[str, pl.DataType]) -> dict[str, str]:
+    """DuckDB's type names for a polars schema."""
+    return {name: _DUCKDB[type(kind)] for name, kind in schema.items()}
+
+
+def _names(columns: Mapping[str, str]) -> str:
+    return ", ".join(quote_ident(c) for c in columns)
+
+
+def _nothing(columns: Mapping[str, str]) -> str:
+    typed = ", ".join(f"cast(null as {kind}) as {quote_ident(c)}" for c, kind in columns.items())
+    return f"select {typed} where false"
