@@ -237,7 +237,7 @@ select o.event_key,
     'nearest_key': o.nearest_key}})
 from out_open_items o join events e using (event_key)
 where o.event_key not in (
-    select unnest(keys) as k from case_groups where k is not null
+    select k from (select unnest(keys) as k from case_groups) where k is not null
   ) and o.state in ('overdue', 'proposed')""",
         "events whose counterpart did not come in time and that no proposal speaks of",
     )
