@@ -167,6 +167,16 @@ def due_sql(ts: str, count: int, unit: Unit, zone: str) -> str:
     return _business_hour_sql(ts, int(count), where)
 
 
+def business_hours_sql(start: str, end: str, zone: str) -> str:
+    """A DuckDB expression equal to `business_hours_between`, over table `calendar`.
+
+    Null where the calendar does not hold both days.
+    """
+    where = quote_text(zone)
+    passed = f"({_position_sql(end, where)} - {_position_sql(start, where)}) / 3600000000"
+    return f"(case when {end} <= {start} then 0.0 else {passed} end)"
+
+
 def local_day_sql(ts: str, zone: str) -> str:
     """A DuckDB expression for the local day (DATE) of an instant."""
     return f"cast(timezone({quote_text(zone)}, {ts}) as date)"
@@ -279,22 +289,36 @@ def _business_day_sql(ts: str, count: int, zone: str) -> str:
     )
 
 
+# A day of business time in microseconds, and an instant's place on the axis of business time.
+_LENGTH = f"{_SECONDS_PER_BUSINESS_DAY * 1_000_000}::bigint"
+
+
+def _place_sql(ts: str, zone: str) -> str:
+    opens = f"timezone({zone}, cast(today.day as timestamp) + interval {OPENS.hour} hour)"
+    worked = f"greatest(0, least({_LENGTH}, epoch_us({ts}) - epoch_us({opens})))"
+    return (
+        f"((today.business_index - today.is_business::int) * {_LENGTH}"
+        f" + case when today.is_business then {worked} else 0 end)"
+    )
+
+
+def _position_sql(ts: str, zone: str) -> str:
+    return (
+        f"(select {_place_sql(ts, zone)} from calendar today"
+        f" where today.day = cast(timezone({zone}, {ts}) as date))"
+    )
+
+
 def _business_hour_sql(ts: str, count: int, zone: str) -> str:
-    """Place an instant on the axis of business seconds, add, and read the day off the axis."""
+    """Place an instant on the axis of business time, add, and read the day off the axis."""
     if count == 0:
         return f"({ts})"
-    length = f"{_SECONDS_PER_BUSINESS_DAY}::hugeint * 1000000"
-    opens = f"timezone({zone}, cast(today.day as timestamp) + interval {OPENS.hour} hour)"
-    worked = f"greatest(0, least({length}, cast(epoch_us({ts}) - epoch_us({opens}) as hugeint)))"
-    target = (
-        f"((today.business_index - today.is_business::int) * {length}"
-        f" + case when today.is_business then {worked} else 0 end + {count} * 3600000000)"
-    )
+    target = f"({_place_sql(ts, zone)} + {count} * 3600000000)"
     due_opens = f"timezone({zone}, cast(due.day as timestamp) + interval {OPENS.hour} hour)"
-    nth = f"(({target} + {length} - 1) // ({length}))"
-    rest = f"({target} - ({nth} - 1) * {length})"
+    nth = f"(({target} + {_LENGTH} - 1) // ({_LENGTH}))"
+    rest = f"({target} - ({nth} - 1) * {_LENGTH})"
     return (
-        f"(select {due_opens} + to_microseconds(cast({rest} as bigint))"
+        f"(select {due_opens} + to_microseconds({rest})"
         " from calendar today join calendar due"
         f" on due.is_business and due.business_index = {nth}"
         f" where today.day = cast(timezone({zone}, {ts}) as date))"
