@@ -8,6 +8,7 @@ code and the caller quarantines it.
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from functools import cache
 from typing import Literal
@@ -30,10 +31,16 @@ AMOUNT_PROBLEMS: dict[str, str] = {
     "currency_contradicts": "the amount names another currency than its row",
 }
 
+_AMOUNT = pl.Struct({"minor": pl.Int64(), "code": pl.String(), "rounded": pl.Boolean()})
 _DIGITS_MAX = 18  # 10^18 - 1 fits into int64 with room to add nine of them
 # Spaces of any kind, including no-break, narrow no-break and thin space, written out so that the
 # expression means the same in every regex dialect.
 _SPACES = "[ \\t\\r\\n\u00a0\u1680\u2000-\u200b\u202f\u205f\u2060\u3000\ufeff]"
+# Signs of one currency alone ("$", "kr" and "Fr" belong to several).
+_OWN_SIGN: dict[str, str] = {
+    "€": "EUR", "₩": "KRW", "₹": "INR", "₽": "RUB", "₺": "TRY", "₴": "UAH", "₪": "ILS",
+    "₫": "VND", "฿": "THB", "₦": "NGN", "zł": "PLN", "Kč": "CZK", "R$": "BRL", "CHF": "CHF",
+}  # fmt: skip
 _SYMBOLS = r"[$€£¥₩₹₫₽₺₴₪฿₦₱₲₡₭₮₸₼₾]|R\$|kr\.?|zł|Kč|Ft|CHF|Fr\."
 
 
@@ -109,53 +116,16 @@ def parse_amounts(  # noqa: PLR0913 - the notation of a file really has this man
         A struct `{minor: Int64, code: String, rounded: Boolean}`. `code` is null when the amount
         was read or was blank, else a key of `AMOUNT_PROBLEMS` with `minor` null.
     """
-    mark = thousands if thousands is not None else ("," if decimal == "." else ".")
-    body, negative = _bare_number(text)
-    grouped = body.str.contains(_grouped_pattern(mark, decimal))
-    lone_group = body.str.contains(rf"^[0-9]{{1,3}}{_escape(mark)}[0-9]{{3}}$")
-    plain = body.str.contains(rf"^[0-9]+({_escape(decimal)}[0-9]*)?$|^{_escape(decimal)}[0-9]+$")
-    number = body.str.replace_all(mark, "", literal=True).str.replace(decimal, ".", literal=True)
-    readable = plain | (grouped if thousands is not None else grouped & ~lone_group)
+    if decimal == thousands:
+        raise MoneyError(f"{decimal!r} cannot be both the decimal and the thousands mark")
+    table = currency_exponents() | (exponents or {})
 
-    places = pl.lit(0) if unit == "minor" else _exponent_expr(currency, exponents)
-    whole = number.str.extract(r"^([0-9]*)", 1).str.strip_chars_start("0")
-    cents = number.str.extract(r"\.([0-9]*)$", 1).fill_null("").str.strip_chars_end("0")
-    excess = cents.str.len_chars().cast(pl.Int64) > places
-    kept = cents.str.head(places).str.pad_end(18, "0").str.head(places)
-    digits = pl.concat_str([whole, kept])
-    minor = pl.when(digits == "").then(pl.lit("0")).otherwise(digits).cast(pl.Int64, strict=False)
-    if round_excess:
-        minor = minor + _round_up(cents, places, minor)
-    signed = pl.when(negative).then(-minor).otherwise(minor)
+    def stages(cells: pl.Series) -> pl.Series:
+        frame = _numbers(cells.struct.unnest(), decimal, thousands)
+        return _minor_units(frame, table, unit, round_excess=round_excess).to_struct(cells.name)
 
-    blank = body.is_null() | (body == "")
-    bad_currency = currency.is_not_null() & places.is_null()
-    code = (
-        pl.when(blank & ~_has_text(text))
-        .then(None)
-        .when(blank)
-        .then(pl.lit("amount_unreadable"))
-        .when(currency.is_null())
-        .then(pl.lit("currency_missing"))
-        .when(bad_currency)
-        .then(pl.lit("currency_unknown"))
-        .when(_named_currency(text) != currency)
-        .then(pl.lit("currency_contradicts"))
-        .when(~readable & lone_group)
-        .then(pl.lit("amount_ambiguous"))
-        .when(~readable)
-        .then(pl.lit("amount_unreadable"))
-        .when(excess if not round_excess else pl.lit(False))
-        .then(pl.lit("amount_decimals"))
-        .when(digits.str.len_chars() > _DIGITS_MAX)
-        .then(pl.lit("amount_overflow"))
-        .otherwise(None)
-    )
-    return pl.struct(
-        minor=pl.when(code.is_null() & ~blank).then(signed).otherwise(None),
-        code=code,
-        rounded=(excess & code.is_null()).fill_null(False),
-    )
+    cells = pl.struct(text=text.cast(pl.String), currency=currency.cast(pl.String))
+    return cells.map_batches(stages, return_dtype=_AMOUNT, is_elementwise=True)
 
 
 def parse_amount(
@@ -171,39 +141,150 @@ def parse_amount(
     return row["minor"], row["code"]
 
 
-def _bare_number(text: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
-    """Strip spaces, currency signs and the sign; returns (unsigned body, is negative)."""
-    trimmed = (
-        text.str.replace_all("\u2212", "-", literal=True)
+def _numbers(cells: pl.DataFrame, decimal: str, thousands: str | None) -> pl.DataFrame:
+    """Stage one: `number` (digits and a point), `negative` and `code` of each cell.
+
+    Staged frames, not one expression: polars would evaluate a shared subexpression once per use.
+    Plain numbers, nearly all there are, skip the notation of people.
+    """
+    text = pl.col("text")
+    frame = cells.with_row_index("at").with_columns(
+        plain=text.str.contains(rf"^-?[0-9]+({_escape(decimal)}[0-9]*)?$")
+    )
+    plain = frame.filter("plain").with_columns(
+        number=text.str.strip_prefix("-").str.replace(decimal, ".", literal=True),
+        negative=text.str.starts_with("-"),
+        code=pl.lit(None, dtype=pl.String),
+    )
+    if plain.height == frame.height:
+        return plain
+    other = _noted_numbers(
+        frame.filter(~pl.col("plain").fill_null(value=False)), decimal, thousands
+    )
+    return pl.concat([plain, other.select(plain.columns)]).sort("at")
+
+
+def _noted_numbers(frame: pl.DataFrame, decimal: str, thousands: str | None) -> pl.DataFrame:
+    """Numbers with spaces, currency signs, brackets, grouping: what people and banks print."""
+    mark = thousands if thousands is not None else ("," if decimal == "." else ".")
+    sign = "^[-+(]*"
+    frame = frame.with_columns(
+        body=pl.col("text")
+        .str.replace_all("\u2212", "-", literal=True)
+        .str.replace_all("\u2019", "'", literal=True)
         .str.strip_chars(" \t\r\n\u00a0\u2007\u2009\u200b\u202f\u2060\u3000\ufeff")
-        .str.replace(rf"^([-+(]*){_SPACES}*(?:{_SYMBOLS}|[A-Z]{{3}}){_SPACES}*", "${1}")
+    ).with_columns(
+        named=_named_currency(pl.col("body")),
+        body=pl.col("body")
+        .str.replace(rf"({sign}){_SPACES}*(?:{_SYMBOLS}|[A-Z]{{3}}){_SPACES}*", "${1}")
         .str.replace(rf"{_SPACES}*(?:{_SYMBOLS}|[A-Z]{{3}})([-)]?)$", "${1}")
         # A space between two digits may group thousands; anywhere else it stays and is refused.
-        .str.replace_all(rf"([0-9]){_SPACES}([0-9])", "${1}\u2009${2}")
+        .str.replace_all(rf"([0-9]){_SPACES}([0-9])", "${1}\u2009${2}"),
     )
-    bracketed = trimmed.str.contains(r"^\([^()+-]*\)$")
-    leading = trimmed.str.contains(r"^-[^()+-]*$")
-    trailing = trimmed.str.contains(r"^[^()+-]*-$")
-    body = (
-        pl.when(bracketed)
-        .then(trimmed.str.strip_chars("()"))
-        .when(leading)
-        .then(trimmed.str.slice(1))
-        .when(trailing)
-        .then(trimmed.str.head(-1))
-        .when(trimmed.str.contains(r"^\+[^()+-]*$"))
-        .then(trimmed.str.slice(1))
-        .otherwise(trimmed)
+    body = pl.col("body")
+    frame = frame.with_columns(
+        bracketed=body.str.contains(r"^\([^()+-]*\)$"),
+        leading=body.str.contains(r"^-[^()+-]*$"),
+        trailing=body.str.contains(r"^[^()+-]*-$"),
+    ).with_columns(
+        negative=pl.any_horizontal("bracketed", "leading", "trailing"),
+        body=pl.when("bracketed")
+        .then(body.str.strip_chars("()"))
+        .when(pl.col("leading") | body.str.contains(r"^\+[^()+-]*$"))
+        .then(body.str.slice(1))
+        .when("trailing")
+        .then(body.str.head(-1))
+        .otherwise(body)
+        .str.replace(rf"^{_SPACES}*(?:{_SYMBOLS})?{_SPACES}*", ""),
     )
-    body = body.str.replace(rf"^{_SPACES}*(?:{_SYMBOLS}){_SPACES}*", "")
     # Thin spaces inside the body are proper thousands groups: drop them once the shape is right.
     spaced = body.str.contains("^[0-9]{1,3}(\u2009[0-9]{3})+([.,][0-9]*)?$")
-    body = pl.when(spaced).then(body.str.replace_all("\u2009", "", literal=True)).otherwise(body)
-    return body, bracketed | leading | trailing
+    frame = frame.with_columns(
+        body=pl.when(spaced).then(body.str.replace_all("\u2009", "", literal=True)).otherwise(body)
+    ).with_columns(
+        grouped=body.str.contains(_grouped_pattern(mark, decimal)),
+        lone=body.str.contains(rf"^[0-9]{{1,3}}{_escape(mark)}[0-9]{{3}}$"),
+        simple=body.str.contains(
+            rf"^[0-9]+({_escape(decimal)}[0-9]*)?$|^{_escape(decimal)}[0-9]+$"
+        ),
+    )
+    lone = pl.col("lone")
+    grouped = pl.col("grouped") if thousands is not None else pl.col("grouped") & ~lone
+    readable = pl.col("simple") | grouped
+    code = (
+        pl.when(~_has_text(pl.col("text")))
+        .then(None)
+        .when(pl.col("named") != pl.col("currency"))
+        .then(pl.lit("currency_contradicts"))
+        .when(readable)
+        .then(None)
+        .when(lone)
+        .then(pl.lit("amount_ambiguous"))
+        .otherwise(pl.lit("amount_unreadable"))
+    )
+    number = body.str.replace_all(mark, "", literal=True).str.replace(decimal, ".", literal=True)
+    return frame.with_columns(code=code, number=pl.when(readable).then(number))
 
 
-def _named_currency(text: pl.Expr) -> pl.Expr:
-    return text.str.extract(r"(?:^|[^A-Za-z])([A-Z]{3})(?:[^A-Za-z]|$)", 1)
+def _minor_units(
+    frame: pl.DataFrame, table: dict[str, int], unit: Unit, *, round_excess: bool
+) -> pl.DataFrame:
+    """Stage two: digits by the decimals of each row's currency, as an exact integer."""
+    number = pl.col("number")
+    most = max(table.values())
+    exponents = pl.col("currency").replace_strict(
+        list(table), list(table.values()), default=None, return_dtype=pl.Int64
+    )
+    frame = (
+        frame.with_columns(exponent=exponents)
+        .with_columns(
+            places=pl.lit(0, dtype=pl.Int64) if unit == "minor" else pl.col("exponent"),
+            whole=number.str.extract(r"^([0-9]*)", 1).str.strip_chars_start("0"),
+            cents=number.str.extract(r"\.([0-9]*)$", 1).fill_null("").str.strip_chars_end("0"),
+        )
+        .with_columns(
+            excess=pl.col("cents").str.len_chars().cast(pl.Int64) > pl.col("places"),
+            digits=pl.concat_str(
+                "whole", pl.col("cents").str.pad_end(most, "0").str.head(pl.col("places"))
+            ),
+        )
+    )
+    digits, excess = pl.col("digits"), pl.col("excess")
+    said = pl.col("text").is_not_null() & (number.is_not_null() | pl.col("code").is_not_null())
+    code = (
+        pl.when(~said)
+        .then(None)
+        .when(pl.col("currency").is_null())
+        .then(pl.lit("currency_missing"))
+        .when(pl.col("exponent").is_null())
+        .then(pl.lit("currency_unknown"))
+        .when(pl.col("code").is_not_null())
+        .then(pl.col("code"))
+        .when(excess if not round_excess else pl.lit(value=False))
+        .then(pl.lit("amount_decimals"))
+        .when(digits.str.len_chars() > _DIGITS_MAX)
+        .then(pl.lit("amount_overflow"))
+        .otherwise(None)
+    )
+    minor = pl.when(digits == "").then(pl.lit("0")).otherwise(digits).cast(pl.Int64, strict=False)
+    frame = frame.with_columns(code=code, minor=minor)
+    if round_excess:
+        up = _round_up(pl.col("cents"), pl.col("places"), pl.col("minor"))
+        frame = frame.with_columns(minor=pl.col("minor") + up)
+    good = pl.col("code").is_null() & number.is_not_null()
+    signed = pl.when("negative").then(-pl.col("minor")).otherwise("minor")
+    return frame.select(
+        minor=pl.when(good).then(signed),
+        code="code",
+        rounded=(excess & good).fill_null(value=False),
+    )
+
+
+def _named_currency(body: pl.Expr) -> pl.Expr:
+    """The currency that a cell names itself, by code or by a sign that only one currency has."""
+    code = body.str.extract(r"(?:^|[^A-Za-z])([A-Z]{3})(?:[^A-Za-z]|$)", 1)
+    sign = body.str.extract("(" + "|".join(map(re.escape, _OWN_SIGN)) + ")", 1)
+    return pl.coalesce(code, sign.replace_strict(_OWN_SIGN, default=None, return_dtype=pl.String))
 
 
 def _grouped_pattern(mark: str, decimal: str) -> str:
