@@ -1,0 +1,176 @@
+"""The cascade: methods in order, each seeing only what is open, one set of tables at the end.
+
+The order is data (`ORDER`). After the last method what hangs on matches is attached, dispositions
+are set, what is open says why, and the result is checked as a whole before anyone may read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import polars as pl
+
+from recon_kit import workdays
+from recon_kit.errors import MatchingError
+from recon_kit.ledger.engine import Engine, Step, Timed
+from recon_kit.matching import attach, decided, dispose, exact, open_items, pool, proposals
+from recon_kit.model import RUN_TABLES, StoredModel
+from recon_kit.settings import Reconciliation
+
+
+@dataclass(frozen=True, slots=True)
+class MatchingContext:
+    """What an evaluation depends on beside events and settings.
+
+    `as_of` is the moment that decides what is still in flight, `timezone` the business zone,
+    `holidays` an ISO country, `model` the stored model of the probabilistic method, `code_hash`
+    names the code that ran.
+    """
+
+    as_of: datetime
+    timezone: str = "UTC"
+    holidays: str | None = None
+    model: StoredModel | None = None
+    code_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an evaluation came to; its rows stand in the engine's tables `out_*`.
+
+    `tables` are rows by table, `methods` has a row per method and disposition (`method,
+    disposition, matches`), `states` a row per side and state (`side, state, items`), `reopened`
+    the decisions that must be asked again, `model` a model trained on the way, `trail` the time
+    of every step.
+    """
+
+    reconciliation: str
+    tables: dict[str, int]
+    methods: pl.DataFrame
+    states: pl.DataFrame
+    reopened: pl.DataFrame
+    model: StoredModel | None
+    trail: tuple[Timed, ...] = field(repr=False)
+
+
+Method = Callable[[Engine, Reconciliation, MatchingContext], StoredModel | None]
+
+
+def _decided(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:  # noqa: ARG001 - one signature for all methods
+    decided.run(engine, rec)
+
+
+def _exact(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:
+    exact.run(engine, rec, context.timezone)
+
+
+ORDER: tuple[tuple[str, Method], ...] = (("decided", _decided), ("exact", _exact))
+
+
+def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> Outcome:
+    """Evaluate one reconciliation on the views of a snapshot's engine.
+
+    Args:
+        engine: with views `events`, `who`, `coverage` and `decisions`.
+        rec: the two sides and what agreeing means.
+        context: the moment, the zone, the model.
+
+    Returns:
+        Counts; the rows are in `out_matches`, `out_match_members`, `out_pair_evidence`,
+        `out_proposals` and `out_open_items`, in the columns of `model.RUN_TABLES`.
+
+    Raises:
+        MatchingError: the reconciliation is declared so that it cannot be evaluated, or the
+            result broke a promise (nothing of it may then be kept).
+    """
+    if context.as_of.tzinfo is None:
+        raise MatchingError("as_of needs a time zone; pass an aware datetime")
+    began = len(engine.trail)
+    pool.build(engine, rec)
+    put_calendar(engine, context)
+    engine.run(*exact.prepare(), proposals.prepare(), dispose.currencies())
+    model = None
+    for _, method in ORDER:
+        model = method(engine, rec, context) or model
+    attach.run(engine, rec)
+    decided.close_residuals(engine, rec)
+    dispose.run(engine, rec)
+    proposals.run(engine, rec)
+    no_evidence(engine)
+    open_items.run(engine, rec, context.as_of, context.timezone)
+    check(engine, rec)
+    return _outcome(engine, rec, model, began)
+
+
+def no_evidence(engine: Engine) -> None:
+    """`out_pair_evidence` is empty where everything can be recomputed from the events."""
+    engine.put("out_pair_evidence", pl.DataFrame(schema=RUN_TABLES["pair_evidence"]))
+
+
+def put_calendar(engine: Engine, context: MatchingContext) -> None:
+    """Table `calendar`, wide enough for every due day of the pool."""
+    # through a frame: DuckDB hands single zoned times over only where pytz is installed
+    first, last = engine.rows("select min(ts), max(ts) from pool_rows").row(0)
+    days = [t.astimezone(UTC).date() for t in (first, last, context.as_of)
+            if isinstance(t, datetime)]  # fmt: skip
+    engine.put("calendar", workdays.calendar_around(min(days), max(days), context.holidays))
+
+
+INVARIANTS: tuple[tuple[str, str], ...] = (
+    (
+        "an event stands in more than one match",
+        """select event_key from out_match_members
+           group by event_key having count(*) > 1""",
+    ),
+    (
+        "the parts of a side do not add up to its sum",
+        """select match_id from (
+               select match_id, sum(allocated_minor) filter (side = 'left') as l,
+                      sum(allocated_minor) filter (side = 'right') as r
+               from out_match_members where counts group by match_id)
+           join out_matches using (match_id)
+           where l is distinct from left_sum or r is distinct from right_sum""",
+    ),
+    (
+        "a match lacks a side",
+        """select match_id from out_matches left join (
+               select match_id, count(*) filter (side = 'left') as l,
+                      count(*) filter (side = 'right') as r
+               from out_match_members where counts group by match_id) using (match_id)
+           where coalesce(l, 0) = 0 or coalesce(r, 0) = 0""",
+    ),
+    (
+        "two matches have one identity",
+        "select match_id from out_matches group by match_id having count(*) > 1",
+    ),
+)
+
+
+def check(engine: Engine, rec: Reconciliation) -> None:
+    """Raise `MatchingError` when the result broke a promise."""
+    for promise, broken in INVARIANTS:
+        found = engine.rows(f"select * from ({broken}) order by all limit 1")
+        if found.height:
+            raise MatchingError(
+                f"reconciliation {rec.name!r}: {promise} ({found.item(0, 0)}). This is a defect "
+                "of recon_kit; nothing was kept. Please report it with the printed steps."
+            )
+
+
+def _outcome(engine: Engine, rec: Reconciliation, model: StoredModel | None, began: int) -> Outcome:
+    return Outcome(
+        reconciliation=rec.name,
+        tables={name: engine.count(f"out_{name}") for name in RUN_TABLES if name != "findings"},
+        methods=engine.rows(
+            "select method, disposition, count(*) as matches from out_matches"
+            " group by all order by all"
+        ),
+        states=engine.rows(
+            "select side, state, count(*) as items from out_open_items group by all order by all"
+        ),
+        reopened=engine.rows("from reopened order by seq"),
+        model=model,
+        trail=tuple(engine.trail[began:]),
+    )

@@ -1,0 +1,85 @@
+"""What a joined pair says against itself: another customer, another time.
+
+A key may be mistyped, recycled or transposed. Where amounts already disagree, this looks up who
+and when, for those pairs alone. A fact that one side does not tell contradicts nothing.
+
+`verdicts(left_eid, right_eid, customer, late)`: customer is `agree`, `disagree` or `unknown`;
+`late` is whether the right event lies outside the window around the left one.
+"""
+
+from __future__ import annotations
+
+from recon_kit import workdays
+from recon_kit.ledger.engine import Step
+from recon_kit.settings import Reconciliation
+
+# Two spellings of one name (initials, swapped or dropped letters) score above this.
+NAMES_ALIKE = 0.85
+
+
+def steps(rec: Reconciliation, zone: str) -> tuple[Step, ...]:
+    """Make `verdicts` for the pairs of table `suspects(left_eid, right_eid)`."""
+    latest = workdays.due_sql("l.ts", rec.window.after.count, rec.window.after.unit, zone)
+    earliest = workdays.due_sql("r.ts", rec.window.before.count, rec.window.before.unit, zone)
+    return (
+        Step(
+            "suspect_people",
+            f"""
+create or replace table suspect_people as
+select s.eid, {_mail("w.email")} as mail, {_name("w.customer_name")} as name,
+       {_phone("w.phone")} as phone, e.customer_id
+from (select p.eid, p.event_key
+      from (select left_eid as eid from suspects union select right_eid from suspects) u
+      join pool p using (eid)) s
+left join (select event_key, email, customer_name, phone from who) w using (event_key)
+left join (select event_key, customer_id from events) e using (event_key)""",
+            "who stands behind the events of suspect pairs, in one spelling",
+        ),
+        Step(
+            "verdicts",
+            f"""
+create or replace table verdicts as
+select left_eid, right_eid,
+       case when {_same_person()} then 'agree'
+            when (a.mail is not null and b.mail is not null)
+              or (a.name is not null and b.name is not null) then 'disagree'
+            else 'unknown' end as customer,
+       coalesce(r.ts > {latest} or l.ts > {earliest}, false) as late
+from suspects
+join pool l on l.eid = left_eid
+join pool r on r.eid = right_eid
+join suspect_people a on a.eid = left_eid
+join suspect_people b on b.eid = right_eid""",
+            "do customer and time contradict the key",
+        ),
+    )
+
+
+def _same_person() -> str:
+    alike = f"jaro_winkler_similarity(a.name, b.name) >= {NAMES_ALIKE}"
+    return (
+        "coalesce(a.mail = b.mail, false) or coalesce(a.phone = b.phone, false)"
+        " or coalesce(a.customer_id = b.customer_id, false)"
+        f" or coalesce(a.name = b.name, false) or coalesce({alike}, false)"
+    )
+
+
+def _mail(column: str) -> str:
+    """An address without case, dots and `+tag` in front of the `@`; null when it is none."""
+    mail = f"lower(trim({column}))"
+    local = f"replace(regexp_replace(split_part({mail}, '@', 1), '[+].*$', ''), '.', '')"
+    return f"case when {mail} like '%_@_%' then {local} || '@' || split_part({mail}, '@', 2) end"
+
+
+def _name(column: str) -> str:
+    """Words of a name in alphabetical order, without accents and case."""
+    plain = (
+        f"trim(regexp_replace(lower(strip_accents({column})), '[^\\p{{L}}\\p{{N}}]+', ' ', 'g'))"
+    )
+    return f"nullif(array_to_string(list_sort(string_split({plain}, ' ')), ' '), '')"
+
+
+def _phone(column: str) -> str:
+    """The last nine digits: country codes and trunk zeros are written in many ways."""
+    digits = f"regexp_replace({column}, '[^0-9]', '', 'g')"
+    return f"case when length({digits}) >= 7 then right({digits}, 9) end"

@@ -1,0 +1,228 @@
+"""From matches in working tables to the tables of a run: discrepancies, dispositions, ids.
+
+`decided` is confirmed; `exact` is auto unless a doubt remains (`id_conflict`, `currency`); what a
+later method put among the live matches is auto as well. Above the sign-off limit of its currency a
+match waits for a person and keeps its members.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from recon_kit import model, money
+from recon_kit.ledger.engine import Engine, Step
+from recon_kit.matching import amounts, keys
+from recon_kit.safe import quote_text
+from recon_kit.settings import Reconciliation
+
+
+def currencies() -> Step:
+    """`live_currency(mid, currency)` of every match."""
+    return Step(
+        "live_currency",
+        "create or replace view live_currency as"
+        " select mid, currency from live_pairs union all select mid, currency from live_groups",
+        "the currency of each match",
+    )
+
+
+def run(engine: Engine, rec: Reconciliation) -> None:
+    """Write `out_matches` and `out_match_members`; `attach` must have run."""
+    engine.run(*note_steps(rec), *id_steps(rec), *out_steps(rec))
+
+
+def note_steps(rec: Reconciliation) -> tuple[Step, ...]:
+    """`notes(mid, note)`: disagreements that need more than the two sums to see."""
+    allowed = keys.allowed_sql(rec.tolerance, "told_left")
+    return (
+        Step(
+            "refund_claims",
+            f"""
+create or replace table refunds_seen as
+select l.mid, a.home, sum(l.allocated) as total
+from live_attached l join attached a using (eid) where a.event_type = 'refund'
+group by l.mid, a.home;
+create or replace table refund_claims as
+with claimed as (
+    select event_key, refunded_amount, currency from events
+    where refunded_amount is not null and {str("refund" in rec.attach).lower()}
+      and (refunded_amount <> 0 or event_key in (
+          select left_key from live_pairs where mid in (select mid from refunds_seen)
+          union all select p.event_key from live_members m join pool p using (eid)
+          where m.mid in (select mid from refunds_seen)))
+), members as (
+    select left_key as event_key, mid, 0 as side, currency from live_pairs
+    union all select right_key, mid, 1, currency from live_pairs
+    union all select p.event_key, m.mid, p.side, g.currency
+    from live_members m join live_groups g using (mid) join pool p using (eid)
+    where m.counts
+)
+select m.mid, m.side, sum(abs(c.refunded_amount)) as total
+from claimed c join members m using (event_key)
+where c.currency = m.currency group by m.mid, m.side""",
+            "what each side says was refunded, in columns and as events",
+        ),
+        Step(
+            "notes",
+            f"""
+create or replace table notes as
+select mid, 'refund_mismatch' as note from (
+    select mid, coalesce(lc.total, abs(ls.total)) as told_left,
+           coalesce(abs(rs.total), rc.total) as told_right
+    from (select mid from refund_claims union select mid from refunds_seen) m
+    left join (from refund_claims where side = 0) lc using (mid)
+    left join (from refund_claims where side = 1) rc using (mid)
+    left join (from refunds_seen where home = 0) ls using (mid)
+    left join (from refunds_seen where home = 1) rs using (mid))
+where told_left is not null and abs(told_left - coalesce(told_right, 0)) > {allowed}
+union all
+select mid, 'fee_mismatch' from (
+    select o.mid, o.diff, sum(e.fee) filter (p.side = 0) as left_fee,
+           sum(e.fee) filter (p.side = 1) as right_fee
+    from (
+        select mid, unnest([left_eid, right_eid]) as eid,
+               abs(left_sum - right_sum) as diff
+        from live_pairs where amount_note = 'amount_mismatch'
+        union all
+        select m.mid, m.eid, abs(left_sum - right_sum)
+        from live_groups g join live_members m using (mid)
+        where g.amount_note = 'amount_mismatch' and m.counts
+    ) o
+    join pool p using (eid)
+    join (select event_key, fee from events where fee <> 0) e using (event_key)
+    group by o.mid, o.diff)
+where diff in (abs(left_fee), abs(right_fee))
+union all
+select mid, 'duplicate' from live_members where role = 'duplicate' group by mid""",
+            "refunds that differ, differences that are the fee, payments made twice",
+        ),
+    )
+
+
+def id_steps(rec: Reconciliation) -> tuple[Step, ...]:
+    """`match_id` of every match: hash of the reconciliation and the sorted member keys."""
+    pair = model.digest_sql(
+        quote_text(rec.name), "least(left_key, right_key)", "greatest(left_key, right_key)"
+    )
+    many = f"left(sha256({quote_text(rec.name)} || chr(31) || listed), 32)"
+    return (
+        Step(
+            "larger",
+            """
+create or replace table larger as
+select mid from live_groups union select mid from live_attached""",
+            "matches of more than two members",
+        ),
+        Step(
+            "member_rows",
+            """
+create or replace table member_rows as
+select g.mid, p.event_key, p.side, m.role, m.counts, m.allocated, g.key_used,
+       null::varchar as parent
+from live_groups g join live_members m using (mid) join pool p using (eid)
+union all
+select a.mid, p.event_key, p.home, a.role, false, a.allocated, a.key_used, a.parent
+from live_attached a join pool p using (eid)
+union all
+select mid, event_key, side,
+       case when (side = 0) = (mid = left_eid) then 'principal' else 'part' end, true,
+       case side when 0 then left_sum else right_sum end, key_used, null
+from (select *, unnest([left_key, right_key]) as event_key, unnest([0, 1]) as side
+      from live_pairs semi join larger using (mid))""",
+            "their members",
+        ),
+        Step(
+            "heads",
+            f"""
+create or replace table heads as
+select {pair} as match_id, *
+from live_pairs anti join larger using (mid)
+union all by name
+select {many} as match_id, m.*
+from (select * exclude (left_eid, right_eid, left_key, right_key) from live_pairs
+      semi join larger using (mid) union all by name from live_groups) m
+join (select mid, string_agg(event_key || chr(31), '' order by event_key) as listed
+      from member_rows group by mid) using (mid)""",
+            "identity by content: the same members are the same match on any machine",
+        ),
+    )
+
+
+def out_steps(rec: Reconciliation) -> tuple[Step, ...]:
+    """The two tables as a run keeps them."""
+    return (
+        Step(
+            "said_of",
+            """
+create or replace table said_of as
+select mid, list(note order by note) as notes from (
+    from notes
+    union all
+    select h.mid, 'residual_accepted' from closed_residuals h)
+group by mid""",
+            "further notes of each match",
+        ),
+        Step(
+            "out_matches",
+            f"""
+create or replace table out_matches as
+select match_id, {quote_text(rec.name)} as reconciliation, method,
+       case when method = 'decided' then 'confirmed'
+            when doubt is not null then 'review'
+            when {_over_limit(rec)} then 'review' else 'auto' end as disposition,
+       confidence, margin, left_sum::bigint as left_sum, right_sum::bigint as right_sum, currency,
+       (left_sum - right_sum)::bigint as residual_minor,
+       case when amount_note is not null or doubt is not null or status_note or notes is not null
+            then nullif(to_json(list_sort(list_distinct(list_filter(
+                [case when amount_note = 'amount_mismatch'
+                       and coalesce(list_contains(notes, 'fee_mismatch'), false)
+                      then null else amount_note end, doubt,
+                 case when status_note then 'status_mismatch' end]
+                || coalesce(notes, []), lambda x: x is not null))))::varchar, '[]')
+            end as discrepancies,
+       null::varchar as rule_id, model_hash, null::varchar as certificate_id,
+       null::varchar as inputs_hash
+from heads left join said_of using (mid)""",
+            "matches with disposition and discrepancies",
+        ),
+        Step(
+            "out_match_members",
+            f"""
+create or replace table out_match_members as
+select match_id, left_key as event_key, 'left' as side,
+       {"'part'" if keys.one_side(rec) == "right" else "'principal'"} as role, true as counts,
+       left_sum::bigint as allocated_minor, key_used, null::varchar as parent
+from heads where left_key is not null
+union all
+select match_id, right_key, 'right',
+       {"'principal'" if keys.one_side(rec) == "right" else "'part'"}, true,
+       right_sum::bigint, key_used, null
+from heads where left_key is not null
+union all
+select h.match_id, m.event_key, case m.side when 0 then 'left' else 'right' end, m.role,
+       m.counts, m.allocated::bigint, m.key_used, m.parent
+from member_rows m join heads h using (mid)""",
+            "members are the truth of a match",
+        ),
+    )
+
+
+def residual_open(rec: Reconciliation) -> str:
+    """Whether a match leaves money open beyond tolerance (over `left_sum, right_sum`)."""
+    return f"coalesce(not ({amounts.agree(rec, 'left_sum', 'right_sum')}), false)"
+
+
+def _over_limit(rec: Reconciliation) -> str:
+    if rec.sign_off_over is None:
+        return "false"
+    size = "greatest(abs(left_sum), abs(right_sum))"
+    arms = " ".join(
+        f"when {quote_text(currency)} then {size} > {_minor(limit, currency)}"
+        for currency, limit in sorted(rec.sign_off_over.items())
+    )
+    return f"coalesce(case currency {arms} else true end, true)" if arms else "true"
+
+
+def _minor(limit: Decimal, currency: str) -> int:
+    """A limit in minor units, rounded down: between two cents the smaller one is the limit."""
+    return int(limit.scaleb(money.exponent(currency)))

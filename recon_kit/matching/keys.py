@@ -1,0 +1,125 @@
+"""How declared words of a reconciliation become SQL: keys, filters, measures, tolerance.
+
+Expressions only: nothing here runs a query. Names are quoted by `safe`, texts are escaped by it,
+and numbers are printed from integers, so a `recon.toml` cannot end a statement early.
+"""
+
+from __future__ import annotations
+
+from recon_kit import model
+from recon_kit.errors import MatchingError
+from recon_kit.safe import quote_ident, quote_text
+from recon_kit.settings import FILTER_FIELDS, Measure, Reconciliation, Side, Tolerance
+
+_JSON_COLUMNS = ("raw_keys", "external_ids")
+# No null-like spelling is longer: longer keys are passed on without looking at their letters.
+_NULL_LIKE_CHARS_MAX = max(map(len, model.NULL_KEYS))
+
+
+def key_text(key: str) -> str:
+    """The text of a declared key in view `events`; null-like spellings are null.
+
+    Canonical columns come normalised from their feed. A `raw_keys.x` or `external_ids.x` is kept
+    as its file prints it, so spaces and a leading `'` or `#` go here (as in `model.normal_key`).
+    """
+    column, _, member = key.partition(".")
+    if column in _JSON_COLUMNS:
+        path = '$."' + member.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        raw = f"json_extract_string({quote_ident(column)}, {quote_text(path)})"
+        text = f"trim(regexp_replace(trim({raw}), '^''?#?', ''))"
+    else:
+        text = quote_ident(column)
+    nothing = texts(model.NULL_KEYS)
+    return (
+        f"case when length({text}) > {_NULL_LIKE_CHARS_MAX} then {text}"
+        f" when lower(trim({text})) in ({nothing}) then null else {text} end"
+    )
+
+
+def texts(values: tuple[str, ...]) -> str:
+    """A list of SQL text literals."""
+    return ", ".join(quote_text(v) for v in values)
+
+
+def side_filter(side: Side) -> str:
+    """Which rows of view `events` belong to a side."""
+    tests = [
+        f"source in ({texts(side.sources)})",
+        f"event_type in ({texts(side.types)})",
+        *(_where(name, value) for name, value in sorted(side.where.items())),
+    ]
+    return "(" + " and ".join(tests) + ")"
+
+
+def attached_filter(side: Side, types: tuple[str, ...]) -> str:
+    """Which rows hang on the events of a side.
+
+    Of the side's filters only those hold that say whose row it is (test, currency, partner...):
+    a refund has another sign and other statuses than what it refunds.
+    """
+    named = {
+        name: value
+        for name, value in side.where.items()
+        if not name.startswith(("amount_minor", "status"))
+    }
+    return side_filter(Side(sources=side.sources, types=types, where=named))
+
+
+def _where(name: str, value: object) -> str:
+    bounds = {"amount_minor_min": ">=", "amount_minor_max": "<="}
+    if name in bounds:
+        return f"(amount is null or amount {bounds[name]} {_literal(name, value)})"
+    field = name.removesuffix("_not") if name not in FILTER_FIELDS else name
+    column = quote_ident("amount" if field == "amount_minor" else field)
+    values = list(value) if isinstance(value, (list, tuple)) else [value]
+    if not values:
+        return "true" if name != field else f"{column} is null"
+    listed = ", ".join(_literal(name, v) for v in values)
+    negated = " not" if name != field else ""
+    return f"({column} is null or {column}{negated} in ({listed}))"
+
+
+def _literal(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return quote_text(value)
+    raise MatchingError(
+        f"where.{name} = {value!r}: write a text, a whole number, true or false, or a list of them"
+    )
+
+
+def measure_sql(measure: Measure, side: str) -> str:
+    """The amount of a row that must agree; a net that is not told is amount less fee."""
+    which = measure.left if side == "left" else measure.right
+    return "amount" if which == "amount" else "coalesce(net, amount - fee)"
+
+
+def presents(measure: Measure, side: str) -> bool:
+    """Whether the presented amount stands for the measure (nobody tells a presented net)."""
+    return (measure.left if side == "left" else measure.right) == "amount"
+
+
+def allowed_sql(tolerance: Tolerance, total: str) -> str:
+    """How many minor units two sums may differ: the larger of both allowances, rounded down.
+
+    Args:
+        tolerance: minor units, and percent of the left sum.
+        total: SQL expression of the left sum.
+    """
+    percent = tolerance.percent.normalize()
+    exponent = percent.as_tuple().exponent
+    if not isinstance(exponent, int) or percent < 0:
+        raise MatchingError(f"tolerance.percent = {tolerance.percent}: write a number from 0 up")
+    if percent == 0:
+        return str(tolerance.minor_units)
+    scale = 10 ** max(0, -exponent)
+    share = f"(abs({total})::hugeint * {int(percent * scale)}) // {100 * scale}"
+    return f"greatest({tolerance.minor_units}, {share})"
+
+
+def one_side(rec: Reconciliation) -> str:
+    """The side of which a match has a single member, its principal; left where both may."""
+    return "right" if rec.cardinality == "many_to_one" else "left"

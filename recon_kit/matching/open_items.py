@@ -1,0 +1,134 @@
+"""What is open, until when it may be, and what kept it apart.
+
+An open item is an event of either side that stands in no match, or a match with a residual beyond
+tolerance. Its state, the first that holds:
+
+| state | meaning |
+| --- | --- |
+| proposed | a proposal waits for a person |
+| in_flight | its settlement time has not passed |
+| not_covered | the other side has told nothing about (part of) the time in question: unknown |
+| overdue | it should be here and is not |
+
+A left event waits from its own time until `settles_within` later; for a right event the same
+span is looked at backwards, as its left one came first. An attached event whose parent is known is
+no item of its own: the parent is.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from recon_kit import model, workdays
+from recon_kit.ledger.engine import Engine, Step
+from recon_kit.matching import dispose, keys, nearest
+from recon_kit.safe import quote_text
+from recon_kit.settings import Reconciliation
+
+
+def run(engine: Engine, rec: Reconciliation, as_of: datetime, zone: str) -> None:
+    """Write `out_open_items`; matches, attachments and proposals must stand."""
+    engine.run(*open_steps(rec, zone), *covered_steps(rec, zone))
+    nearest.run(engine, rec, zone)
+    engine.run(*out_steps(rec, as_of, zone))
+
+
+def open_steps(rec: Reconciliation, zone: str) -> tuple[Step, ...]:
+    """`open_rows`: one row per open item with its anchor event, amount and due time."""
+    due = workdays.due_sql("o.ts", rec.settles_within.count, rec.settles_within.unit, zone)
+    return (
+        Step(
+            "open_rows",
+            f"""
+create or replace table open_rows as
+with lone as (
+    select eid, null::bigint as mid, event_key, side, side as home, ts, amount, currency from rest
+    union all
+    select p.eid, null, p.event_key, p.side, p.home, p.ts, p.amount, p.currency
+    from (from pool where side = 2) p
+    where eid not in (select eid from live_attached) and eid not in (select eid from parents)
+      and eid not in (from excused)
+), residual as (
+    select *, (left_sum - right_sum)::bigint as money from (
+        from live_groups union all by name
+        select * exclude (left_eid, right_eid, left_key, right_key) from live_pairs)
+    where {dispose.residual_open(rec)} and mid not in (from closed_residuals)
+)
+select o.*, {due} as due from (
+    select * from lone where event_key not in (from written_off)
+    union all
+    select p.eid, r.mid, p.event_key, p.side, p.side, p.ts, r.money, r.currency
+    from residual r join pool p on p.eid = r.mid
+) o""",
+            "events without a match, matches with money left open",
+        ),
+    )
+
+
+def covered_steps(rec: Reconciliation, zone: str) -> tuple[Step, ...]:
+    """`covered(home, day, n)`: how many days up to `day` all sources of a side have told of."""
+    sides = " union all ".join(
+        f"select {number} as home, unnest([{keys.texts(side.sources)}]) as source"
+        for number, side in ((0, rec.left), (1, rec.right))
+    )
+    day_from = workdays.local_day_sql("covers_from", zone)
+    day_to = workdays.local_day_sql("coalesce(covers_to, as_of)", zone)
+    return (
+        Step(
+            "covered",
+            f"""
+create or replace table covered as
+with sources as ({sides}), told as (
+    select distinct source, unnest(generate_series(
+        coalesce({day_from}, (select min(day) from calendar)), {day_to}, interval 1 day))::date
+        as day
+    from coverage where coalesce(covers_to, as_of) is not null
+), full_days as (
+    select s.home, t.day
+    from sources s join told t using (source)
+    group by s.home, t.day
+    having count(*) = (select count(*) from sources x where x.home = any_value(s.home))
+)
+select h.home, c.day, count(f.day) over (partition by h.home order by c.day) as n
+from (select unnest([0, 1]) as home) h cross join calendar c
+left join full_days f on f.home = h.home and f.day = c.day""",
+            "days that every source of a side has told of",
+        ),
+    )
+
+
+def out_steps(rec: Reconciliation, as_of: datetime, zone: str) -> tuple[Step, ...]:
+    """`out_open_items` in the columns of a run."""
+    moment = f"timestamptz {quote_text(as_of.isoformat())}"
+    start = workdays.local_day_sql("case when o.home = 0 then o.ts else o.ts - (o.due - o.ts) end",
+                                   zone)  # fmt: skip
+    # an end at midnight belongs to the day before
+    end = workdays.local_day_sql(
+        "case when o.home = 0 then o.due - interval 1 microsecond else o.ts end", zone
+    )
+    item = model.digest_sql(
+        quote_text(rec.name), "case when o.mid is null then 'event' else 'residual' end",
+        "o.event_key",
+    )  # fmt: skip
+    return (
+        Step(
+            "out_open_items",
+            f"""
+create or replace table out_open_items as
+select {item} as item_id, {quote_text(rec.name)} as reconciliation, o.event_key,
+       h.match_id, case o.home when 0 then 'left' else 'right' end as side,
+       case when n.proposed then 'proposed'
+            when o.due > {moment} then 'in_flight'
+            when o.ts is not null and coalesce(b.n - coalesce(a.n, 0), 0) < date_diff('day',
+                 {start}, {end}) + 1 then 'not_covered'
+            else 'overdue' end as state,
+       o.due as expected_by, n.nearest_key, n.why_code, n.why,
+       abs(o.amount) as amount_minor, o.currency
+from open_rows o
+join nearest n using (eid)
+left join heads h on h.mid = o.mid
+left join covered a on a.home = 1 - o.home and a.day = {start} - 1
+left join covered b on b.home = 1 - o.home and b.day = {end}""",
+            "state, due time and reason of every open item",
+        ),
+    )

@@ -1,0 +1,107 @@
+"""The pool: one narrow row per event that a reconciliation looks at.
+
+`pool` has these columns; everything else of an event is fetched late, for the few rows that need
+it, by `event_key`:
+
+| column | meaning |
+| --- | --- |
+| eid | integer id inside one evaluation; arbitrary, so nothing may be ordered by it |
+| event_key | identity; every tie is broken by it |
+| side | 0 left, 1 right, 2 attached (a refund of what stands on a side) |
+| home | side whose sources told it: 0 or 1 (differs from `side` for attached rows) |
+| amount, currency | the measure of its side |
+| shown, shown_currency | the presented amount, where it stands for the measure |
+| ts | event time |
+| dead | its status says that no money moved |
+| k0, k1... | 64-bit hashes of the declared keys; t0, t1... their texts, compared after a join |
+"""
+
+from __future__ import annotations
+
+from recon_kit.errors import MatchingError
+from recon_kit.ledger.engine import Engine, Step
+from recon_kit.matching import keys
+from recon_kit.settings import Reconciliation
+
+LEFT, RIGHT, ATTACHED = 0, 1, 2
+# Statuses of events that moved no money. An order or payment in one of them that is matched to a
+# live counterpart is a status mismatch.
+DEAD_STATUSES: tuple[str, ...] = (
+    "voided", "cancelled", "canceled", "failed", "declined", "expired", "denied", "refused",
+    "blocked", "reversed_authorization", "authorization_expired", "trash",
+)  # fmt: skip
+
+
+def build(engine: Engine, rec: Reconciliation) -> None:
+    """Make `pool` from the views of the engine.
+
+    Raises:
+        MatchingError: a source and type stands on both sides without any filter to tell them
+            apart, so that every event would be its own counterpart.
+    """
+    _sides_differ(rec)
+    engine.run(*steps(rec))
+
+
+def steps(rec: Reconciliation) -> tuple[Step, ...]:
+    """The statements of `build`, printable."""
+    left, right = keys.side_filter(rec.left), keys.side_filter(rec.right)
+    home = f"source in ({keys.texts(rec.right.sources)})"
+    hangs = "false"
+    if rec.attach:
+        hangs = (
+            f"({keys.attached_filter(rec.left, rec.attach)}"
+            f" or {keys.attached_filter(rec.right, rec.attach)})"
+        )
+    hashed = [f"hash(t{i}) as k{i}" if name else "" for i, name in enumerate(rec.keys)]
+    texts = [f"{keys.key_text(name)} as t{i}" for i, name in enumerate(rec.keys)]
+    kept = [f"case when t{i} is not null then {h.partition(' as ')[0]} end as k{i}, t{i}"
+            for i, h in enumerate(hashed)]  # fmt: skip
+    shown = [
+        "case " + " ".join(
+            f"when side = {number} then {column}"
+            for number, name in ((LEFT, "left"), (RIGHT, "right"), (ATTACHED, "right"))
+            if keys.presents(rec.measure, name) or number == ATTACHED
+        ) + f" else null end as {alias}"
+        for column, alias in (
+            ("presentment_amount", "shown"), ("presentment_currency", "shown_currency"),
+        )
+    ]  # fmt: skip
+    inner = f"""
+        select *, case when {left} then {LEFT} when {right} then {RIGHT}
+                  else {ATTACHED} end::utinyint as side,
+               ({home})::utinyint as at_right{"".join(", " + t for t in texts)}
+        from events
+        where {left} or {right} or {hangs}"""
+    return (
+        Step(
+            "pool",
+            f"""
+create or replace table pool_rows as
+select event_key, side, case when side < {ATTACHED} then side else at_right end as home,
+       case when side = {LEFT} then {keys.measure_sql(rec.measure, "left")}
+            when side = {RIGHT} then {keys.measure_sql(rec.measure, "right")}
+            else amount end as amount,
+       currency, {", ".join(shown)},
+       event_ts as ts, coalesce(status in ({keys.texts(DEAD_STATUSES)}), false) as dead,
+       {", ".join(kept)}
+from ({inner})""",
+            "every event of the two sides and what hangs on them, narrow",
+        ),
+        Step(
+            "pool_ids",
+            "create or replace view pool as select rowid as eid, * from pool_rows",
+            "integer ids keep every later join small",
+        ),
+    )
+
+
+def _sides_differ(rec: Reconciliation) -> None:
+    sources = sorted(set(rec.left.sources) & set(rec.right.sources))
+    types = sorted(set(rec.left.types) & set(rec.right.types))
+    if sources and types and not rec.left.where and not rec.right.where:
+        raise MatchingError(
+            f"reconciliation {rec.name!r}: {types[0]!r} of {sources[0]!r} stands on the left and "
+            "on the right, so every event would be its own counterpart; take it off one side or "
+            "tell the sides apart with `where`"
+        )

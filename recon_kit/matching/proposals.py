@@ -1,0 +1,66 @@
+"""What a person is asked: pairs that no method may join by itself, reserving nothing.
+
+`out_proposals` has the pairs of ambiguous key groups and the pairs of later methods that stay
+below their threshold or are not certified. A pair one of whose events found its match after all is
+no longer proposed.
+"""
+
+from __future__ import annotations
+
+from recon_kit import model
+from recon_kit.ledger.engine import Engine, Step
+from recon_kit.matching import amounts
+from recon_kit.safe import quote_text
+from recon_kit.settings import Reconciliation
+
+
+def prepare() -> Step:
+    """`offered_pairs`: where later methods leave what they propose."""
+    return Step(
+        "offered_pairs",
+        """
+create or replace table offered_pairs (left_eid bigint, right_eid bigint, method varchar,
+    confidence double, margin double, why_code varchar, model_hash varchar)""",
+        "pairs for a person",
+    )
+
+
+def run(engine: Engine, rec: Reconciliation) -> None:
+    """Write `out_proposals` from `ambiguous` and `offered_pairs`; `rest` must be final."""
+    engine.run(*steps(rec))
+
+
+def steps(rec: Reconciliation) -> tuple[Step, ...]:
+    """The statements of `run`."""
+    pair = model.digest_sql(
+        quote_text(rec.name),
+        "least(l.event_key, r.event_key)",
+        "greatest(l.event_key, r.event_key)",
+    )
+    return (
+        Step(
+            "out_proposals",
+            f"""
+create or replace table out_proposals as
+with pairs as (
+    from offered_pairs
+    union all
+    select left_eid, right_eid, 'exact', null, 0.0, 'ambiguous', null
+    from (select distinct left_eid, right_eid from ambiguous
+          where left_eid is not null and right_eid is not null)
+    anti join offered_pairs using (left_eid, right_eid)
+)
+select {pair} as match_id, {quote_text(rec.name)} as reconciliation, method, confidence, margin,
+       l.event_key as left_key, r.event_key as right_key, money.currency,
+       money.left_sum::bigint as left_amount, money.right_sum::bigint as right_amount,
+       why_code, model_hash
+from (
+    select pairs.*, {amounts.pair_money(rec)}
+    from pairs join rest l on l.eid = left_eid join rest r on r.eid = right_eid
+) money
+join pool l on l.eid = left_eid
+join pool r on r.eid = right_eid
+anti join barred_pool b on b.left_eid = money.left_eid and b.right_eid = money.right_eid""",
+            "pairs whose events are both still open",
+        ),
+    )
