@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from recon_kit.errors import UnknownNameError
 from recon_kit.ingestion.feed import Feed
+from recon_kit.ingestion.feeds.google_ads import OfflineConversions
+from recon_kit.ingestion.feeds.shopify_orders import ShopifyOrders
+from recon_kit.ingestion.feeds.stripe_payouts import PayoutReconciliation
 from recon_kit.settings import Source
 
-FEEDS: tuple[type[Feed], ...] = ()
+FEEDS: tuple[type[Feed], ...] = (
+    ShopifyOrders,
+    PayoutReconciliation,
+    OfflineConversions,
+)
 
 
 def feed_for(source: Source) -> Feed:

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from recon_kit import model, money
-from recon_kit.ingestion import times
+from recon_kit.ingestion import parts, times
 from recon_kit.ingestion.feed import (
     ROW,
     Dialect,
@@ -33,7 +33,6 @@ from recon_kit.ingestion.feed import (
     normal_header,
     told_frame,
 )  # fmt: skip
-from recon_kit.ingestion.feeds import parts
 from recon_kit.settings import Source
 
 _OPTIONS = (

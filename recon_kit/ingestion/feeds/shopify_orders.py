@@ -19,9 +19,8 @@ import polars as pl
 
 from recon_kit import model, money
 from recon_kit.errors import FileRejectedError
-from recon_kit.ingestion import times
+from recon_kit.ingestion import parts, times
 from recon_kit.ingestion.feed import ROW, Dialect, Feed, FeedContext, Header, Told, told_frame
-from recon_kit.ingestion.feeds import parts
 from recon_kit.settings import Source
 
 _OPTIONS = (

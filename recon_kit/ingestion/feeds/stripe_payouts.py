@@ -17,14 +17,14 @@ Options of the source:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 import polars as pl
 
 from recon_kit import model, money
-from recon_kit.ingestion import times
+from recon_kit.ingestion import parts, times
 from recon_kit.ingestion.feed import ROW, Dialect, Feed, FeedContext, Header, Told, told_frame
-from recon_kit.ingestion.feeds import parts
-from recon_kit.ingestion.feeds.parts import MONEY_MOVED
+from recon_kit.ingestion.parts import MONEY_MOVED
 from recon_kit.settings import Source
 
 # The documented reporting categories and what they are here. An unknown one is told as `other`.
@@ -57,6 +57,7 @@ _OPTIONS = (
 )  # fmt: skip
 _ADDRESSES = ("customer_shipping_address", "customer_address", "shipping_address", "card_address")
 _LINES = ("line1", "line2", "city", "state", "country")
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMES = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S")
 
 NET_DIFFERS = "net is not gross minus fee; kept as told"
@@ -384,6 +385,8 @@ def _derived(untold: pl.DataFrame) -> pl.DataFrame:
             pl.col("tz_source"),
             pl.col("precision").fill_null("unknown").alias("ts_precision"),
             pl.lit(value=False).alias("derived_id"),
+            # Of two tellings of one payout the newer one is read: a told row is always newer.
+            pl.lit(_LONG_AGO).alias("told_at"),
             pl.col(ROW),
             pl.lit(0, dtype=pl.Int64).alias("records"),
         )
