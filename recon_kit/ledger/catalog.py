@@ -55,6 +55,10 @@ class Reader:
         """Every row of a query."""
         return [tuple(row) for row in self._con.execute(sql, parameters).fetchall()]
 
+    def each(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Rows of a query one by one, while the connection is open."""
+        yield from self._con.execute(sql)
+
     def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """First column of the first row, or None."""
         row = self._con.execute(sql, parameters).fetchone()
@@ -71,7 +75,9 @@ class Reader:
             parameters,
         )
         plain = {c: pl.Int64() if _stored_whole(kind) else kind for c, kind in columns.items()}
-        return pl.DataFrame(rows, schema=plain, orient="row").cast(columns)
+        return pl.DataFrame(rows, schema=plain, orient="row").select(
+            pl.col(c).cast(kind) for c, kind in columns.items()
+        )
 
     def head(self) -> tuple[int, str]:
         """Number of links in the chain and the hash of the last one."""

@@ -3,10 +3,13 @@
 | fate | meaning | counted as |
 | --- | --- | --- |
 | new | its event was never told | accepted |
-| restated | its event was told with other content; reading picks the newest | accepted, or conflict |
+| restated | its event was told with other content; the newest is read | accepted, or conflict |
 | duplicate | exactly this was told before, in this file or an earlier one | duplicate |
-| possible_duplicate | the same, but of a derived id on a day that a file may tell only in part | duplicate |
+| possible_duplicate | the same, of a derived id on a day told perhaps in part | duplicate |
 
+A derived id names its row's content, so the same line in two files may be one movement told twice
+or two equal ones. Within a file equal lines are counted apart; on a day that both files tell in
+full the repeat is the same movement; on the first or last day of either it may be another one.
 A restated row is in conflict where a field changed that its feed does not declare as mutable.
 """
 

@@ -134,11 +134,7 @@ def stage(source: Path, tmp: Path, bytes_max: int = BYTES_MAX) -> tuple[Path, st
             before = os.fstat(reader)
             while block := os.read(reader, _BLOCK):
                 length += len(block)
-                if length > bytes_max:
-                    raise FileRejectedError(
-                        source.name, "too_large", f"more than {bytes_max} bytes",
-                        "Split the export, or raise the limit.",
-                    )  # fmt: skip
+                _refuse_length(source, length, bytes_max)
                 digest.update(block)
                 writer.write(block)
             writer.flush()
@@ -165,6 +161,17 @@ def publish(copy: Path, final: Path) -> None:
     sync_folder(final.parent)
 
 
+def write_note(final: Path, text: str, tmp: Path) -> None:
+    """Write a small file so that it is there in full or not at all."""
+    copy = tmp / secrets.token_hex(16)
+    with copy.open("x", encoding="utf-8") as writer:
+        writer.write(text)
+        writer.flush()
+        os.fsync(writer.fileno())
+    copy.rename(final)
+    sync_folder(final.parent)
+
+
 @contextmanager
 def _open_plain(source: Path) -> Iterator[int]:
     try:
@@ -185,6 +192,14 @@ def _open_plain(source: Path) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
+
+
+def _refuse_length(source: Path, length: int, bytes_max: int) -> None:
+    if length > bytes_max:
+        raise FileRejectedError(
+            source.name, "too_large", f"it has more than {bytes_max} bytes",
+            "Split the export, or raise the limit.",
+        )  # fmt: skip
 
 
 def _refuse_growth(source: Path, before: os.stat_result, length: int) -> None:

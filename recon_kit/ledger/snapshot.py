@@ -30,8 +30,8 @@ import polars as pl
 from recon_kit import model
 from recon_kit.errors import LedgerError
 from recon_kit.ledger.catalog import Catalog, Reader
-from recon_kit.ledger.decisions import in_force
 from recon_kit.ledger.engine import Engine, Step, open_engine
+from recon_kit.ledger.entries import in_force
 from recon_kit.ledger.files import Places
 from recon_kit.ledger.seal import parquet_list
 from recon_kit.ledger.segments import RETOLD

@@ -8,19 +8,23 @@ never deletes; one sequence numbers all commits.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
 import polars as pl
 
-from recon_kit.errors import LedgerError, WorkspaceError
-from recon_kit.ledger import batches, files
+from recon_kit import model
+from recon_kit.errors import LedgerError, UnknownNameError, WorkspaceError
+from recon_kit.ledger import batches, entries, files, runs, verify
 from recon_kit.ledger.batches import BatchDraft
 from recon_kit.ledger.catalog import Catalog
 from recon_kit.ledger.files import Places
+from recon_kit.ledger.hashchain import Checkpoint, Problem
 from recon_kit.ledger.snapshot import Snapshot
-from recon_kit.model import Artefact, Receipt
+from recon_kit.ledger.tables import TABLES
+from recon_kit.model import Artefact, Receipt, Run, StoredModel
 
 __all__ = ["BatchDraft", "Store"]
 
@@ -144,16 +148,170 @@ class Store:
         """
         return batches.commit_batch(self._places, self._catalog, draft)
 
+    def commit_run(
+        self,
+        run: Run,
+        tables: Mapping[str, Path | pl.DataFrame],
+        *,
+        slis: pl.DataFrame | None = None,
+        model: StoredModel | None = None,
+        recorded_at: datetime,
+    ) -> int:
+        """Commit what a run derived; a live run becomes the current one.
+
+        Args:
+            run: its inputs; `result_hash` is computed over the tables' rows when not given.
+            tables: per name of `model.RUN_TABLES` its rows, without `run_id`; absent ones are
+                empty.
+            slis: values in the columns of `model.SLI_SCHEMA`.
+            model: the model it trained, if it did.
+            recorded_at: when, in a zone.
+
+        Returns:
+            Sequence of the run. A run that is known already is not stored again.
+
+        Raises:
+            LedgerError: a table or column is unknown or missing.
+        """
+        derived = runs.Derived(run, tables, slis, model)
+        return runs.commit_run(self._places, self._catalog, derived, recorded_at)
+
+    def make_current(self, run_id: str) -> int:
+        """Make a stored live run the current one: how a run is undone, and done again.
+
+        Returns:
+            Sequence at which it became current; nothing is added where it is so already.
+        """
+        return runs.make_current(self._catalog, run_id)
+
+    def runs(self) -> pl.DataFrame:
+        """Every run: its sequence, the fields of `model.Run`, recorded_at."""
+        return self.rows("runs")
+
+    def run(self, run_id: str) -> Run | None:
+        """A run by its id."""
+        found = runs.find_runs(self._catalog, "run_id = ?", (run_id,))
+        return found[0] if found else None
+
+    def current_run(self, reconciliation: str) -> Run | None:
+        """The run whose results count now."""
+        found = runs.find_runs(
+            self._catalog,
+            "run_id = (select run_id from current_run where reconciliation = ? "
+            "order by seq desc limit 1)",
+            (reconciliation,),
+        )
+        return found[0] if found else None
+
+    def sli_values(self, run_id: str) -> pl.DataFrame:
+        """SLI values of a run, in the columns of `model.SLI_SCHEMA`."""
+        with self._catalog.read() as reader:
+            values = reader.frame("sli_values", "run_id = ?", (run_id,))
+        return values.select(list(model.SLI_SCHEMA))
+
+    def add_model(self, stored: StoredModel) -> None:
+        """Keep a trained model; the newest of a reconciliation is `latest_model`."""
+        with self._catalog.locked_write("keeping a model") as writer:
+            if runs.insert_model(writer, stored):
+                writer.link("model")
+
+    def model(self, model_hash: str) -> StoredModel | None:
+        """A model by its hash."""
+        return self._model("model_hash = ?", model_hash)
+
+    def latest_model(self, reconciliation: str) -> StoredModel | None:
+        """The model that was added last for a reconciliation."""
+        return self._model("reconciliation = ?", reconciliation)
+
+    def _model(self, where: str, value: str) -> StoredModel | None:
+        with self._catalog.read() as reader:
+            found = reader.frame("models", where, (value,))
+        if found.is_empty():
+            return None
+        row = found.row(-1, named=True)
+        return StoredModel(row["model_hash"], row["reconciliation"], row["json"])
+
+    def add_decisions(self, rows: pl.DataFrame, recorded_at: datetime) -> int:
+        """Append decisions; an undo is a row that names in `undoes` the one it takes back.
+
+        Args:
+            rows: columns of `model.DECISION_SCHEMA` without `seq`; absent ones are null.
+            recorded_at: when, in a zone.
+
+        Returns:
+            Sequence of the first row; the others follow without a gap. 0 where there was none.
+
+        Raises:
+            LedgerError: a verdict or stream is unknown, or there is nothing to undo.
+        """
+        return self.append("decisions", rows.drop("seq", strict=False), recorded_at)
+
+    def decisions(self, as_of_seq: int | None = None) -> pl.DataFrame:
+        """Every decision ever recorded, undone ones and undos included."""
+        return self.rows("decisions", as_of_seq)
+
+    def decisions_now(self, as_of_seq: int | None = None) -> pl.DataFrame:
+        """Decisions in force: not undone, and no undo themselves."""
+        return entries.in_force(self.decisions(as_of_seq))
+
+    def append(self, table: str, rows: pl.DataFrame, recorded_at: datetime) -> int:
+        """Append rows to a table that people write (`tables.SAID`), each with its own sequence.
+
+        Args:
+            table: such as `approvals`, `certificates`, `rules`, `case_entries`.
+            rows: columns of that table without `seq`; absent ones are null.
+            recorded_at: when, in a zone.
+
+        Returns:
+            Sequence of the first row, 0 where there was none.
+        """
+        return entries.append(self._catalog, table, rows, recorded_at)
+
+    def rows(self, table: str, as_of_seq: int | None = None) -> pl.DataFrame:
+        """Rows of a catalog table (`tables.TABLES`) in the order in which they were committed."""
+        if table not in TABLES:
+            raise UnknownNameError("catalog table", table, TABLES)
+        with self._catalog.read() as reader:
+            until = reader.head()[0] if as_of_seq is None else as_of_seq
+            return reader.frame(table, "seq <= ?", (until,))
+
+    def audit_secret(self) -> bytes:
+        """The store's random secret, key of the audit draw; never show it."""
+        with self._catalog.read() as reader:
+            return bytes.fromhex(str(reader.meta("secret")))
+
     def artefacts(self) -> pl.DataFrame:
         """Every received file that was ingested, with the sequence of its batch."""
-        with self._catalog.read() as reader:
-            return reader.frame("artefacts")
+        return self.rows("artefacts")
 
     def batches(self) -> pl.DataFrame:
         """Every batch with its six counts."""
-        with self._catalog.read() as reader:
-            return reader.frame("batches")
+        return self.rows("batches")
 
     def snapshot(self, as_of_seq: int | None = None) -> Snapshot:
         """Everything committed up to `as_of_seq`; up to now when not given."""
         return Snapshot(self._places, self._catalog, as_of_seq)
+
+    def checkpoint(self, *, keep: bool = True) -> Checkpoint:
+        """State of the chain of hashes: origin, size, head.
+
+        Args:
+            keep: also write it to `checkpoints/` as a note of three lines.
+        """
+        return verify.checkpoint(self._places, self._catalog, keep=keep)
+
+    def verify(
+        self, level: verify.Level = "chain", *, since: Checkpoint | None = None
+    ) -> list[Problem]:
+        """Check that the store is what was committed.
+
+        Args:
+            level: `chain` follows the links and compares the catalog's rows with them and with
+                all noted checkpoints; `segments` hashes every file again, raw ones included;
+                `all` does both and checks the catalog's pages.
+            since: a checkpoint that was kept elsewhere, which the chain must still contain.
+
+        Returns:
+            Everything that is not as committed; empty when all is well.
+        """
+        return verify.verify(self._places, self._catalog, level, since)

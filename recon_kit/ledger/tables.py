@@ -65,7 +65,7 @@ TABLES: dict[str, Table] = {
     "current_run": _table({"reconciliation": TEXT, "run_id": TEXT}, unique=("seq",)),
     "models": _table(
         {"model_hash": TEXT, "reconciliation": TEXT, "json": TEXT},
-        unique=("model_hash", "reconciliation"), veiled=("json",),
+        unique=("seq",), veiled=("json",),
     ),
     "sli_values": _table(
         {"run_id": TEXT, **model.SLI_SCHEMA}, veiled=("note",),

@@ -1,0 +1,187 @@
+"""Commit what a run derived: its tables as segments, its row, and which run is current."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from recon_kit import model
+from recon_kit.errors import LedgerError, nearest
+from recon_kit.ledger import segments
+from recon_kit.ledger.catalog import Catalog, Writer
+from recon_kit.ledger.engine import Engine, open_engine
+from recon_kit.ledger.files import Places
+from recon_kit.ledger.lock import writer_lock
+from recon_kit.ledger.seal import parquet_list
+from recon_kit.ledger.segments import Staged
+from recon_kit.model import Run, StoredModel
+from recon_kit.safe import quote_ident, quote_text
+
+_RUN_FIELDS = tuple(f.name for f in fields(Run))
+
+
+@dataclass(frozen=True)
+class Derived:
+    """All that a run derived."""
+
+    run: Run
+    tables: Mapping[str, Path | pl.DataFrame]
+    slis: pl.DataFrame | None = None
+    model: StoredModel | None = None
+
+
+def commit_run(places: Places, catalog: Catalog, derived: Derived, recorded_at: datetime) -> int:
+    """Commit a run; see `Store.commit_run`."""
+    run, tables = derived.run, derived.tables
+    if (seq := _seq_of(catalog, run.run_id)) is not None:
+        return seq
+    unknown = sorted(set(tables) - set(model.RUN_TABLES))
+    if unknown:
+        raise LedgerError(
+            f"no run table is called {unknown[0]!r}; {nearest(unknown[0], model.RUN_TABLES)}"
+        )
+    with ExitStack() as cleanup:
+        paths = [table for table in tables.values() if isinstance(table, Path)]
+        engine = cleanup.enter_context(open_engine(paths))
+        sources = {name: _source(engine, name, table) for name, table in tables.items()}
+        result_hash = run.result_hash or result_digest(engine, sources)
+        staged = _stage(engine, places, run.run_id, sources)
+        cleanup.callback(segments.discard, staged)
+        cleanup.enter_context(writer_lock(places.lock, f"run {run.reconciliation}"))
+        if (seq := _seq_of(catalog, run.run_id)) is not None:
+            return seq
+        with catalog.write() as writer:
+            segments.commit_segments(writer, places, staged, run_id=run.run_id)
+            if derived.model is not None:
+                insert_model(writer, derived.model)
+            row = {name: getattr(run, name) for name in _RUN_FIELDS}
+            writer.insert(
+                "runs", **(row | {"result_hash": result_hash, "recorded_at": recorded_at})
+            )
+            if derived.slis is not None:
+                for value in derived.slis.select(list(model.SLI_SCHEMA)).iter_rows(named=True):
+                    writer.insert("sli_values", run_id=run.run_id, **value)
+            if run.kind == "live":
+                writer.insert("current_run", reconciliation=run.reconciliation, run_id=run.run_id)
+            return writer.link("run")
+
+
+def make_current(catalog: Catalog, run_id: str) -> int:
+    """Make an earlier run the current one of its reconciliation; see `Store.make_current`."""
+    with catalog.locked_write("moving the current run") as writer:
+        found = writer.all("select reconciliation, kind from runs where run_id = ?", (run_id,))
+        if not found:
+            raise LedgerError(f"the ledger holds no run {run_id!r}.")
+        reconciliation, kind = found[0]
+        if kind != "live":
+            raise LedgerError(f"run {run_id!r} is a {kind} run; only live runs become current.")
+        now = writer.all(
+            "select run_id, seq from current_run where reconciliation = ? "
+            "order by seq desc limit 1",
+            (reconciliation,),
+        )
+        if now and now[0][0] == run_id:
+            return int(now[0][1])
+        writer.insert("current_run", reconciliation=reconciliation, run_id=run_id)
+        return writer.link("current_run")
+
+
+def insert_model(writer: Writer, stored: StoredModel) -> bool:
+    """Add a model unless it is the newest of its reconciliation; says whether it was added.
+
+    Going back to an older model adds it once more: nothing is ever moved.
+    """
+    newest = writer.value(
+        "select model_hash from models where reconciliation = ? order by seq desc limit 1",
+        (stored.reconciliation,),
+    )
+    if newest == stored.model_hash:
+        return False
+    writer.insert(
+        "models",
+        model_hash=stored.model_hash,
+        reconciliation=stored.reconciliation,
+        json=stored.json,
+    )
+    return True
+
+
+def find_runs(catalog: Catalog, where: str, parameters: tuple[Any, ...]) -> list[Run]:
+    """Runs as records, oldest first."""
+    with catalog.read() as reader:
+        frame = reader.frame("runs", where, parameters)
+    return [Run(**row) for row in frame.select(_RUN_FIELDS).iter_rows(named=True)]
+
+
+def result_digest(engine: Engine, sources: Mapping[str, str]) -> str:
+    """Hash of a run's logical rows: which run, when and in what order leave no trace in it.
+
+    Rows are hashed one by one and the hashes sorted, so threads and row order do not matter.
+    Times are left out: they tell when something was recorded. Floats count to six decimals.
+
+    Args:
+        engine: an engine that can read the sources.
+        sources: per run table the SQL that reads it.
+    """
+    parts: list[str | None] = []
+    for name, schema in model.RUN_TABLES.items():
+        columns = [_as_text(c, kind) for c, kind in schema.items() if kind != model.UTC]
+        source = sources.get(name)
+        digest = None
+        if source is not None:
+            # Two levels, so that no single text grows with the number of rows.
+            digest = engine.one(f"""
+                with hashed as (
+                    select {model.digest_sql(*columns, length=64)} as h from {source}
+                ),
+                buckets as (
+                    select left(h, 3) as bucket, sha256(string_agg(h, '' order by h)) as h
+                    from hashed group by bucket
+                )
+                select sha256(string_agg(h, '' order by bucket)) from buckets""")[0]
+        parts += [name, None if digest is None else str(digest)]
+    return model.digest("result", *parts)
+
+
+def _as_text(name: str, kind: pl.DataType) -> str:
+    column = quote_ident(name)
+    if isinstance(kind, pl.Float64):
+        return f"cast(round({column}, 6) + 0.0 as varchar)"
+    return f"cast({column} as varchar)"
+
+
+def _source(engine: Engine, name: str, table: Path | pl.DataFrame) -> str:
+    """SQL that reads one run table, its columns checked."""
+    if isinstance(table, Path):
+        source = parquet_list([table])
+    else:
+        engine.put(f"given_{name}", table)
+        source = quote_ident(f"given_{name}")
+    present = engine.rows(f"select * from {source} limit 0").columns
+    missing = [c for c in model.RUN_TABLES[name] if c not in present]
+    if missing:
+        raise LedgerError(f"run table {name!r} lacks column {missing[0]!r}.")
+    return source
+
+
+def _stage(engine: Engine, places: Places, run_id: str, sources: Mapping[str, str]) -> list[Staged]:
+    found = []
+    for name, source in sources.items():
+        columns = ", ".join(quote_ident(c) for c in model.RUN_TABLES[name])
+        query = f"select {quote_text(run_id)} as run_id, {columns} from {source} order by all"
+        one = segments.stage_query(engine, places, name, query)
+        if one is not None:
+            found.append(one)
+    return found
+
+
+def _seq_of(catalog: Catalog, run_id: str) -> int | None:
+    with catalog.read() as reader:
+        seq = reader.value("select seq from runs where run_id = ?", (run_id,))
+    return None if seq is None else int(seq)

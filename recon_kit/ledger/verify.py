@@ -1,0 +1,167 @@
+"""Check that the store is what was committed; every defect is a value that names file or row."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from recon_kit.errors import CorruptStoreError, LedgerError
+from recon_kit.ledger import files
+from recon_kit.ledger.catalog import Catalog, Reader, veil
+from recon_kit.ledger.files import Places
+from recon_kit.ledger.hashchain import START, Checkpoint, Problem, link_hash
+from recon_kit.ledger.tables import TABLES
+from recon_kit.safe import quote_ident
+
+Level = Literal["chain", "segments", "all"]
+ORIGIN = "recon_kit/"
+
+
+def verify(
+    places: Places, catalog: Catalog, level: Level, since: Checkpoint | None
+) -> list[Problem]:
+    """Check the store; see `Store.verify`."""
+    found: list[Problem] = []
+    try:
+        with catalog.read() as reader:
+            if level in {"chain", "all"}:
+                found += _chain(reader)
+                found += _counts(reader)
+                found += _checkpoints(places, reader, since)
+            if level in {"segments", "all"}:
+                found += _files(places, reader)
+            if level == "all":
+                found += _pages(reader)
+    except CorruptStoreError as why:
+        found.append(Problem("catalog_unreadable", places.meta.name, str(why)))
+    return found
+
+
+def checkpoint(places: Places, catalog: Catalog, *, keep: bool) -> Checkpoint:
+    """State of the chain; kept as a three-line note unless told otherwise."""
+    with catalog.read() as reader:
+        size, head = reader.head()
+        state = Checkpoint(ORIGIN + str(reader.meta("store_id")), size, head)
+    note = places.checkpoints / f"{size:012d}.note"
+    if keep and not note.exists():
+        with files.plain_errors("keeping a checkpoint", places.checkpoints):
+            files.write_note(note, str(state), places.tmp)
+    return state
+
+
+def _chain(reader: Reader) -> Iterator[Problem]:
+    """Links: numbered without a gap, each naming the one before, hash and rows as stored."""
+    expected, previous = 1, START
+    rows: Counter[str] = Counter()
+    secret = bytes.fromhex(str(reader.meta("secret")))
+    for seq, prev, body, digest in reader.each(
+        "select seq, prev, body, hash from hashchain order by seq"
+    ):
+        where = f"hashchain row {seq}"
+        if seq != expected:
+            yield Problem("gap", where, f"sequence {expected} is missing")
+        if prev != previous:
+            yield Problem("broken_link", where, "it does not name the link before it")
+        if link_hash(prev, body) != digest:
+            yield Problem("changed_link", where, "its bytes do not have its hash")
+        else:
+            link = json.loads(body)
+            rows.update({table: len(told) for table, told in link["rows"].items()})
+            yield from _rows(reader, seq, link["rows"], secret)
+        expected, previous = seq + 1, digest
+    for table in TABLES:
+        count = reader.value(f"select count(*) from {quote_ident(table)}")
+        if count != rows[table]:
+            yield Problem(
+                "rows_outside_chain", table, f"{count} rows, but the chain tells {rows[table]}"
+            )
+
+
+def _rows(
+    reader: Reader, seq: int, told: dict[str, list[dict[str, Any]]], secret: bytes
+) -> Iterator[Problem]:
+    for table, expected in told.items():
+        if table not in TABLES:
+            continue
+        names = list(TABLES[table].columns)
+        listed = ", ".join(quote_ident(c) for c in names)
+        stored = reader.all(
+            f"select {listed} from {quote_ident(table)} where seq = ? order by rowid", (seq,)
+        )
+        actual = [veil(table, dict(zip(names, row, strict=True)), secret) for row in stored]
+        if len(actual) != len(expected):
+            yield Problem(
+                "changed_row", f"{table} of sequence {seq}",
+                f"{len(actual)} rows, committed were {len(expected)}",
+            )  # fmt: skip
+        for row, was in zip(actual, expected, strict=False):
+            wrong = [c for c in was if row.get(c) != was[c]]
+            if wrong:
+                yield Problem(
+                    "changed_row", f"{table} of sequence {seq}",
+                    f"column {wrong[0]} is not what was committed",
+                )  # fmt: skip
+
+
+def _counts(reader: Reader) -> Iterator[Problem]:
+    untied = reader.all(
+        "select seq from batches "
+        "where physical <> accepted + duplicate + conflict + quarantined + blank order by seq"
+    )
+    for (seq,) in untied:
+        yield Problem("counts", f"batches of sequence {seq}", "its six counts do not tie")
+
+
+def _checkpoints(places: Places, reader: Reader, since: Checkpoint | None) -> Iterator[Problem]:
+    """The chain must still contain every state that was noted."""
+    known: list[tuple[str, Checkpoint]] = []
+    for note in sorted(places.checkpoints.glob("*.note")):
+        where = f"{places.checkpoints.name}/{note.name}"
+        try:
+            known.append((where, Checkpoint.parse(note.read_text(encoding="utf-8"))))
+        except (LedgerError, UnicodeDecodeError):
+            yield Problem("unreadable_note", where, "it is no checkpoint note")
+    if since is not None:
+        known.append(("the checkpoint given", since))
+    origin, size = ORIGIN + str(reader.meta("store_id")), reader.head()[0]
+    for where, state in known:
+        if state.origin != origin:
+            yield Problem("other_store", where, f"it is of {state.origin}, this is {origin}")
+            continue
+        if state.size > size:
+            yield Problem(
+                "dropped_tail", where, f"it has seen {state.size} links; now there are {size}"
+            )
+            continue
+        head = reader.value("select hash from hashchain where seq = ?", (state.size,))
+        if (head or START) != state.head:
+            yield Problem("rewritten", where, f"link {state.size} has another hash now")
+
+
+def _files(places: Places, reader: Reader) -> Iterator[Problem]:
+    """Every file a committed row names holds the bytes of its name."""
+    listed = reader.all("select distinct kind, sha256 from segments order by kind, sha256")
+    paths = [(sha, places.segment(kind, sha)) for kind, sha in listed]
+    raw = reader.all("select distinct sha256 from artefacts order by sha256")
+    for sha, path in [*paths, *((sha, places.raw / sha) for (sha,) in raw)]:
+        yield from _file(sha, path)
+
+
+def _file(sha: str, path: Path) -> Iterator[Problem]:
+    where = f"{path.parent.name}/{path.name}"
+    try:
+        actual = files.hash_file(path)
+    except OSError as why:
+        yield Problem("missing_file", where, f"it cannot be read ({why.strerror})")
+        return
+    if actual != sha:
+        yield Problem("changed_file", where, "its bytes are not what was committed")
+
+
+def _pages(reader: Reader) -> Iterator[Problem]:
+    for (answer,) in reader.all("pragma integrity_check"):
+        if answer != "ok":
+            yield Problem("catalog_damaged", "meta.db", str(answer))
