@@ -85,6 +85,8 @@ def assign(
     Args:
         engine: holds `table(left_eid, right_eid, match_weight, ...)`, one row per pair; weights in
             bits (log2 odds). Rows at or below `weight_floor` are rivals at most, never picked.
+            Columns `left_seq, right_seq` (order by key), where there, stand for the eids as the
+            order of rows, as eids may differ from run to run.
         table: name of the table or view of scored pairs.
         cardinality: one_to_one; one_to_many (a left event takes several right ones, a right event
             one left one); many_to_one; many_to_many (no limit).
@@ -97,9 +99,11 @@ def assign(
         lead over the best rival (0 when optimal answers tie), `weight_margin` the same in bits
         of match weight, `equal_answers` how many equally good answers one of its events has.
     """
+    columns = engine.rows(f"select * from {quote_ident(table)} limit 0").columns
+    ordered = [c for c in ("left_seq", "right_seq") if c in columns]
     pairs = engine.rows(
-        "select left_eid, right_eid, match_weight from "
-        f"{quote_ident(table)} order by left_eid, right_eid"
+        f"select {', '.join(['left_eid', 'right_eid', 'match_weight', *ordered])} "
+        f"from {quote_ident(table)}"
     )
     engine.put("assigned_pairs", pick(pairs, cardinality, capacity, weight_floor))
     return "assigned_pairs"
@@ -114,11 +118,13 @@ def pick(
     """`assign` on a frame: (left_eid, right_eid, match_weight) -> columns of `ASSIGNED_SCHEMA`."""
     if pairs.is_empty():
         return pl.DataFrame(schema=ASSIGNED_SCHEMA)
-    pairs = pairs.sort("left_eid", "right_eid")
+    keyed = "left_seq" in pairs.columns and "right_seq" in pairs.columns
+    order = ["left_seq", "right_seq"] if keyed else ["left_eid", "right_eid"]
+    pairs = pairs.sort(order)
     weight = pairs["match_weight"].to_numpy()
     if not np.isfinite(weight).all():
         raise MatchingError("a scored pair has no finite match weight; train the model again")
-    left, right = pairs["left_eid"].to_numpy(), pairs["right_eid"].to_numpy()
+    left, right = pairs[order[0]].to_numpy(), pairs[order[1]].to_numpy()
     micro = np.rint((weight - weight_floor) * _MICRO).astype(np.int64)
     whole = graph(left, right, micro)
     limits = _limits(cardinality, capacity)
@@ -176,7 +182,12 @@ def _table(
 
 
 # --- chance under the cardinality --------------------------------------------------------------
-def posterior(pairs: Graph, weight: Floats, limits: tuple[int | None, int | None]) -> Floats:
+def posterior(
+    pairs: Graph,
+    weight: Floats,
+    limits: tuple[int | None, int | None],
+    rounds: int = _ROUNDS_MAX,
+) -> Floats:
     """Chance of each pair given how many partners an event may have.
 
     With one limited side this is exact: odds of the pair against all odds of the same event plus
@@ -187,7 +198,7 @@ def posterior(pairs: Graph, weight: Floats, limits: tuple[int | None, int | None
     odds = np.exp2(np.clip(weight, -60.0, 60.0))
     single_left, single_right = limits[0] == 1, limits[1] == 1
     free_left, free_right = np.ones_like(odds), np.ones_like(odds)
-    for _ in range(_ROUNDS_MAX if single_left and single_right else 1):
+    for _ in range(rounds if single_left and single_right else 1):
         before = free_left
         if single_left:
             free_left = _unclaimed(odds * free_right, pairs.left, pairs.lefts)
@@ -256,9 +267,7 @@ def _argmax(value: Floats, starts: Ints, group: Ints) -> Ints:
 
 
 # --- the best answer, and how many there are ----------------------------------------------------
-def solve(
-    pairs: Graph, limits: tuple[int | None, int | None], chance: Floats
-) -> tuple[Mask, Ints]:
+def solve(pairs: Graph, limits: tuple[int | None, int | None], chance: Floats) -> tuple[Mask, Ints]:
     """Which pairs are chosen, and per pair how many equally good answers its events have.
 
     `chance` only says which pairs to try first; the answer does not depend on it.
@@ -480,9 +489,7 @@ def _distances(source: Ints, target: Ints, cost: Ints, nodes: int) -> Ints:
     ends = target[starts]
     distance = np.zeros(nodes, dtype=np.int64)
     for _ in range(nodes + 1):
-        nearer = np.minimum(
-            np.minimum.reduceat(distance[source] + cost, starts), distance[ends]
-        )
+        nearer = np.minimum(np.minimum.reduceat(distance[source] + cost, starts), distance[ends])
         if np.array_equal(nearer, distance[ends]):
             return distance
         distance[ends] = nearer

@@ -1,0 +1,254 @@
+"""Which pairs are looked at: rules with a budget, counted before they run.
+
+A rule is an equality of keys; time and amount only narrow it. Each rule is a ladder of forms,
+from wide to narrow. Key values that would give a row too many partners in one form go on to the
+next; what is too many even in the narrowest form is left out and reported, never in silence.
+Counts come from one aggregate over key values, never from the join itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from recon_kit.ledger.engine import Engine, Step
+
+Form = Literal["window", "near", "equal", "day"]
+
+# The right amount may be this much lower or higher where a rule asks for a near amount (percent
+# of the left one): fees and part refunds below, tips and currency above.
+NEAR_LOW, NEAR_HIGH = 70, 130
+# A key value that gives its rows more partners than this says too little; the next form tries.
+PARTNERS_MAX = 300
+_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Pairs that share a key; `forms` are tried from left to right, per key value.
+
+    `left` and `right` are expressions over a side's row; where `listed` they are lists of which
+    any member may agree. The forms, all within the window: `window` nothing further, `near` an
+    amount from 30 percent lower to 30 percent higher, `equal` the same amount, `day` the same or
+    the next day.
+    """
+
+    name: str
+    left: str
+    right: str
+    forms: tuple[Form, ...]
+    listed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCount:
+    """What became of one form of a rule. Pairs are counted before the join, so a little high."""
+
+    rule: str
+    form: Form
+    pairs: int
+    pairs_over: int
+    keys_over: int
+
+
+def rules(filled: Collection[str], extra: Sequence[str] = ()) -> tuple[Rule, ...]:
+    """The rules for the fields that both sides fill, the most telling keys first."""
+    has = set(filled)
+    amount = "amount" in has
+    near: tuple[Form, ...] = ("near", "equal") if amount else ("window", "day")
+    wide: tuple[Form, ...] = ("window", *near) if amount else near
+    found = [
+        Rule(f"same {field}", f"x{i}", f"x{i}", wide)
+        for i, field in enumerate(extra)
+        if f"x{i}" in has
+    ]
+    for field, rule in (
+        ("email", Rule("same e-mail user", "email_user", "email_user", wide)),
+        ("name", Rule("same name", "name", "name", wide)),
+        ("phone", Rule("same phone", "phone", "phone", wide)),
+        ("name", Rule("same longest word of the name", "name_last", "name_last", near)),
+        ("postcode", Rule("same postcode", "postcode", "postcode", near)),
+        ("text", Rule("same first word of the text", "text_word", "text_word", near)),
+        ("text", Rule("same first six letters of the text", "text_6", "text_6", wide)),
+        ("name_text", Rule("left name in right text", "words", "text_words", near, listed=True)),
+        ("text_name", Rule("left text in right name", "text_words", "words", near, listed=True)),
+    ):
+        if field in has:
+            found.append(rule)
+    if amount:
+        money = "currency || ' ' || amount::varchar"
+        found.append(Rule("same amount", money, money, ("window", "day")))
+    return tuple(found)
+
+
+def block(
+    engine: Engine,
+    chosen: Sequence[Rule],
+    window: tuple[int, int],
+    pairs_max: int,
+    *,
+    barred: bool = False,
+) -> list[RuleCount]:
+    """Fill `candidate_pairs(l, r)` (the `seq` of either side) within a budget of pairs.
+
+    Args:
+        engine: holds `side_left` and `side_right`.
+        chosen: rules in order; an earlier rule is served first.
+        window: seconds before and after the left event.
+        pairs_max: most pairs over all rules; each rule may take what the others leave.
+        barred: whether pairs of `barred(left_eid, right_eid)` are left out.
+
+    Returns:
+        One count per rule and form that had anything to do.
+    """
+    counts: list[RuleCount] = []
+    parts: list[str] = []
+    left_over = pairs_max
+    for number, rule in enumerate(chosen):
+        share = max(left_over // (len(chosen) - number), 1)
+        for step, form in enumerate(rule.forms):
+            table = f"found_{number}_{step}"
+            count = _run(engine, rule, form, window, share, table, first=step == 0)
+            if count.pairs or count.pairs_over:
+                counts.append(count)
+            parts.append(f"select l, r from {table}")
+            left_over -= count.pairs
+            share -= count.pairs
+            if not count.keys_over:
+                break
+    union = " union all ".join(parts) or "select 0::bigint as l, 0::bigint as r where false"
+    engine.run(Step("candidate_pairs", _distinct_sql(union, barred), "each pair once"))
+    for part in parts:
+        engine.run(Step("drop_found", f"drop table {part.rpartition(' ')[2]}"))
+    return counts
+
+
+def notes(counts: Sequence[RuleCount], rules_run: Sequence[Rule]) -> list[str]:
+    """Sentences on what the budget left out."""
+    last = {rule.name: rule.forms[-1] for rule in rules_run}
+    return [
+        f"blocking rule '{c.rule}' ({c.form}) left out {c.pairs_over:,} pairs of "
+        f"{c.keys_over:,} key values that are too common"
+        for c in counts
+        if c.keys_over and c.form == last[c.rule]
+    ]
+
+
+def _distinct_sql(union: str, barred: bool) -> str:
+    if not barred:
+        return (
+            f"create or replace temp table candidate_pairs as select distinct l, r from ({union})"
+        )
+    return f"""create or replace temp table candidate_pairs as
+        select distinct f.l, f.r from ({union}) f
+        join side_left a on a.seq = f.l join side_right b on b.seq = f.r
+        where not exists (select 1 from barred x
+            where x.left_eid = a.eid and x.right_eid = b.eid)"""
+
+
+def _run(
+    engine: Engine,
+    rule: Rule,
+    form: Form,
+    window: tuple[int, int],
+    budget: int,
+    table: str,
+    *,
+    first: bool,
+) -> RuleCount:
+    """Count one form of a rule by key value, take the values that fit, remember the others."""
+    for side in ("left", "right"):
+        engine.run(
+            Step(f"key_{side}", _keyed_sql(rule, form, side, window, first=first), rule.name)
+        )
+    engine.run(
+        Step(
+            "key_pairs",
+            """create or replace temp table key_pairs as
+            select value, sum(n_left * n_right)::bigint as pairs, sum(n_left + n_right) as rows
+            from (select value, key, count(*) as n_left from key_left group by value, key)
+            join (select value, key, count(*) as n_right from key_right group by value, key)
+            using (value, key) group by value""",
+            "pairs per key value, before any join",
+        ),
+        Step(
+            "key_over",
+            f"""create or replace temp table key_over as select value, pairs from (
+                select *, sum(pairs) over (order by pairs, value) as so_far from key_pairs)
+            where so_far > {budget} or pairs > {PARTNERS_MAX} * rows""",
+            "values with too many pairs go on to the next form",
+        ),
+        Step(
+            table,
+            f"""create temp table {table} as select distinct a.seq as l, b.seq as r
+            from key_left a join key_right b using (key)
+            where a.value not in (select value from key_over) and {_range_sql(form, window)}""",
+            rule.name,
+        ),
+    )
+    taken, over, keys_over = engine.one(
+        """select coalesce((select sum(pairs) from key_pairs
+                where value not in (select value from key_over)), 0)::bigint,
+            coalesce(sum(pairs), 0)::bigint, count(*) from key_over"""
+    )
+    numbers = [n if isinstance(n, int) else 0 for n in (taken, over, keys_over)]
+    return RuleCount(rule.name, form, *numbers)
+
+
+def _keyed_sql(rule: Rule, form: Form, side: str, window: tuple[int, int], *, first: bool) -> str:
+    """`key_left` or `key_right`: (seq, value, key, amount, ts) for one form of a rule.
+
+    The range of time and amount becomes buckets in the key, as wide as the range itself: a left
+    row stands in the two buckets that its partners can be in, a right row in its own. So the join
+    is by equality alone, and counting keys counts nearly what the join will give.
+    """
+    expression = rule.left if side == "left" else rule.right
+    value = f"unnest({expression})" if rule.listed else expression
+    buckets = [_day_buckets(side) if form == "day" else _time_buckets(side, window)]
+    parts = ["value"]
+    if form in ("near", "equal"):
+        parts.append("currency")
+    if form == "near":
+        buckets.append(_amount_buckets(side))
+    if form == "equal":
+        parts.append("amount")
+    spread = f"select seq, amount, ts, currency, {value} as value from side_{side}"
+    for i, bucket in enumerate(buckets):
+        spread = f"select *, unnest({bucket}) as b{i} from ({spread})"
+        parts.append(f"b{i}")
+    some = "" if first else " and hash(value) in (select value from key_over)"
+    return f"""create or replace temp table key_{side} as
+        select distinct seq, hash(value) as value, hash({", ".join(parts)}) as key, amount, ts
+        from ({spread}) where value is not null{some}"""
+
+
+def _time_buckets(side: str, window: tuple[int, int]) -> str:
+    before, after = window
+    width = max(before + after, 1)
+    low = f"(ts - {before}) // {width}"
+    return f"[{low}, {low} + 1]" if side == "left" else f"[ts // {width}]"
+
+
+def _day_buckets(side: str) -> str:
+    return f"[ts // {_DAY}, ts // {_DAY} + 1]" if side == "left" else f"[ts // {_DAY}]"
+
+
+def _amount_buckets(side: str) -> str:
+    """Logarithmic classes as wide as the near range; zero alone, the sign kept apart."""
+    width = f"ln({NEAR_HIGH} / {NEAR_LOW}::double)"
+    shift = f" + ln({NEAR_LOW} / 100.0)" if side == "left" else ""
+    own = f"sign(amount) * (1000 + floor((ln(abs(amount)){shift}) / {width}))"
+    both = f"{own}, {own} + sign(amount)" if side == "left" else own
+    return f"case when amount = 0 then [0.0] else [{both}] end"
+
+
+def _range_sql(form: Form, window: tuple[int, int]) -> str:
+    """The exact range, over the keyed rows `a` (left) and `b` (right)."""
+    before, after = window
+    terms = [f"(b.ts - a.ts between {-before} and {after} or a.ts is null or b.ts is null)"]
+    if form == "near":
+        terms.append(
+            f"abs(b.amount) * 100 between abs(a.amount) * {NEAR_LOW} and abs(a.amount) * {NEAR_HIGH}"
+        )
+    return " and ".join(terms)

@@ -1,0 +1,256 @@
+"""Learning the odds of a match without labels: how often true and random pairs stand on a level.
+
+`u`, the share of random pairs, is counted: over a seeded grid of random pairs, and for levels that
+imply an equal key (too rare for any grid) over the join on that key. `m`, the share of true pairs,
+comes from expectation-maximisation over the candidate pairs, in which every event has at most one
+counterpart: rivals share their probability, so look-alikes do not pass for matches. The number of
+matches, which is what the prior is made of, is learned with it and can never exceed one per row of
+the smaller side. All counts are whole numbers and all sums run in a fixed order over sorted rows:
+the same rows and seed give the same model, whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recon_kit.ledger.engine import Engine, Step
+from recon_kit.matching.assign import Cardinality, Floats, Graph, Ints, graph, posterior
+from recon_kit.matching.comparisons import Comparison
+
+ROWS_MIN = 50  # a side with fewer rows teaches nothing; default odds are used
+_GRID = 700  # rows a side in the grid of random pairs: 490,000 pairs
+_KEYED_PAIRS = 300_000
+_TRAINING_PAIRS = 400_000
+_MATCHES_MIN = 10.0
+_ROUNDS_MAX = 60
+_SETTLED = 2e-4
+_OPINION = 10.0  # how many true pairs the default m is worth against those observed
+_UNMATCHED_MIN = 0.05  # however well a period reconciles, one row in twenty may have no partner
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """Odds per level (probabilities from the top) and the share of left rows with a partner."""
+
+    m: Mapping[str, tuple[float, ...]]
+    u: Mapping[str, tuple[float, ...]]
+    share: float
+    unseen: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def defaults(ladders: Sequence[Comparison], note: str) -> Learned:
+    """The odds as written in the ladders, and even chances that a row has a partner."""
+    m = {c.name: _shares([level.m for level in c.levels]) for c in ladders}
+    u = {c.name: _shares([level.u for level in c.levels]) for c in ladders}
+    return Learned(m, u, 0.5, notes=(note,))
+
+
+def prior_odds(share: float, lefts: int, rights: int, cardinality: Cardinality) -> float:
+    """Odds that a left and a right row belong together, given that both are still free.
+
+    With M matches expected among `lefts` x `rights` pairs a random pair matches with probability
+    M / (lefts * rights); that both are free has the probability of two rows without partner, for
+    each side that may have only one (Sadinle, Bayesian estimation of bipartite matchings for
+    record linkage, 2017, the prior's ratio for one pair more).
+    """
+    single_left = cardinality in ("one_to_one", "many_to_one")
+    single_right = cardinality in ("one_to_one", "one_to_many")
+    matches = share * lefts
+    if single_left:
+        matches = min(matches, lefts)
+    if single_right:
+        matches = min(matches, rights)
+    free_left = max(1 - matches / lefts, _UNMATCHED_MIN) if single_left else 1.0
+    free_right = max(1 - matches / rights, _UNMATCHED_MIN) if single_right else 1.0
+    rate = min(matches / (lefts * rights), 0.5)
+    return rate / (1 - rate) / (free_left * free_right)
+
+
+def learn(
+    engine: Engine, ladders: Sequence[Comparison], cardinality: Cardinality, seed: int
+) -> Learned:
+    """Learn from `side_left`, `side_right` and `candidate_pairs`; default odds where it cannot."""
+    lefts, rights = engine.count("side_left"), engine.count("side_right")
+    if min(lefts, rights) < ROWS_MIN:
+        few = f"fewer than {ROWS_MIN} open rows on one side: default odds, nothing was learned"
+        return defaults(ladders, few)
+    _draw(engine, seed)
+    total = _count_all(engine, ladders, lefts * rights)
+    pairs, levels, drawn = _training_pairs(engine, ladders)
+    if pairs is None:
+        return defaults(ladders, "no candidate pairs to learn from: default odds")
+    return _expectation_maximisation(
+        ladders, pairs, levels, total, (drawn, lefts, rights), cardinality
+    )
+
+
+def _draw(engine: Engine, seed: int) -> None:
+    """`draw_left`, `draw_right`: rows in an order that only their keys and the seed decide."""
+    for side in ("left", "right"):
+        engine.run(
+            Step(
+                f"draw_{side}",
+                f"""create or replace temp table draw_{side} as select seq, row_number() over (
+                    order by md5(event_key || {int(seed)}::varchar), event_key) as turn
+                from side_{side}""",
+                "a random order that is the same in every run",
+            )
+        )
+
+
+def _count_all(engine: Engine, ladders: Sequence[Comparison], everything: int) -> dict[str, Floats]:
+    """How many of all pairs stand on each level, true ones included: comparison -> counts."""
+    columns = ", ".join(f"{c.level_sql()} as g{i}" for i, c in enumerate(ladders))
+    names = ", ".join(f"g{i}" for i in range(len(ladders)))
+    grid = engine.rows(
+        f"""select {names}, count(*) as n from (select {columns}
+            from (select s.* from side_left s join draw_left d using (seq) where turn <= {_GRID}) l,
+            (select s.* from side_right s join draw_right d using (seq) where turn <= {_GRID}) r)
+        group by all order by all"""
+    )
+    n = grid["n"].to_numpy().astype(np.float64)
+    totals: dict[str, Floats] = {}
+    for i, ladder in enumerate(ladders):
+        level = grid[f"g{i}"].to_numpy().astype(np.int64)
+        known = level >= 0
+        seen = np.bincount(level[known], n[known], len(ladder.levels))
+        opinion = np.array(_shares([step.u for step in ladder.levels]))
+        compared = float(n[known].sum()) / float(n.sum())
+        count = (seen + 5 * opinion) / (seen.sum() + 5) * everything * max(compared, 1e-6)
+        if ladder.key is not None:
+            keyed = _count_keyed(engine, ladder)
+            count[: ladder.loose] = keyed[: ladder.loose] + 0.5
+        totals[ladder.name] = count
+    return totals
+
+
+def _count_keyed(engine: Engine, ladder: Comparison) -> Floats:
+    """Pairs per level among those that share the ladder's key, scaled up from a share of rows."""
+    key = ladder.key
+    engine.run(
+        Step(
+            "keyed_rows",
+            f"""create or replace temp table keyed_rows as
+            select seq, turn, sum(n) over (order by turn) as so_far from (
+                select l.seq, d.turn, k.n from side_left l join draw_left d using (seq)
+                join (select {key}, count(*) as n from side_right
+                    where {key} is not null group by {key}) k using ({key}))""",
+            "how many partners share a left row's key, in drawn order",
+        )
+    )
+    taken, all_pairs, drawn_pairs = engine.one(
+        f"""select count(*) filter (so_far <= {_KEYED_PAIRS}), coalesce(max(so_far), 0)::bigint,
+            coalesce(max(so_far) filter (so_far <= {_KEYED_PAIRS}), 0)::bigint from keyed_rows"""
+    )
+    assert isinstance(all_pairs, int)  # noqa: S101 - cast to bigint above
+    assert isinstance(drawn_pairs, int)  # noqa: S101 - cast to bigint above
+    if not taken:
+        return np.full(len(ladder.levels), float(all_pairs) / len(ladder.levels))
+    found = engine.rows(
+        f"""select g, count(*) as n from (select {ladder.level_sql()} as g
+            from (select s.* from side_left s join keyed_rows k using (seq)
+                where so_far <= {_KEYED_PAIRS}) l
+            join side_right r on l.{key} = r.{key}) where g >= 0 group by g order by g"""
+    )
+    level, n = found["g"].to_numpy().astype(np.int64), found["n"].to_numpy()
+    scale = all_pairs / max(drawn_pairs, 1)
+    return np.asarray(np.bincount(level, n, len(ladder.levels)) * scale)
+
+
+def _training_pairs(
+    engine: Engine, ladders: Sequence[Comparison]
+) -> tuple[Graph | None, Ints, int]:
+    """All candidate pairs of as many drawn left rows as the budget allows, with their levels."""
+    engine.run(
+        Step(
+            "training_rows",
+            f"""create or replace temp table training_rows as select seq from (
+                select d.seq, d.turn, sum(coalesce(n, 0)) over (order by d.turn) as so_far
+                from draw_left d left join (select l as seq, count(*) as n from candidate_pairs
+                    group by l) using (seq))
+            where so_far <= {_TRAINING_PAIRS} or turn <= {_GRID}""",
+            "left rows to learn from, with all their partners",
+        )
+    )
+    columns = ", ".join(f"({c.level_sql()})::tinyint as g{i}" for i, c in enumerate(ladders))
+    found = engine.rows(
+        f"""select p.l, p.r, {columns} from candidate_pairs p join training_rows t on t.seq = p.l
+            join side_left l on l.seq = p.l join side_right r on r.seq = p.r order by p.l, p.r"""
+    )
+    drawn = engine.count("training_rows")
+    if found.is_empty():
+        return None, np.zeros((len(ladders), 0), dtype=np.int64), drawn
+    levels = np.stack([found[f"g{i}"].to_numpy().astype(np.int64) for i in range(len(ladders))])
+    left, right = found["l"].to_numpy(), found["r"].to_numpy()
+    return graph(left, right, np.zeros(len(found), dtype=np.int64)), levels, drawn
+
+
+def _expectation_maximisation(
+    ladders: Sequence[Comparison],
+    pairs: Graph,
+    levels: Ints,
+    total: Mapping[str, Floats],
+    rows: tuple[int, int, int],
+    cardinality: Cardinality,
+) -> Learned:
+    """Alternate between "which pairs are true" and "what do true pairs look like"."""
+    drawn, lefts, rights = rows
+    limits = (
+        1 if cardinality in ("one_to_one", "many_to_one") else None,
+        1 if cardinality in ("one_to_one", "one_to_many") else None,
+    )
+    opinion = [np.array(_shares([level.m for level in c.levels])) for c in ladders]
+    m, share = list(opinion), 0.5
+    u = [_random_share(total[c.name], np.zeros(len(c.levels))) for c in ladders]
+    notes: list[str] = []
+    for turn in range(_ROUNDS_MAX):
+        odds = prior_odds(share, drawn, rights, cardinality)
+        weight = np.full(levels.shape[1], np.log2(odds))
+        for i, level in enumerate(levels):
+            weight += np.append(np.log2(m[i] / u[i]), 0.0)[level]  # level -1 reads the last: 0
+        chance = posterior(pairs, weight, limits, rounds=12)
+        before, before_share = m, share
+        seen = [
+            np.bincount(g[g >= 0], chance[g >= 0], len(o))
+            for g, o in zip(levels, opinion, strict=True)
+        ]
+        m = [(s + _OPINION * o) / (s.sum() + _OPINION) for s, o in zip(seen, opinion, strict=True)]
+        scale = lefts / drawn
+        u = [_random_share(total[c.name], s * scale) for c, s in zip(ladders, seen, strict=True)]
+        share = min(float(chance.sum()) / drawn, 1.0)
+        moved = max(float(np.abs(a - b).max()) for a, b in zip(m, before, strict=True))
+        if max(moved, abs(share - before_share)) < _SETTLED:
+            break
+    else:
+        notes.append(f"learning had not settled after {turn + 1} rounds (last change {moved:.4f})")
+    if share * drawn < _MATCHES_MIN:
+        return defaults(ladders, "hardly any match to learn from: default odds")
+    unseen = tuple(
+        f"{c.name}: {c.levels[i].label}"
+        for c, s in zip(ladders, seen, strict=True)
+        for i in range(len(c.levels))
+        if s[i] < 0.5
+    )
+    return Learned(
+        {c.name: _shares(v) for c, v in zip(ladders, m, strict=True)},
+        {c.name: _shares(v) for c, v in zip(ladders, u, strict=True)},
+        round(share, 6),
+        unseen,
+        tuple(notes),
+    )
+
+
+def _random_share(total: Floats, true: Floats) -> Floats:
+    """Share of untrue pairs on each level: all pairs less the true ones, never quite none."""
+    rest = np.maximum.reduce([total - true, 0.02 * total, np.full_like(total, 0.5)])
+    return np.asarray(rest / rest.sum())
+
+
+def _shares(values: Sequence[float] | Floats) -> tuple[float, ...]:
+    """Values as shares of their sum, to nine digits."""
+    whole = float(sum(values))
+    return tuple(float(f"{float(v) / whole:.9g}") for v in values)

@@ -1,0 +1,346 @@
+"""Probable matches: Splink 5 scores the open rows with a stored model, or one learned here.
+
+The rows that no key has claimed are described (`features`), paired by budgeted rules
+(`blocking`), compared on ladders of levels (`comparisons`) and scored by Splink's Fellegi-Sunter
+model. Without a model one is learned from the rows themselves (`estimate`), without labels. The
+model is JSON known by its hash: ladders, odds, how rare the commonest terms are, the share of
+rows that find a partner. A daily run only scores with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from recon_kit.errors import MatchingError
+from recon_kit.ledger.engine import Engine, Step
+from recon_kit.matching import blocking, estimate, features
+from recon_kit.matching.comparisons import (
+    Comparison,
+    Level,
+    comparisons,
+    days,
+    splink_settings,
+)
+from recon_kit.model import StoredModel
+from recon_kit.settings import Reconciliation
+
+TABLE = "scored_pairs"
+KEEP_WEIGHT = -8.0  # bits; a pair less likely than 1 in 250 is not even a rival
+_FORMAT = 1
+_CHUNK_PAIRS = 4_000_000  # Splink keeps the strings of so many pairs in memory at once
+_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What `score` leaves behind.
+
+    `model` is what the scores were made with (None where nothing could be compared), `table` the
+    name of the scored pairs, `learned` whether the model is new, `pairs` how many pairs were
+    compared, `rules` what each blocking rule gave, `notes` sentences for the run's outcome.
+    """
+
+    model: StoredModel | None
+    table: str
+    learned: bool
+    pairs: int
+    rules: tuple[blocking.RuleCount, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A stored model, read: ladders with their odds and all that scoring needs."""
+
+    ladders: tuple[Comparison, ...]
+    share: float
+    rarity: dict[str, str]
+    extra: tuple[str, ...]
+
+    def odds(self) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+        """(m, u) by comparison name, from the top level."""
+        m = {c.name: [level.m for level in c.levels] for c in self.ladders}
+        u = {c.name: [level.u for level in c.levels] for c in self.ladders}
+        return m, u
+
+
+def score(
+    engine: Engine, rec: Reconciliation, model: StoredModel | None, seed: int | None = None
+) -> Scored:
+    """Score the open rows of a reconciliation and leave the pairs in `scored_pairs`.
+
+    Args:
+        engine: holds `open_left`, `open_right` (eid, event_key, event_ts, ts_precision, amount,
+            currency, description, ...), `who`, `events` where further fields are compared, and
+            `barred(left_eid, right_eid)` where there are barred pairs.
+        rec: the reconciliation; its `probable` settings bound the work.
+        model: scores with this; None learns one first.
+        seed: for what is drawn while learning; the setting's seed if not given.
+
+    Returns:
+        A `Scored`. The table has left_eid, right_eid, left_seq, right_seq (order of event keys),
+        match_weight (bits, to 1e-6; before rivals are weighed, see `assign`), match_probability,
+        levels and weights (JSON objects by comparison name; `weights` has `prior` too).
+
+    Raises:
+        MatchingError: the stored model cannot be read.
+    """
+    trained = read(model) if model is not None else None
+    extra = trained.extra if trained else rec.probable.compare
+    features.prepare(engine, extra)
+    if not (engine.count("row_left") and engine.count("row_right")):
+        _empty(engine)
+        return Scored(model, TABLE, False, 0, (), ("one side has no open rows",))
+    filled = features.filled(engine, extra)
+    rarity = trained.rarity if trained else features.count_terms(engine)
+    features.attach_rarity(engine, rarity)
+    chosen = blocking.rules(filled, extra)
+    counts = blocking.block(
+        engine, chosen, _window(rec), rec.probable.pairs_max, barred=_has(engine, "barred")
+    )
+    notes = blocking.notes(counts, chosen)
+    if trained is None:
+        ladders = comparisons(filled, rec.window.before, rec.window.after, extra)
+        if not chosen or not ladders:
+            _empty(engine)
+            nothing = "the two sides fill no field in common that could be compared"
+            return Scored(None, TABLE, False, 0, (), (nothing,))
+        learned = estimate.learn(
+            engine, ladders, rec.cardinality, rec.probable.seed if seed is None else seed
+        )
+        model = write(rec.name, ladders, learned, rarity, extra)
+        trained = read(model)
+        notes += learned.notes
+        if learned.unseen:
+            notes.append("levels that no true pair stood on: " + "; ".join(learned.unseen))
+    _score(engine, rec, trained)
+    return Scored(
+        model, TABLE, trained is not None and model is not None,
+        engine.count("candidate_pairs"), tuple(counts), tuple(notes),
+    )  # fmt: skip
+
+
+def _window(rec: Reconciliation) -> tuple[int, int]:
+    return days(rec.window.before) * _DAY, days(rec.window.after) * _DAY
+
+
+def _has(engine: Engine, table: str) -> bool:
+    found = engine.one("select count(*) from duckdb_tables() where table_name = ?", [table])[0]
+    views = engine.one("select count(*) from duckdb_views() where view_name = ?", [table])[0]
+    return bool(found or views)
+
+
+def _empty(engine: Engine) -> None:
+    engine.run(
+        Step(
+            TABLE,
+            f"""create or replace table {TABLE} (left_eid bigint, right_eid bigint,
+            left_seq bigint, right_seq bigint, match_weight double, match_probability double,
+            levels varchar, weights varchar)""",
+            "no pair to score",
+        )
+    )
+
+
+# --- the stored model -----------------------------------------------------------------------------
+def write(
+    reconciliation: str,
+    ladders: Sequence[Comparison],
+    learned: estimate.Learned,
+    rarity: dict[str, str],
+    extra: Sequence[str],
+) -> StoredModel:
+    """The model as JSON text, known by its hash; `read` is its inverse."""
+    content = {
+        "format": _FORMAT,
+        "share": learned.share,
+        "extra": list(extra),
+        "unseen": list(learned.unseen),
+        "rarity": rarity,
+        "comparisons": [
+            {
+                "name": c.name,
+                "label": c.label,
+                "null": c.null_sql,
+                "levels": [
+                    {"label": level.label, "sql": level.sql, "m": m, "u": u}
+                    for level, m, u in zip(
+                        c.levels, learned.m[c.name], learned.u[c.name], strict=True
+                    )
+                ],
+            }
+            for c in ladders
+        ],
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return StoredModel(hashlib.sha256(text.encode()).hexdigest(), reconciliation, text)
+
+
+def read(model: StoredModel) -> Trained:
+    """A stored model's content, checked against its hash."""
+    if hashlib.sha256(model.json.encode()).hexdigest() != model.model_hash:
+        raise MatchingError(
+            f"the stored model {model.model_hash[:12]} of {model.reconciliation!r} is not what was "
+            "stored; train it again"
+        )
+    content = json.loads(model.json)
+    if content.get("format") != _FORMAT:
+        raise MatchingError(
+            f"the stored model {model.model_hash[:12]} of {model.reconciliation!r} has format "
+            f"{content.get('format')!r}, this version reads {_FORMAT}; train it again"
+        )
+    ladders = tuple(
+        Comparison(
+            c["name"],
+            c["label"],
+            c["null"],
+            tuple(Level(v["label"], v["sql"], v["m"], v["u"]) for v in c["levels"]),
+        )
+        for c in content["comparisons"]
+    )
+    return Trained(ladders, content["share"], content["rarity"], tuple(content["extra"]))
+
+
+def as_splink(model: StoredModel, lefts: int, rights: int, rec: Reconciliation) -> dict[str, Any]:
+    """The model as a Splink 5 settings dictionary for sides of these sizes (for its charts)."""
+    trained = read(model)
+    odds = estimate.prior_odds(trained.share, max(lefts, 1), max(rights, 1), rec.cardinality)
+    m, u = trained.odds()
+    return splink_settings(trained.ladders, m, u, odds / (1 + odds))
+
+
+# --- scoring --------------------------------------------------------------------------------------
+def _score(engine: Engine, rec: Reconciliation, trained: Trained) -> None:
+    lefts, rights = engine.count("side_left"), engine.count("side_right")
+    odds = estimate.prior_odds(trained.share, lefts, rights, rec.cardinality)
+    m, u = trained.odds()
+    settings = splink_settings(trained.ladders, m, u, odds / (1 + odds))
+    _splink_predict(engine, settings, trained.ladders)
+    _explained(engine, trained, math.log2(odds))
+
+
+def _splink_predict(
+    engine: Engine, settings: dict[str, Any], ladders: Sequence[Comparison]
+) -> None:
+    """Splink's predict over `candidate_pairs`, in chunks of left rows -> `kept_pairs`."""
+    with _quiet():
+        from splink import DuckDBAPI, Linker
+
+        needed = sorted(_columns(ladders))
+        for side in features.SIDES:
+            engine.run(
+                Step(
+                    f"splink_{side}",
+                    f"""create or replace temp table splink_{side} as
+                    select seq as eid, {", ".join(needed)} from side_{side}""",
+                    "only what the comparisons read",
+                )
+            )
+        engine.run(
+            Step(
+                "kept_pairs",
+                "create or replace temp table kept_pairs (l bigint, r bigint, w double)",
+            )
+        )
+        pairs = engine.count("candidate_pairs")
+        chunks = max(1, -(-pairs // _CHUNK_PAIRS))
+        for chunk in range(chunks):
+            api = DuckDBAPI(connection=engine.con)
+            sides = [
+                api.register(f"splink_{side}", dataset_display_name=side) for side in features.SIDES
+            ]
+            linker = Linker(sides, settings, log_level=None)
+            engine.run(
+                Step(
+                    "splink_pairs",
+                    f"""create or replace table splink_pairs as select '0' as match_key,
+                        'left-__-' || l as join_key_l, 'right-__-' || r as join_key_r
+                    from candidate_pairs where l % {chunks} = {chunk}""",
+                    "the candidate pairs in Splink's spelling",
+                )
+            )
+            linker.table_management.register_blocked_pairs_for_predict(api.register("splink_pairs"))
+            found = linker.inference.predict(
+                threshold_match_weight=KEEP_WEIGHT, warning_mode="never"
+            )
+            engine.run(
+                Step(
+                    "kept_pairs",
+                    f"""insert into kept_pairs select eid_l, eid_r, round(match_weight, 6)
+                    from {found.physical_name}""",
+                    "pairs that may matter, weights to a millionth of a bit",
+                )
+            )
+            found.drop_table_from_database_and_remove_from_cache()
+
+
+def _columns(ladders: Sequence[Comparison]) -> set[str]:
+    texts = [c.null_sql for c in ladders] + [v.sql or "" for c in ladders for v in c.levels]
+    return {name for text in texts for name in re.findall(r"\b[lr]\.([a-z_][a-z0-9_]*)", text)}
+
+
+def _explained(engine: Engine, trained: Trained, prior: float) -> None:
+    """Levels and weights per pair: told once per pattern of levels, joined by its number."""
+    ladders = trained.ladders
+    columns = ", ".join(f"({c.level_sql()})::tinyint as g{i}" for i, c in enumerate(ladders))
+    names = ", ".join(f"g{i}" for i in range(len(ladders)))
+    engine.run(
+        Step(
+            "kept_levels",
+            f"""create or replace temp table kept_levels as
+            select p.l, p.r, p.w, {columns} from kept_pairs p
+            join side_left l on l.seq = p.l join side_right r on r.seq = p.r""",
+            "on which level each comparison stands",
+        )
+    )
+    patterns = engine.rows(f"select distinct {names} from kept_levels order by all")
+    told = [_pattern(ladders, row, prior) for row in patterns.iter_rows()]
+    levels = pl.Series("levels", [a for a, _ in told], dtype=pl.String)
+    weights = pl.Series("weights", [b for _, b in told], dtype=pl.String)
+    engine.put("level_patterns", patterns.with_columns(levels, weights))
+    engine.run(
+        Step(
+            TABLE,
+            f"""create or replace table {TABLE} as
+            select a.eid as left_eid, b.eid as right_eid, k.l as left_seq, k.r as right_seq,
+                k.w as match_weight, round(1 / (1 + pow(2, -k.w)), 6) as match_probability,
+                t.levels, t.weights
+            from kept_levels k join level_patterns t using ({names})
+            join side_left a on a.seq = k.l join side_right b on b.seq = k.r""",
+            "scored pairs with their reasons",
+        )
+    )
+
+
+def _pattern(ladders: Sequence[Comparison], row: tuple[int, ...], prior: float) -> tuple[str, str]:
+    """(levels, weights) as JSON objects; a comparison with nothing to compare is left out."""
+    levels: dict[str, str] = {}
+    weights: dict[str, float] = {"prior": round(prior, 6)}
+    for ladder, number in zip(ladders, row, strict=True):
+        if number >= 0:
+            level = ladder.levels[number]
+            levels[ladder.name] = level.label
+            weights[ladder.name] = round(math.log2(level.m / level.u), 6)
+    return json.dumps(levels, ensure_ascii=False), json.dumps(weights)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Splink announces every step; here only its errors are news."""
+    logger = logging.getLogger("splink")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
