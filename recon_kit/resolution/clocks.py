@@ -8,7 +8,7 @@ so that a case of Friday evening does not escalate on Sunday.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -34,6 +34,8 @@ CLOCKS: tuple[Clock, ...] = (
     Clock("P3", 3, "bd"),
     Clock("P4", 5, "bd"),
 )
+# No clock looks back further; one wrong date in a file must not make a calendar of centuries.
+REACH = timedelta(days=3653)
 ESCALATIONS: tuple[tuple[int, workdays.Unit], ...] = ((1, "bd"), (3, "bd"))
 
 
@@ -96,6 +98,7 @@ def queue(
 def put_calendar(engine: Engine, settings: Settings, as_of: datetime, first_query: str) -> None:
     """Make table `calendar` from the earliest instant that a query finds to well after `as_of`."""
     found = engine.rows(first_query).item()
-    first = found if isinstance(found, datetime) and found < as_of else as_of
+    first = min(found, as_of) if isinstance(found, datetime) else as_of
+    first = max(first, as_of - REACH)
     frame = workdays.calendar_around(first.date(), as_of.date(), settings.workspace.holidays)
     engine.put("calendar", frame)
