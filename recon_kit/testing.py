@@ -20,6 +20,7 @@ from pathlib import Path
 
 import polars as pl
 
+from recon_kit import model
 from recon_kit.ingestion.feed import Feed, FeedContext, Told, normal_header, stack_carry
 from recon_kit.ingestion.reader import Caps, open_records, read_head
 
@@ -51,12 +52,13 @@ def tell_file(
     )
     _need_columns(feed, records.header)
     context = FeedContext(feed.source, workspace_timezone, path.name, records.preamble)
-    told = [feed.tell(block, context) for block in records.blocks()]
+    told = [Told(pl.DataFrame(schema=model.TOLD))]
+    told += [feed.tell(block, context) for block in records.blocks()]
     carries = [part.carry for part in told if part.carry]
     last = feed.finish(stack_carry(carries), context) if carries else None
     whole = _together([*told, *([last] if last is not None else [])])
     unread = records.bad.drop("raw_line")
-    counted = int(whole.events["records"].sum() + whole.problems["records"].sum())
+    counted = int(whole.events["records"].sum()) + int(whole.problems["records"].sum())
     wanted = records.physical - records.blank - unread.height
     if counted != wanted:
         raise AssertionError(

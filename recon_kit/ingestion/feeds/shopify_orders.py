@@ -116,8 +116,8 @@ class ShopifyOrders(Feed):
         )
         bad = orders.filter(pl.col("code").is_not_null())
         good = orders.filter(pl.col("code").is_null()).with_columns(
-            pl.col("total").struct["minor"],
-            pl.col("refunded").struct["minor"],
+            pl.col("total").struct["minor"].alias("total"),
+            pl.col("refunded").struct["minor"].alias("refunded"),
             pl.coalesce("id", "order_id").alias("own_id"),
         )
         refunds = good.filter(pl.col("refunded") > 0)
