@@ -1,0 +1,52 @@
+"""A plain table of text with a heading: checks, problems, whatever has no view of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from recon_kit.present import tables
+from recon_kit.present.show import View
+from recon_kit.present.tables import Column
+from recon_kit.safe import escape_html, masked_frame
+
+_ROWS_MAX = 200
+
+
+@dataclass(frozen=True, repr=False)
+class RowsView(View):
+    """Rows under a heading, with sentences below; numbers are right-aligned by their type."""
+
+    title: str
+    frame: pl.DataFrame
+    notes: tuple[str, ...] = ()
+
+    def columns(self) -> Sequence[Column]:
+        """Every column of the frame, under its own name."""
+        return [
+            Column(
+                name,
+                name.replace("_", " ").capitalize(),
+                "count" if dtype.is_integer() else "time" if dtype.is_temporal() else "text",
+            )
+            for name, dtype in self.frame.schema.items()
+        ]
+
+    def html(self) -> str:
+        """The table and its notes."""
+        body = tables.html(self.frame, self.columns(), caption=self.title, rows_max=_ROWS_MAX)
+        notes = "".join(f'<p class="rk-note">{escape_html(note)}</p>' for note in self.notes)
+        return f'<section class="rk">{body}{notes}</section>'
+
+    def text(self) -> str:
+        """The table and its notes as plain text."""
+        body = tables.plain(self.frame, self.columns(), rows_max=_ROWS_MAX)
+        return "\n".join([self.title, body, *self.notes])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Title, rows and notes."""
+        rows = masked_frame(self.frame)
+        return {"title": self.title, "rows": rows, "notes": list(self.notes)}

@@ -1,0 +1,206 @@
+"""The first screen: how much is matched, what is not, why, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from recon_kit.present import tables
+from recon_kit.present.base import About, about_line
+from recon_kit.present.lists import OPEN_COLUMNS
+from recon_kit.present.show import View
+from recon_kit.present.tables import Column
+from recon_kit.safe import escape_html, masked_frame
+
+_STATES = ("matched", "residual", "in_flight", "not_covered", "overdue", "proposed")
+
+
+def scoreboard(totals: pl.DataFrame) -> pl.DataFrame:
+    """One row per reconciliation and currency, from left events counted by state.
+
+    Args:
+        totals: `reconciliation, currency, state, items, amount_minor`; states are matched,
+            residual, in_flight, not_covered, overdue, proposed.
+
+    Returns:
+        `reconciliation, currency`, and for each state and for `due`, `unexplained` and `all` the
+        number of items and `<state>_minor`; `matched_share` and `matched_share_money` of what is
+        due. Due is everything but in flight and not covered; unexplained is overdue and residual.
+    """
+    keys = ["reconciliation", "currency"]
+    wide = totals.group_by(keys, maintain_order=True).agg(
+        *(_sum("items", [state]).alias(state) for state in _STATES),
+        *(_sum("amount_minor", [state]).alias(f"{state}_minor") for state in _STATES),
+        *(
+            _sum(column, states).alias(name + end)
+            for name, states in _GROUPS.items()
+            for column, end in (("items", ""), ("amount_minor", "_minor"))
+        ),
+    )
+    return wide.with_columns(
+        matched_share=_ratio("matched", "due"),
+        matched_share_money=_ratio("matched_minor", "due_minor"),
+    ).sort(keys, nulls_last=True, maintain_order=True)
+
+
+_GROUPS: dict[str, list[str]] = {
+    "all": list(_STATES),
+    "due": ["matched", "residual", "overdue", "proposed"],
+    "unexplained": ["overdue", "residual"],
+}
+
+
+def largest(open_items: pl.DataFrame, rows_max: int = 20) -> pl.DataFrame:
+    """The largest open items of every currency in turn, so that no currency hides another.
+
+    Amounts of different currencies are never compared: the largest of each come first, then the
+    second of each, until `rows_max` are found; shown by currency, largest first.
+    """
+    if open_items.is_empty():
+        return open_items
+    size = pl.col("amount_minor").abs().fill_null(0)
+    place = pl.struct(-size, "item_id").rank("ordinal").over("currency")
+    return (
+        open_items.with_columns(_place=place)
+        .sort("_place", "currency", "item_id", nulls_last=True)
+        .head(rows_max)
+        .sort("currency", "_place", nulls_last=True)
+        .drop("_place")
+    )
+
+
+@dataclass(frozen=True, repr=False)
+class Summary(View):
+    """The first screen of a workspace.
+
+    Args:
+        about: from where and when it speaks.
+        totals: left events by state; the columns of `scoreboard`'s argument.
+        open_items: `native_id, event_type, source, amount_minor, currency, event_ts, state,
+            expected_by, why, reconciliation, item_id`.
+        cases: number of open cases.
+        export_path: where the printed export line writes.
+    """
+
+    about: About
+    totals: pl.DataFrame
+    open_items: pl.DataFrame
+    cases: int = 0
+    export_path: str = "reports/open_items.csv"
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The scoreboard: one row per reconciliation and currency."""
+        return scoreboard(self.totals)
+
+    @property
+    def headline(self) -> str:
+        """One sentence per reconciliation: how much of what is due is matched, by count."""
+        if self.totals.is_empty():
+            return "Nothing has been reconciled yet."
+        by_name = self.frame.group_by("reconciliation", maintain_order=True).agg(
+            pl.col("matched").sum(), pl.col("due").sum()
+        )
+        return "; ".join(
+            f"{row['reconciliation']}: {row['matched']:,} of {row['due']:,} due items are matched "
+            f"({tables.one_share(row['matched'], row['due'])})"
+            for row in by_name.to_dicts()
+        )
+
+    @property
+    def next_step(self) -> str:
+        """The one thing to do now, as a call."""
+        if self.totals.is_empty():
+            return 'Take files in with bench.ingest("SOURCE", "FILE"), then bench.reconcile().'
+        proposed = self.open_items.filter(pl.col("state") == "proposed")
+        if not proposed.is_empty():
+            name = proposed["reconciliation"][0]
+            return f'{proposed.height:,} proposals wait for a person: bench.review("{name}").'
+        if self.cases:
+            return f"{self.cases:,} cases wait for their owners: bench.queue()."
+        return "Nothing waits for a person: bench.report() tells the others."
+
+    @property
+    def export_line(self) -> str:
+        """The call that writes every open item to a file."""
+        return f'bench.export("open-items", "{self.export_path}")'
+
+    def _biggest(self) -> pl.DataFrame:
+        return largest(self.open_items)
+
+    def html(self) -> str:
+        """Headline, scoreboard, the largest open items with their reasons, the next step."""
+        board = tables.html(self.frame, BOARD_COLUMNS, caption="Left items by state", rows_max=100)
+        biggest = tables.html(
+            self._biggest(), OPEN_COLUMNS, zone=self.about.zone,
+            caption=f"Largest open items of {self.open_items.height:,}",
+        )  # fmt: skip
+        return (
+            f'<section class="rk"><h2>{escape_html(self.about.workspace)}</h2>'
+            f'<p class="rk-lead">{escape_html(self.headline)}.</p>{board}'
+            f'<p class="rk-note">{escape_html(BOARD_NOTE)}</p>{biggest}'
+            f'<p class="rk-note">All of them: <code>{escape_html(self.export_line)}</code></p>'
+            f'<p class="rk-next"><strong>Next:</strong> {escape_html(self.next_step)}</p>'
+            f"{about_line(self.about)}</section>"
+        )
+
+    def text(self) -> str:
+        """The same as plain text."""
+        zone = self.about.zone
+        return "\n".join(
+            [
+                f"{self.headline}.", "",
+                tables.plain(self.frame, BOARD_COLUMNS, rows_max=100), "",
+                f"Largest open items of {self.open_items.height:,}",
+                tables.plain(self._biggest(), OPEN_COLUMNS, zone=zone),
+                f"All of them: {self.export_line}", "",
+                f"Next: {self.next_step}", self.about.line(),
+            ]
+        )  # fmt: skip
+
+    def as_dict(self) -> dict[str, Any]:
+        """Scoreboard, largest open items, counts, next step."""
+        return {
+            "headline": self.headline,
+            "scoreboard": self.frame,
+            "largest_open_items": masked_frame(self._biggest()),
+            "open_items": self.open_items.height,
+            "cases": self.cases,
+            "next_step": self.next_step,
+            "about": self.about.as_dict(),
+        }
+
+
+BOARD_COLUMNS: Sequence[Column] = (
+    Column("reconciliation", "Reconciliation"),
+    Column("currency", "Currency"),
+    Column("all", "Items", "count"),
+    Column("matched", "Matched", "count"),
+    Column("matched_share", "of due", "share"),
+    Column("matched_minor", "Matched money", "money"),
+    Column("matched_share_money", "of due money", "share"),
+    Column("in_flight", "In flight", "count"),
+    Column("not_covered", "Not covered", "count"),
+    Column("proposed", "Proposed", "count"),
+    Column("unexplained", "Unexplained", "count"),
+    Column("unexplained_minor", "Unexplained money", "money"),
+)
+BOARD_NOTE = (
+    "Due is every left item but those in flight (inside their settlement time) and not covered "
+    "(the other side's files do not reach that far). Unexplained is what is overdue, or matched "
+    "with money left open."
+)
+
+
+def _sum(column: str, states: Sequence[str]) -> pl.Expr:
+    picked = pl.col(column).filter(pl.col("state").is_in(list(states)))
+    return picked.cast(pl.Int128).sum().cast(pl.Int64)
+
+
+def _ratio(part: str, whole: str) -> pl.Expr:
+    # A share for display; the amounts themselves stay integers.
+    number = pl.col(part).cast(pl.Float64) / pl.col(whole)
+    return pl.when(pl.col(whole) > 0).then(number).otherwise(None)

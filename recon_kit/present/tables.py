@@ -1,0 +1,248 @@
+"""Tables for people: money aligned and never rounded, times in the workspace zone, all escaped.
+
+A view names its columns once (`Column`); the same columns give an HTML table by great-tables and a
+plain one for the terminal. Amounts stand in a cell of their own, their currency in the header when
+the table has one, else in the cell beside, so that a pasted table stays a table of numbers.
+Personal columns are masked by name, whoever built the frame.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import polars as pl
+
+from recon_kit import money
+from recon_kit.safe import escape_html, masked_frame
+
+Kind = Literal["text", "code", "count", "money", "share", "number", "figure", "time", "day"]
+NOTHING = "–"
+ROWS_SHOWN = 20
+_TEXT_WIDTH_MAX = 60
+_RIGHT = {"count", "money", "share", "number", "figure"}
+_IDS = re.compile(r" (?:id|headers)=\"rk-[^\"]*\"")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table.
+
+    `kind` says how values are written: `money` takes minor units with the ISO code in the column
+    `currency`, `share` a fraction from 0 to 1, `time` a UTC time (shown in the zone of the table),
+    `figure` a number that is already text, `code` an id.
+    """
+
+    name: str
+    label: str
+    kind: Kind = "text"
+    currency: str = "currency"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A table as text: labels, what each column is, and a frame of strings without nulls."""
+
+    labels: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    cells: pl.DataFrame
+
+
+def written(frame: pl.DataFrame, columns: Sequence[Column], zone: str = "UTC") -> Written:
+    """Write a frame's values as people read them.
+
+    Args:
+        frame: any frame; columns that are not named are left out, named ones may be missing.
+        columns: what to show, in order.
+        zone: IANA zone for times.
+    """
+    frame = masked_frame(frame)
+    present = [c for c in columns if c.name in frame.columns]
+    labels: list[str] = []
+    kinds: list[Kind] = []
+    cells: list[pl.Expr] = []
+    for place, column in enumerate(present):
+        label, beside = column.label, False
+        if column.kind == "money":
+            label, beside = _currency_place(frame, present, place)
+        labels.append(label)
+        kinds.append(column.kind)
+        cells.append(_text_of(column, zone).fill_null(NOTHING).alias(f"c{len(cells)}"))
+        if beside:
+            labels.append("Currency")
+            kinds.append("text")
+            cells.append(pl.col(column.currency).fill_null("").alias(f"c{len(cells)}"))
+    return Written(tuple(labels), tuple(kinds), frame.select(cells))
+
+
+def html(
+    frame: pl.DataFrame,
+    columns: Sequence[Column],
+    *,
+    caption: str,
+    zone: str = "UTC",
+    rows_max: int = ROWS_SHOWN,
+) -> str:
+    """A frame as an HTML table that scrolls on a screen and breaks well on paper.
+
+    Args:
+        frame: rows in the order in which they are to be shown.
+        columns: what to show; the first column heads its row.
+        caption: what the table says, in words.
+        zone: IANA zone for times.
+        rows_max: rows to show; a note tells how many there are in all.
+    """
+    if frame.is_empty():
+        return f'<p class="rk-empty">{escape_html(caption)}: none.</p>'
+    told = written(frame.head(rows_max), columns, zone)
+    name = escape_html(caption)
+    return (
+        f'<div class="rk-table" role="region" aria-label="{name}" tabindex="0">'
+        f"{_element(told, name)}</div>{_note(frame.height, rows_max)}"
+    )
+
+
+def plain(
+    frame: pl.DataFrame,
+    columns: Sequence[Column],
+    *,
+    zone: str = "UTC",
+    rows_max: int = ROWS_SHOWN,
+) -> str:
+    """A frame as aligned plain text; long texts are cut with an ellipsis."""
+    if frame.is_empty():
+        return "(none)"
+    told = written(frame.head(rows_max), columns, zone)
+    table = [
+        [label, *(_cut(cell) for cell in told.cells[:, i])] for i, label in enumerate(told.labels)
+    ]
+    widths = [max(len(cell) for cell in column) for column in table]
+    lines = []
+    for row in zip(*table, strict=True):
+        cells = [
+            cell.rjust(width) if kind in _RIGHT else cell.ljust(width)
+            for cell, width, kind in zip(row, widths, told.kinds, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    if frame.height > rows_max:
+        lines.append(f"... {rows_max:,} of {frame.height:,} rows; .frame has them all")
+    return "\n".join(lines)
+
+
+def money_text(minor: pl.Expr, currency: pl.Expr) -> pl.Expr:
+    """Minor units as exact text with grouped thousands (`-1,234.50`); null stays null."""
+    exact = money.text_expr(minor, currency)
+    whole = exact.str.extract(r"^-?([0-9]+)", 1)
+    rest = exact.str.extract(r"(\.[0-9]+)$", 1).fill_null("")
+    sign = pl.when(minor < 0).then(pl.lit("-")).otherwise(pl.lit(""))
+    return pl.concat_str([sign, _grouped(whole), rest])
+
+
+def share_text(share: pl.Expr) -> pl.Expr:
+    """A fraction as per cent with one decimal; 100.0 % and 0.0 % only where it is exactly so."""
+    tenths = (share * 1000).round(0).cast(pl.Int64)
+    number = pl.concat_str(
+        [(tenths // 10).cast(pl.String), pl.lit("."), (tenths % 10).cast(pl.String)]
+    )
+    return (
+        pl.when(share.is_null() | share.is_nan())
+        .then(None)
+        .when((share < 1) & (tenths >= 1000))
+        .then(pl.lit(">99.9 %"))
+        .when((share > 0) & (tenths < 1))
+        .then(pl.lit("<0.1 %"))
+        .otherwise(number + " %")
+    )
+
+
+def count_text(number: pl.Expr) -> pl.Expr:
+    """A whole number with grouped thousands; null stays null."""
+    sign = pl.when(number < 0).then(pl.lit("-")).otherwise(pl.lit(""))
+    return pl.concat_str([sign, _grouped(number.cast(pl.Int64).abs().cast(pl.String))])
+
+
+def one_share(numerator: int, denominator: int) -> str:
+    """A single share as text; `–` where there is nothing to share."""
+    if denominator == 0:
+        return NOTHING
+    return str(pl.select(share_text(pl.lit(numerator / denominator))).item())
+
+
+def one_money(minor: int | None, currency: str | None) -> str:
+    """A single amount with its currency: `1,234.50 EUR`."""
+    if minor is None or currency is None:
+        return "unknown"
+    return f"{pl.select(money_text(pl.lit(minor), pl.lit(currency))).item()} {currency}"
+
+
+def _grouped(digits: pl.Expr) -> pl.Expr:
+    turned = digits.str.reverse().str.replace_all(r"([0-9]{3})", "${1},")
+    return turned.str.strip_chars_end(",").str.reverse()
+
+
+def _text_of(column: Column, zone: str) -> pl.Expr:
+    value = pl.col(column.name)
+    match column.kind:
+        case "money":
+            text = money_text(value.cast(pl.Int64), pl.col(column.currency))
+        case "share":
+            text = share_text(value.cast(pl.Float64))
+        case "count":
+            text = count_text(value)
+        case "number":
+            text = value.cast(pl.Float64).round(2).cast(pl.String)
+        case "time":
+            text = value.dt.convert_time_zone(zone).dt.strftime("%Y-%m-%d %H:%M")
+        case "day":
+            text = value.cast(pl.Date).dt.strftime("%Y-%m-%d")
+        case _:
+            text = value.cast(pl.String)
+    return text
+
+
+def _currency_place(frame: pl.DataFrame, present: Sequence[Column], place: int) -> tuple[str, bool]:
+    """Label of a money column, and whether the currency stands in a column after it."""
+    column = present[place]
+    known = frame[column.currency].drop_nulls().unique()
+    if known.len() <= 1:
+        return (f"{column.label} ({known[0]})" if known.len() else column.label), False
+    following = present[place + 1] if place + 1 < len(present) else None
+    shared = following is not None and (following.kind, following.currency) == (
+        "money",
+        column.currency,
+    )
+    return column.label, not shared
+
+
+def _element(told: Written, name: str) -> str:
+    """The table element alone: great-tables writes and escapes it, the style is ours."""
+    from great_tables import GT
+
+    right = [f"c{i}" for i, kind in enumerate(told.kinds) if kind in _RIGHT]
+    left = [f"c{i}" for i, kind in enumerate(told.kinds) if kind not in _RIGHT]
+    labels: dict[str, Any] = {f"c{i}": label for i, label in enumerate(told.labels)}
+    table = GT(told.cells, rowname_col="c0", id="rk").cols_label(**labels)
+    table = table.tab_stubhead(label=told.labels[0])
+    for align, names in (("right", right), ("left", left)):
+        if names:
+            table = table.cols_align(align=align, columns=names)
+    page = table.as_raw_html()
+    body = page[page.index("<table") : page.rindex("</table>")] + "</table>"
+    # Ids would repeat from table to table; scope ties cells to their headers as well.
+    body = _IDS.sub("", body)
+    start = body.index(">") + 1
+    return f"{body[:start]}<caption>{name}</caption>{body[start:]}"
+
+
+def _note(rows: int, rows_max: int) -> str:
+    if rows <= rows_max:
+        return ""
+    return f'<p class="rk-note">{rows_max:,} of {rows:,} rows shown.</p>'
+
+
+def _cut(cell: str) -> str:
+    flat = " ".join(cell.split())
+    return flat if len(flat) <= _TEXT_WIDTH_MAX else flat[: _TEXT_WIDTH_MAX - 1] + "…"

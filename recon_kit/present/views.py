@@ -1,0 +1,38 @@
+"""The views of the workbench in one place: each result shows itself, built from frames alone."""
+
+from __future__ import annotations
+
+from recon_kit.present.base import About, FrameView
+from recon_kit.present.health import HealthFacts, HealthView
+from recon_kit.present.lists import (
+    FileView,
+    MatchesView,
+    OpenItemsView,
+    ProfileView,
+    QueueView,
+    ReceiptView,
+    RunView,
+    SliView,
+)
+from recon_kit.present.show import View
+from recon_kit.present.stories import HistoryView, WhyView
+from recon_kit.present.summary import Summary
+
+__all__ = [
+    "About",
+    "FileView",
+    "FrameView",
+    "HealthFacts",
+    "HealthView",
+    "HistoryView",
+    "MatchesView",
+    "OpenItemsView",
+    "ProfileView",
+    "QueueView",
+    "ReceiptView",
+    "RunView",
+    "SliView",
+    "Summary",
+    "View",
+    "WhyView",
+]
