@@ -168,8 +168,7 @@ def check_money(engine: Engine, settings: Settings, as_of: datetime) -> list[Fin
         case when event_type = 'payout' then amount + fee else amount - fee end"""
     sign = """(event_type = 'order' and amount < 0)
         or (event_type = 'payment' and amount < 0 and coalesce(status, '') <> 'charge_failure')
-        or (event_type = 'refund' and amount > 0 and coalesce(status, '') <> 'refund_failure')
-        or (event_type = 'payout' and amount < 0 and coalesce(status, '') <> 'payout_reversal')"""
+        or (event_type = 'refund' and amount > 0 and coalesce(status, '') <> 'refund_failure')"""
     sums = """
         with members as (
             select source, payout_id, currency, sum(coalesce(net, amount)) as net from events

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import json
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -40,10 +41,12 @@ _TIME_WORDS = re.compile(
 )
 _PHONE_WORDS = re.compile(r"phone|mobile|telefon|\btel\b", re.IGNORECASE)
 _NAME_WORDS = re.compile(
-    r"^(first|last|full|customer|billing|shipping|card|contact|payer|client|ship.to|bill.to)?"
+    r"^(first|last|full|customer|billing|shipping|card|contact|payer|partner|client|ship.to"
+    r"|bill.to)?"
     r"[ _]?name$|surname|cardholder|recipient|\bpayee\b",
     re.IGNORECASE,
 )
+_ACCOUNT_WORDS = re.compile(r"\biban\b|bank[ _]?account|account[ _]?(no|number|key)", re.IGNORECASE)
 _ADDRESS_WORDS = re.compile(
     r"address|street|\bcity\b|zip|post(al)?[ _]?code|line_?[12]$", re.IGNORECASE
 )
@@ -71,9 +74,9 @@ class DialectGuess:
 class ColumnGuess:
     """What one column seems to hold.
 
-    `kind` is one of empty, email, phone, name, address, timestamp, date, currency, boolean,
-    amount, count, id, text. `formats` are the date formats that read every value: more than one
-    means that a person must choose.
+    `kind` is one of empty, email, phone, name, address, account, timestamp, date, currency,
+    boolean, amount, count, id, text. `formats` are the date formats that read every value: more
+    than one means that a person must choose.
     """
 
     kind: str
@@ -85,7 +88,7 @@ class ColumnGuess:
     @property
     def personal(self) -> bool:
         """Whether samples of this column must be masked."""
-        return self.kind in {"email", "phone", "name", "address"}
+        return self.kind in {"email", "phone", "name", "address", "account"}
 
 
 def guess_dialect(head: bytes, tail: bytes = b"") -> DialectGuess:
@@ -136,6 +139,8 @@ def _personal_kind(header: str, seen: pl.Series) -> str | None:
         return "email"
     if _PHONE_WORDS.search(header):
         return "phone"
+    if _ACCOUNT_WORDS.search(header):
+        return "account"
     if _ADDRESS_WORDS.search(header):
         return "address"
     # A shop's order name ("#1001") is no person's name.
@@ -184,8 +189,24 @@ def _decoded(data: bytes, encoding: str) -> str:
 
 def _guess_json(start: str) -> Dialect:
     first, _, rest = start.partition("\n")
-    one_per_line = first.rstrip().endswith("}") and rest.lstrip().startswith("{")
-    return Dialect(format="ndjson" if one_per_line else "json")
+    if first.rstrip().endswith("}") and rest.lstrip().startswith("{"):
+        return Dialect(format="ndjson")
+    try:
+        body = json.loads(start)
+    except ValueError:  # longer than what was looked at: the reader will say if it is broken
+        return Dialect(format="json")
+    return Dialect(format="json", records=_list_in(body))
+
+
+def _list_in(body: object, depth: int = 2) -> str | None:
+    """Path of the first list of objects inside an object, such as `data.items`."""
+    if not isinstance(body, dict) or depth == 0 or "id" in body:
+        return None  # what has an id is a record itself, not an envelope of records
+    for name, value in body.items():
+        if isinstance(value, list) and value and all(isinstance(v, dict) for v in value):
+            return str(name)
+    inner = ((n, _list_in(v, depth - 1)) for n, v in body.items() if isinstance(v, dict))
+    return next((f"{name}.{path}" for name, path in inner if path), None)
 
 
 def _widths(lines: list[str], delimiter: str) -> list[int]:

@@ -67,7 +67,10 @@ _FIELD_KINDS: dict[str, frozenset[str]] = {
 }
 # Words in the header or the file's name that speak for a type of event.
 _TYPE_WORDS: tuple[tuple[str, str], ...] = (
-    ("bank_line", r"\b(balance|iban|statement|booking date|debit|value date|payee)\b"),
+    (
+        "bank_line",
+        r"\b(balance|iban|statement|booking date|value date|payee)\b|bank|d[ée]bit|importe",
+    ),
     ("conversion", r"conversion|gclid|click id"),
     ("invoice", r"invoice"),
     ("shipment", r"shipment|tracking|carrier"),
@@ -76,6 +79,7 @@ _TYPE_WORDS: tuple[tuple[str, str], ...] = (
     ("payment", r"\b(charge|payment intent|psp|capture|transaction)\b|charge_data"),
     ("order", r"\border\b|order_data"),
 )
+_DIRECTION = r"d/c|dr/cr|debit/credit|cr/dr|direction|(debit or credit|credit/debit)( indicator)?"
 _SYMBOLS = {"€": "EUR", "£": "GBP", "$": "USD", "¥": "JPY", "₹": "INR"}
 
 
@@ -102,7 +106,7 @@ def propose(  # noqa: PLR0913 - everything that the profile found goes in
     head = [f"# {note}" for note in notes] + ["[[sources]]", f"name = {_text(name)}"]
     if feed is not None:
         return "\n".join([*head, *_vendor(feed, guesses)]) + "\n"
-    chosen = _choose_fields(guesses)
+    chosen = _choose_fields(guesses, rows)
     return "\n".join([*head, *_table(file, dialect, guesses, chosen, rows)]) + "\n"
 
 
@@ -114,25 +118,45 @@ def _vendor(feed: str, guesses: Mapping[str, ColumnGuess]) -> list[str]:
     return lines
 
 
-def _choose_fields(guesses: Mapping[str, ColumnGuess]) -> dict[str, str]:
+def _choose_fields(guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame) -> dict[str, str]:
     """Field to column: per field the best-worded column of a fitting kind, each column once."""
     chosen: dict[str, str] = {}
     for field, patterns in _FIELD_WORDS.items():
         fits = _FIELD_KINDS.get(field)
-        for pattern in patterns:
-            for column, guess in guesses.items():
-                wrong_kind = guess.kind not in fits if fits else guess.kind in {"empty", "amount"}
-                if wrong_kind or column in chosen.values():
-                    continue
-                if re.fullmatch(pattern, normal_header(column)):
-                    chosen.setdefault(field, column)
-    if "event_ts" not in chosen:
-        dated = next((c for c, g in guesses.items() if g.formats), None)
-        if dated is not None:
-            chosen["event_ts"] = dated
+        free = {
+            column: normal_header(column)
+            for column, guess in guesses.items()
+            if column not in chosen.values()
+            and (guess.kind in fits if fits else guess.kind not in {"empty", "amount"})
+        }
+        worded = (c for p in patterns for c, name in free.items() if re.fullmatch(p, name))
+        best = next(worded, None)
+        if best is not None:
+            chosen[field] = best
+    return _completed(chosen, guesses, rows)
+
+
+def _completed(
+    chosen: dict[str, str], guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame
+) -> dict[str, str]:
+    """Fields whose column no word names: the only time, the first amount, a debit mark."""
+    dated = [c for c, g in guesses.items() if g.formats]
+    paid = [c for c, g in guesses.items() if g.kind == "amount" and c not in chosen.values()]
+    if "event_ts" not in chosen and dated:
+        chosen["event_ts"] = dated[0]
+    if not {"amount", "debit", "credit"} & set(chosen) and paid:
+        chosen["amount"] = paid[0]
     if "amount" in chosen:
         chosen.pop("debit", None)
         chosen.pop("credit", None)
+        marks = [
+            c for c, g in guesses.items()
+            if g.kind == "text" and re.fullmatch(_DIRECTION, normal_header(c))
+        ]  # fmt: skip
+        # Amounts that already carry a sign need no mark.
+        signed = rows[chosen["amount"]].cast(pl.String).str.contains(r"[-(\x{2212}]").any()
+        if marks and not signed:
+            chosen["direction"] = marks[0]
     return chosen
 
 
@@ -143,19 +167,24 @@ def _table(
     chosen: Mapping[str, str],
     rows: pl.DataFrame,
 ) -> list[str]:
-    kind, sure = _event_type(file, guesses)
-    doubt = "" if sure else "  # a guess: say what one row is"
-    lines = ['feed = "table"', "[sources.layout]", f"event_type = {_text(kind)}{doubt}"]
+    lines = [
+        'feed = "table"',
+        "[sources.layout]",
+        f"event_type = {_text(_event_type(file, guesses))}  # a guess: say what one row is",
+    ]
     lines += _notation(dialect)
     lines += _clock(guesses, chosen, rows)
     lines += _amounts(guesses, chosen)
+    if "direction" in chosen:
+        lines += _direction(rows[chosen["direction"]])
     return [*lines, "[sources.layout.columns]", *_columns(guesses, chosen, rows)]
 
 
 def _notation(dialect: Dialect) -> list[str]:
     lines = []
     if dialect.format != "csv":
-        return [f"format = {_text(dialect.format)}"]
+        where = [f"records = {_text(dialect.records)}"] if dialect.records else []
+        return [f"format = {_text(dialect.format)}", *where]
     if dialect.encoding != "utf-8":
         lines.append(f"encoding = {_text(dialect.encoding)}  # check accents and currency signs")
     lines.append(f"delimiter = {_text(dialect.delimiter)}")
@@ -199,10 +228,25 @@ def _amounts(guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str]) -> l
     return lines
 
 
+def _direction(marks: pl.Series) -> list[str]:
+    """The sign that each mark of a debit/credit column stands for."""
+    found = marks.cast(pl.String).str.strip_chars().drop_nulls().unique().sort().to_list()
+    signs = {m: -1 if m.lower().startswith(("d", "s", "o")) else 1 for m in found if m}
+    pairs = ", ".join(f"{_text(mark)} = {sign}" for mark, sign in signs.items())
+    return [
+        'sign = "indicator"',
+        f"direction_map = {{ {pairs} }}",
+    ]
+
+
 def _columns(
     guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str], rows: pl.DataFrame
 ) -> list[str]:
-    lines = [f"{field} = {_text(chosen[field])}" for field in _FIELD_WORDS if field in chosen]
+    lines = [
+        f"{field} = {_text(chosen[field])}"
+        for field in (*_FIELD_WORDS, "direction")
+        if field in chosen
+    ]
     if "currency" not in chosen:
         found = _currency_sign(guesses, chosen, rows)
         why = "from the sign in the amounts" if found else "no column holds one: put the right one"
@@ -233,12 +277,9 @@ def _currency_sign(
     return found.pop() if len(found) == 1 else None
 
 
-def _event_type(file: str, guesses: Mapping[str, ColumnGuess]) -> tuple[str, bool]:
+def _event_type(file: str, guesses: Mapping[str, ColumnGuess]) -> str:
     words = " | ".join([*(normal_header(c) for c in guesses), file.lower().replace("-", " ")])
-    for kind, pattern in _TYPE_WORDS:
-        if re.search(pattern, words):
-            return kind, False
-    return "other", False
+    return next((kind for kind, pattern in _TYPE_WORDS if re.search(pattern, words)), "other")
 
 
 def _source_name(file: str) -> str:

@@ -1,0 +1,266 @@
+"""A file before it is declared, and the sources that were ingested."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from recon_kit import model, settings
+from recon_kit.errors import FileRejectedError
+from recon_kit.ingestion.guess import guess_column, guess_dialect
+from recon_kit.ingestion.overlap import key_overlap, profile_sources
+from recon_kit.ingestion.profile import profile_file, recognise
+from recon_kit.ledger.engine import open_engine
+
+GOLDEN = Path(__file__).parent / "golden"
+SHARED = Path(__file__).parents[2] / "shared"
+BANK = (
+    "Account statement;;;;\n"
+    "Exported 01.02.2026;;;;\n"
+    "Buchungstag;Verwendungszweck;Betrag;IBAN;Order ref\n"
+    "13.01.2026;Ana Diaz;1.234,56;DE4455667788;#1001\n"
+    "14.01.2026;Li Wei;-12,50;DE4455667788;1.23457E+15\n"
+    "14.01.2026;Li Wei;-12,50;DE4455667788;1.23457E+15\n"
+    "16.01.2026;;7,00;DE4455667788;null\n"
+    "Total;;1.229,06;;\n"
+)
+
+
+def table(tmp_path: Path, text: str, name: str = "bank_2026-01.csv") -> Path:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def declared(toml: str) -> settings.Source:
+    return settings.loads('[workspace]\nname = "x"\n' + toml).sources[0]
+
+
+def event(**fields: object) -> dict[str, object]:
+    return {"event_key": f"k{fields['event_id']}", "records": 1, **fields}
+
+
+def events_frame(*rows: dict[str, object]) -> pl.DataFrame:
+    return pl.DataFrame(list(rows), schema=model.EVENT_SCHEMA)
+
+
+def test_a_strange_file_gets_a_valid_block(tmp_path):
+    """Preamble, semicolons, decimal commas, dotted dates and a total line are all proposed."""
+    found = profile_file(table(tmp_path, BANK))
+
+    layout = declared(found.toml).layout
+    assert layout is not None
+    assert (layout.delimiter, layout.skip_rows, layout.decimal) == (";", 2, ",")
+    assert layout.date_formats == ("%d.%m.%Y",)
+    assert layout.footer_regex == r"^\W*(Total)"
+    assert layout.columns["event_ts"].names == ("Buchungstag",)
+    assert layout.columns["amount"].names == ("Betrag",)
+    assert layout.event_type == "bank_line"
+    assert "put the zone of the supplier" in found.toml
+
+
+def test_what_is_in_the_columns(tmp_path):
+    """Per column: kind, nulls, extremes; personal samples are masked."""
+    found = profile_file(table(tmp_path, BANK))
+
+    columns = {row["column"]: row for row in found.columns.iter_rows(named=True)}
+    assert {name: row["kind"] for name, row in columns.items()} == {
+        "Buchungstag": "date", "Verwendungszweck": "text", "Betrag": "amount",
+        "IBAN": "account", "Order ref": "id",
+    }  # fmt: skip
+    assert (columns["Betrag"]["min"], columns["Betrag"]["max"]) == ("-12.5", "1234.56")
+    assert columns["Verwendungszweck"]["null_share"] == 0.25
+    assert columns["IBAN"]["samples"] == ["***"]
+    assert columns["Order ref"]["odd"].startswith(
+        "2 in scientific notation (a spreadsheet rounded them); 1 written as null"
+    )
+    assert (found.rows, found.blank, found.duplicate_rows) == (4, 1, 1)
+    assert (str(found.first_day), str(found.last_day)) == ("2026-01-13", "2026-01-16")
+    assert found.days_without_rows == 1
+
+
+def test_dates_that_read_both_ways_are_said(tmp_path):
+    """Where day and month could be swapped the block says so and names the other reading."""
+    text = "Date,Amount,Currency\n01/02/2026,1.00,USD\n03/04/2026,2.00,USD\n"
+    found = profile_file(table(tmp_path, text))
+
+    assert declared(found.toml).layout.date_formats == ("%m/%d/%Y",)
+    assert "# every value also reads as %d/%m/%Y, with another meaning: choose one" in found.toml
+
+
+def test_a_day_above_twelve_settles_the_order(tmp_path):
+    """One value that fits a single reading is enough to drop the other."""
+    text = "Date,Amount,Currency\n01/02/2026,1.00,USD\n30/04/2026,2.00,USD\n"
+
+    assert declared(profile_file(table(tmp_path, text)).toml).layout.date_formats == ("%d/%m/%Y",)
+
+
+def test_a_mark_that_groups_or_parts_is_said(tmp_path):
+    """`1,234` alone may be a thousand or a one and a bit: the block asks."""
+    text = 'Date,Amount,Currency\n2026-01-01,"1,234",USD\n2026-01-02,"2,500",USD\n'
+    found = profile_file(table(tmp_path, text))
+
+    assert 'thousands = ","  # some amounts (such as 1,234) read either way: check' in found.toml
+    assert declared(found.toml).layout.thousands == ","
+
+
+@pytest.mark.parametrize(
+    ("sample", "feed"),
+    [
+        ("shopify_orders/orders_79_columns.csv", "shopify.orders_csv"),
+        ("shopify_orders/orders_reordered_subset.csv", "shopify.orders_csv"),
+        ("stripe_payouts/itemised_all_categories.csv", "stripe.payout_reconciliation"),
+        ("stripe_payouts/local_time_decimal_comma.csv", "stripe.payout_reconciliation"),
+        ("google_ads/conversions_zone_in_file.csv", "google_ads.offline_conversions"),
+        ("google_ads/adjustments.csv", "google_ads.offline_conversions"),
+    ],
+)
+def test_vendor_files_are_recognised(sample, feed):
+    """A vendor's export is known by its header, and the block names its feed."""
+    found = profile_file(GOLDEN / sample)
+
+    assert found.feed == feed
+    assert declared(found.toml).feed == feed
+
+
+def test_a_strange_header_is_not_recognised():
+    """A header that only shares common names is nobody's."""
+    assert recognise(["Name", "Email", "Total", "Currency"]) is None
+    assert recognise(["date", "gross", "net", "currency"]) is None
+
+
+def test_gzip_and_utf_16_are_seen(tmp_path):
+    """A compressed file and a UTF-16 file with tabs are profiled without being told."""
+    packed = tmp_path / "rows.csv"
+    packed.write_bytes(gzip.compress(b"id,amount\n1,2.50\n"))
+    wide = tmp_path / "wide.csv"
+    wide.write_bytes("id\tamount\n1\t2.50\n2\t3.50\n".encode("utf-16"))
+
+    assert profile_file(packed).rows == 1
+    found = profile_file(wide)
+    assert (found.dialect.encoding, found.dialect.delimiter, found.rows) == ("utf-16", "\t", 2)
+
+
+def test_json_envelopes_are_seen(tmp_path):
+    """The list inside an envelope holds the records; the block names its path."""
+    path = table(tmp_path, '{"data": {"items": [{"a": 1, "total": "2.50"}]}}', "answer.json")
+
+    found = profile_file(path)
+    assert (found.dialect.format, found.dialect.records, found.rows) == ("json", "data.items", 1)
+    assert declared(found.toml).layout.records == "data.items"
+
+
+def test_bytes_that_are_not_utf_8_are_noted():
+    """Latin letters outside UTF-8 lead to a guess that says that it is one."""
+    guessed = guess_dialect("Datum;Betrag\n01.02.2026;1,00 \u20ac\n".encode("cp1252"))
+
+    assert guessed.dialect.encoding == "cp1252"
+    assert "check accents" in guessed.notes[0]
+
+
+def test_mixed_prefixes_of_ids_are_said():
+    """Ids of several kinds in one column are named with their numbers, not their values."""
+    profile = profile_file(GOLDEN / "stripe_payouts" / "itemised_all_categories.csv")
+
+    odd = profile.columns.filter(pl.col("column") == "source_id")["odd"].item()
+    assert "mixed prefixes: ch_ 13, dp_ 2, po_ 2, re_ 2" in odd
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    """A path that is no file gives a clear error."""
+    with pytest.raises(FileRejectedError, match="does not exist"):
+        profile_file(tmp_path / "absent.csv")
+
+
+@pytest.mark.parametrize(
+    ("header", "values", "kind"),
+    [
+        ("Customer Name", ["Ana Diaz"], "name"),
+        ("Name", ["#1001", "#1002"], "id"),
+        ("email", ["ana@example.com"], "email"),
+        ("Billing Phone", ["+33612345678"], "phone"),
+        ("Shipping Zip", ["75008"], "address"),
+        ("Currency", ["USD", "eur"], "currency"),
+        ("order_id", ["1", "2"], "id"),
+        ("quantity", ["1", "2"], "count"),
+        ("paid", ["true", "false"], "boolean"),
+        ("price", ["$1,149.00 ", "(3.50)"], "amount"),
+        ("created", ["2026-01-01T10:00:00Z"], "timestamp"),
+        ("created", ["1767225600"], "timestamp"),
+        ("note", [None, None], "empty"),
+    ],
+)
+def test_kinds_of_columns(header, values, kind):
+    """What a column holds follows from its values, helped by its name."""
+    assert guess_column(header, pl.Series(values, dtype=pl.String)).kind == kind
+
+
+def test_key_overlap_finds_keys_across_fields():
+    """An order id that the other source calls an invoice number is found, with shares both ways."""
+    rows = events_frame(
+        event(event_id="1", source="shop", event_type="order", order_id="1001"),
+        event(event_id="2", source="shop", event_type="order", order_id="1002"),
+        event(event_id="3", source="psp", event_type="payment", invoice_number="1001",
+              raw_keys='{"order_id":"#1002","cart":"\'1002"}'),
+        event(event_id="4", source="psp", event_type="payment", order_id="n/a",
+              external_ids='{"charge":"ch_1"}'),
+    )  # fmt: skip
+    with open_engine() as engine:
+        engine.put("events", rows)
+        found = key_overlap(engine)
+
+    assert found.rows() == [
+        ("psp", "invoice_number", "shop", "order_id", 1, 2, 1, 1.0, 0.5),
+        ("psp", "raw_keys.cart", "shop", "order_id", 1, 2, 1, 1.0, 0.5),
+    ]
+
+
+def test_profile_of_sources():
+    """Counts, coverage and totals per source, type and currency; nulls per field; repeats."""
+    at = pl.Series(["2026-01-01 10:00", "2026-01-03 10:00"]).str.to_datetime(time_zone="UTC")
+    rows = events_frame(
+        event(event_id="1", source="psp", event_type="payment", amount=500, currency="USD",
+              event_ts=at[0], order_id="1"),
+        event(event_id="2", source="psp", event_type="payment", amount=500, currency="USD",
+              event_ts=at[0], order_id="1"),
+        event(event_id="3", source="psp", event_type="payment", amount=700, currency="USD",
+              event_ts=at[1]),
+        event(event_id="4", source="psp", event_type="payment", amount=2**62, currency="JPY"),
+        event(event_id="5", source="psp", event_type="payment", amount=2**62, currency="JPY"),
+    )  # fmt: skip
+    with open_engine() as engine:
+        engine.put("events", rows)
+        found = profile_sources(engine)
+
+    kept = ("source", "event_type", "currency", "events", "days", "amount_minor")
+    assert found.types.select(kept).rows() == [
+        ("psp", "payment", "JPY", 2, 0, 2**63),
+        ("psp", "payment", "USD", 3, 2, 1_700),
+    ]
+    nulls = dict(found.nulls.select("field", "nulls").rows())
+    assert nulls == {"amount": 0, "currency": 0, "event_ts": 2, "order_id": 3}
+    assert found.duplicates.rows() == [("psp", "payment", 1, 1)]
+
+
+@pytest.mark.shared
+def test_every_public_sample_gets_a_valid_block():
+    """Each tabular sample file gives a block that the settings accept, or a named refusal."""
+    files = sorted(
+        [*SHARED.glob("samples/*/*.csv"), *SHARED.glob("data/native_samples/*/*.csv")],
+    )
+    if not files:
+        pytest.skip("the shared sample files are not beside the project")
+    refused = []
+    for path in files:
+        try:
+            declared(profile_file(path).toml)
+        except FileRejectedError as why:
+            refused.append((path.name, why.code))
+
+    assert refused == [
+        ("hledger__csb43.csv", "duplicate_column"),
+        ("offline-conversion-file-uploader__example_events_file.csv", "duplicate_column"),
+    ]
