@@ -167,8 +167,8 @@ def test_amount_is_refused_with_a_code(text, currency, notation, code):
 @pytest.mark.parametrize("text", [None, "", "   ", "\u00a0", "\ufeff"])
 def test_blank_is_no_amount_and_no_problem(text):
     """A blank cell is no amount, also without a currency."""
-    assert (None, None) == money.parse_amount(text, "EUR")
-    assert (None, None) == money.parse_amount(text, None)
+    assert money.parse_amount(text, "EUR") == (None, None)
+    assert money.parse_amount(text, None) == (None, None)
 
 
 def test_a_column_keeps_its_order_with_plain_and_noted_numbers_mixed():
@@ -177,8 +177,8 @@ def test_a_column_keeps_its_order_with_plain_and_noted_numbers_mixed():
 
     read = frame.select(money.parse_amounts(pl.col("t"), pl.lit("USD")).alias("a")).unnest("a")
 
-    assert [100, 200, None, None, -400, -500] == read["minor"].to_list()
-    assert [None, None, None, "amount_unreadable", None, None] == read["code"].to_list()
+    assert read["minor"].to_list() == [100, 200, None, None, -400, -500]
+    assert read["code"].to_list() == [None, None, None, "amount_unreadable", None, None]
 
 
 def test_rounding_is_said():
@@ -189,7 +189,7 @@ def test_rounding_is_said():
         money.parse_amounts(pl.col("t"), pl.lit("EUR"), round_excess=True).alias("a")
     ).unnest("a")
 
-    assert [True, False, False, False] == read["rounded"].to_list()
+    assert read["rounded"].to_list() == [True, False, False, False]
 
 
 def test_an_empty_column_is_an_empty_answer():
@@ -273,15 +273,15 @@ def test_minor_units_as_text(minor, currency, text):
 
 def test_amounts_for_people():
     """Display groups digits by locale, names the currency, and says unknown for null."""
-    assert "1,234.50 EUR" == money.display(123450, "EUR")
-    assert "1.234,50 EUR" == money.display(123450, "EUR", "de_DE")
-    assert "1,200 JPY" == money.display(1200, "JPY")
-    assert "unknown" == money.display(None, "EUR")
+    assert money.display(123450, "EUR") == "1,234.50 EUR"
+    assert money.display(123450, "EUR", "de_DE") == "1.234,50 EUR"
+    assert money.display(1200, "JPY") == "1,200 JPY"
+    assert money.display(None, "EUR") == "unknown"
 
 
 def test_decimals_of_currencies():
     """Decimals come from ISO 4217; a code outside it is an error that names it."""
     known = [money.exponent(c) for c in ("EUR", "JPY", "BHD", "ISK", "UGX")]
-    assert [2, 0, 3, 0, 0] == known
+    assert known == [2, 0, 3, 0, 0]
     with pytest.raises(MoneyError, match="'EURO' is not an ISO 4217 currency code"):
         money.exponent("EURO")

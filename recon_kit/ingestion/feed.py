@@ -82,6 +82,9 @@ class Feed(ABC):
     # Adjacent records with equal values here (or blank ones) belong together and reach `tell` in
     # one block, however the file is cut.
     keeps_together: ClassVar[tuple[str, ...]] = ()
+    # Whether an amount's sign must fit its type (a payment is never negative). Off where a vendor
+    # books corrections under the type that they correct.
+    strict_signs: ClassVar[bool] = False
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -121,6 +124,10 @@ class Feed(ABC):
     def dialect(self, head: str) -> Dialect:  # noqa: ARG002 - most feeds need no look
         """How to read the file, given its first characters; a comma-separated table by default."""
         return Dialect()
+
+    def together(self) -> tuple[str, ...]:
+        """Columns of `keeps_together`; a table declares its own."""
+        return self.keeps_together
 
     def mutable_fields(self) -> tuple[str, ...]:
         """Fields that may change without being a conflict; a table declares its own."""

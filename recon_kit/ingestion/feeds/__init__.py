@@ -7,9 +7,11 @@ from recon_kit.ingestion.feed import Feed
 from recon_kit.ingestion.feeds.google_ads import OfflineConversions
 from recon_kit.ingestion.feeds.shopify_orders import ShopifyOrders
 from recon_kit.ingestion.feeds.stripe_payouts import PayoutReconciliation
+from recon_kit.ingestion.layout import Table
 from recon_kit.settings import Source
 
 FEEDS: tuple[type[Feed], ...] = (
+    Table,
     ShopifyOrders,
     PayoutReconciliation,
     OfflineConversions,

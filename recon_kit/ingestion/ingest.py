@@ -1,0 +1,278 @@
+"""One file from its path to its receipt: receive, read, tell, check, commit.
+
+Bytes are kept first, exactly as they came. A file that is refused commits nothing; a row that is
+refused is quarantined with its number, its code and its raw line, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from recon_kit.errors import CountsDoNotTieError, FileRejectedError, MissingColumnError
+from recon_kit.ingestion.feed import PROBLEM_SCHEMA, ROW, Feed, FeedContext, Told, normal_header
+from recon_kit.ingestion.feeds import feed_for
+from recon_kit.ingestion.gate import pass_gate
+from recon_kit.ingestion.reader import Caps, Records, check_path, open_records, read_head
+from recon_kit.ledger.store import BatchDraft, Store
+from recon_kit.model import QUARANTINE_SCHEMA, TOLD, Artefact, Receipt
+from recon_kit.settings import Source
+
+Progress = Callable[[int, int], None]  # physical records read so far, events told so far
+_UNREADABLE_MIN = 10  # a file of so many rows of which none is an event is refused as a whole
+_OLD = timedelta(days=366)
+
+
+@dataclass(slots=True)
+class _Telling:
+    """What has been told of one file so far."""
+
+    folder: Path
+    events: int = 0
+    problems: list[pl.DataFrame] = field(default_factory=list)
+    warnings: Counter[str] = field(default_factory=Counter)
+    covers_from: datetime | None = None
+    covers_to: datetime | None = None
+
+    def add(self, told: Told) -> None:
+        """Stage one block: events to parquet, problems and warnings to memory."""
+        if told.events.height:
+            name = f"told-{len(list(self.folder.iterdir())):05d}.parquet"
+            told.events.write_parquet(self.folder / name)
+            self.events += told.events.height
+            times = told.events["event_ts"].drop_nulls()
+            if times.len():
+                bounds = [self.covers_from, self.covers_to, times.min(), times.max()]
+                known = [b for b in bounds if isinstance(b, datetime)]
+                self.covers_from, self.covers_to = min(known), max(known)
+        if told.problems.height:
+            self.problems.append(told.problems)
+        self.warnings.update(told.warnings)
+
+    def staged(self) -> tuple[Path, ...]:
+        """The parquet files in the columns of `model.TOLD`."""
+        return tuple(sorted(self.folder.iterdir()))
+
+
+def ingest_file(  # noqa: PLR0913 - the contract of one act: what, of whom, when, and how much
+    store: Store,
+    source: Source,
+    path: Path,
+    *,
+    workspace_timezone: str,
+    received_at: datetime,
+    as_of: datetime | None = None,
+    progress: Progress | None = None,
+    caps: Caps | None = None,
+) -> Receipt:
+    """Take one file into the store.
+
+    Args:
+        store: the ledger.
+        source: the declared supplier; its feed reads the file.
+        path: the file; it is copied, and never changed.
+        workspace_timezone: zone of weeks and clocks; a file's times take their source's zone.
+        received_at: when the file came, with zone.
+        as_of: the moment the file tells about; `received_at` when not given.
+        progress: called after each block with records read and events told so far.
+        caps: how much a file may hold.
+
+    Returns:
+        The receipt with the six counts, or that of the batch which already holds this file.
+
+    Raises:
+        FileRejectedError: the file as a whole cannot be read; nothing was committed.
+        SettingsError: the source is not declared well enough to read the file.
+        LedgerError: the store cannot be used.
+    """
+    feed = feed_for(source)
+    check_path(path)
+    caps = caps or Caps()
+    artefact = store.receive(
+        path, source=source.name, received_at=received_at, as_of=as_of, bytes_max=caps.bytes_max
+    )
+    parser_version = f"{feed.name}/{feed.version}"
+    mapping_version = feed.mapping_version()
+    known = store.known_batch(source.name, artefact.sha256, parser_version, mapping_version)
+    if known is not None:
+        note = f"this file is already ingested as batch {known.batch_seq}"
+        return replace(known, file=path.name, already_known=True, warnings=(note,))
+    raw = store.raw_path(artefact.sha256)
+    with _folder() as folder:
+        records = _open(feed, raw, path.name, caps)
+        context = FeedContext(source, workspace_timezone, path.name, records.preamble)
+        telling = _tell_all(feed, records, context, folder, received_at, progress)
+        quarantine = _quarantine(telling, records, artefact)
+        _refuse_if_nothing_was_read(telling, records, quarantine)
+        covered = replace(artefact, covers_from=telling.covers_from, covers_to=telling.covers_to)
+        draft = BatchDraft(
+            artefact=covered,
+            feed=feed.name,
+            parser_version=parser_version,
+            mapping_version=mapping_version,
+            mutable=feed.mutable_fields(),
+            told=telling.staged(),
+            quarantine=quarantine,
+            physical=records.physical,
+            blank=records.blank,
+            warnings=_warnings(telling, records, covered, store),
+        )
+        return store.commit_batch(draft)
+
+
+def ingest_files(  # noqa: PLR0913 - as ingest_file
+    store: Store,
+    source: Source,
+    paths: Iterable[Path],
+    *,
+    workspace_timezone: str,
+    received_at: datetime,
+    as_of: datetime | None = None,
+    progress: Progress | None = None,
+    caps: Caps | None = None,
+) -> tuple[list[Receipt], list[FileRejectedError]]:
+    """Take several files of one source, each on its own: a refused file does not stop the others.
+
+    Returns:
+        The receipts, and the refusals, each in the order of `paths`.
+    """
+    receipts: list[Receipt] = []
+    refused: list[FileRejectedError] = []
+    for path in paths:
+        try:
+            receipts.append(
+                ingest_file(
+                    store,
+                    source,
+                    path,
+                    workspace_timezone=workspace_timezone,
+                    received_at=received_at,
+                    as_of=as_of,
+                    progress=progress,
+                    caps=caps,
+                )
+            )
+        except FileRejectedError as why:
+            refused.append(why)
+    return receipts, refused
+
+
+def _open(feed: Feed, raw: Path, name: str, caps: Caps) -> Records:
+    dialect = feed.dialect(read_head(raw, name))
+    records = open_records(raw, dialect, caps=caps, keeps_together=feed.together(), name=name)
+    present = {normal_header(c) for c in records.header}
+    missing = [
+        column
+        for column, spellings in feed.columns().items()
+        if not any(normal_header(s) in present for s in (column, *spellings))
+    ]
+    # A JSON file without a single record has no names to miss.
+    if missing and (records.header or dialect.format == "csv"):
+        raise MissingColumnError(name, missing, records.header)
+    return records
+
+
+def _tell_all(  # noqa: PLR0913, PLR0917 - one loop over one file
+    feed: Feed,
+    records: Records,
+    context: FeedContext,
+    folder: Path,
+    received_at: datetime,
+    progress: Progress | None,
+) -> _Telling:
+    telling = _Telling(folder)
+    for block in records.blocks():
+        told = feed.tell(block, context)
+        told = pass_gate(told, strict_signs=feed.strict_signs, received_at=received_at)
+        _check_tie(told, block, feed)
+        telling.add(told)
+        if progress is not None:
+            progress(records.physical, telling.events)
+    return telling
+
+
+def _check_tie(told: Told, block: pl.DataFrame, feed: Feed) -> None:
+    """Each record of a block is counted by one event or by one problem."""
+    went = int(told.events["records"].sum()) + int(told.problems["records"].sum())
+    if went != block.height:
+        raise CountsDoNotTieError(
+            f"feed {feed.name!r} accounts for {went:,} of {block.height:,} records from row "
+            f"{block[ROW].item(0)}; nothing was committed. The feed's `tell` loses or invents rows."
+        )
+    if list(told.events.schema.items()) != list(TOLD.items()):
+        raise TypeError(f"feed {feed.name!r} did not return the columns of model.TOLD")
+
+
+def _quarantine(telling: _Telling, records: Records, artefact: Artefact) -> pl.DataFrame:
+    """Rows that could not be read and rows that could not become events, with their raw lines."""
+    problems = pl.concat([pl.DataFrame(schema=PROBLEM_SCHEMA), *telling.problems])
+    raw = records.raw_lines(problems[ROW].unique().to_list())
+    lines = pl.DataFrame(
+        {ROW: list(raw), "raw_line": list(raw.values())},
+        schema={ROW: pl.Int64, "raw_line": pl.String},
+    )
+    told = problems.join(lines, on=ROW, how="left", maintain_order="left")
+    together = pl.concat([records.bad, told.select(records.bad.columns)])
+    return (
+        together.with_columns(
+            pl.lit(artefact.sha256).alias("artefact_sha256"),
+            pl.lit(artefact.source).alias("source"),
+        )
+        .select(pl.col(name).cast(dtype) for name, dtype in QUARANTINE_SCHEMA.items())
+        .sort(ROW, "code", "column", "message", nulls_last=True)
+    )
+
+
+def _refuse_if_nothing_was_read(
+    telling: _Telling, records: Records, quarantine: pl.DataFrame
+) -> None:
+    """A file in which no row could be read is misread as a whole: its columns changed, say."""
+    if telling.events or quarantine.height < _UNREADABLE_MIN:
+        return
+    codes = quarantine.group_by("code", "column", "message").len()
+    worst = codes.sort("len", "code", "column", descending=[True, False, False]).row(0, named=True)
+    about = f" in {worst['column']!r}" if worst["column"] else ""
+    raise FileRejectedError(
+        records.name,
+        "nothing_readable",
+        f"none of {records.physical - records.blank:,} rows could be read; {worst['len']:,} of "
+        f"them{about}: {worst['message']}",
+        "Check the layout of the source against the file (`recon profile FILE` helps).",
+    )
+
+
+def _warnings(
+    telling: _Telling, records: Records, artefact: Artefact, store: Store
+) -> tuple[str, ...]:
+    found = Counter(records.warnings)
+    found.update(telling.warnings)
+    said = [text if n <= 1 else f"{text} ({n:,})" for text, n in sorted(found.items())]
+    if artefact.covers_to is not None and artefact.covers_to < artefact.received_at - _OLD:
+        said.append(f"the newest event is of {artefact.covers_to:%Y-%m-%d}, more than a year ago")
+    held = store.artefacts().filter(
+        (pl.col("source") == artefact.source)
+        & (pl.col("name") == artefact.name)
+        & (pl.col("sha256") != artefact.sha256)
+    )
+    if held.height:
+        said.append("a file of this name with other content was ingested before")
+    return tuple(said)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder for staged blocks, removed afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="recon_told_", dir=os.environ.get("RECON_TEMP")))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
