@@ -118,13 +118,20 @@ class SmallRun:
                 key, role = member.split(":")
                 self.tables["match_members"].append({
                     "match_id": name, "event_key": key, "side": side, "role": role,
-                    "counts": role in ("principal", "part"),
+                    "counts": role in ("principal", "part"), "allocated_minor": self.amount(key),
                 })  # fmt: skip
         if state is not None:
+            anchor, side = next(
+                (member.split(":")[0], side)
+                for side, members in (("left", left), ("right", right))
+                for member in members
+                if member.endswith(":principal")
+            )
             self.tables["open_items"].append({
                 "item_id": f"open-{name}", "reconciliation": self.rec.name, "match_id": name,
-                "state": state, "amount_minor": residual,
-                "currency": more.get("currency", "USD"), "expected_by": ny(by) if by else None,
+                "event_key": anchor, "side": side, "state": state, "why_code": "residual",
+                "amount_minor": abs(residual), "currency": more.get("currency", "USD"),
+                "expected_by": ny(by) if by else None,
             })  # fmt: skip
         return self
 
@@ -137,9 +144,13 @@ class SmallRun:
         })  # fmt: skip
         return self
 
+    def amount(self, key):
+        """The amount of an event told before."""
+        return next((e["amount"] for e in self.events if e["event_key"] == key), None)
+
     @contextmanager
-    def engine(self):
-        """An engine that holds everything under the names of a snapshot after matching."""
+    def engine(self, *, results=True):
+        """An engine that holds everything under the names of a snapshot (after matching)."""
         artefacts = {"sha256": pl.String(), "source": pl.String(), "received_at": model.UTC}
         duplicates = {"event_key": pl.String(), "kept_key": pl.String(), "why": pl.String()}
         with open_engine(threads=1) as engine:
@@ -150,6 +161,6 @@ class SmallRun:
             engine.put("artefacts", frame(artefacts, self.artefacts))
             engine.put("duplicates", frame(duplicates, self.duplicates))
             engine.put("decisions", frame(model.DECISION_SCHEMA, self.decisions))
-            for name, schema in model.RUN_TABLES.items():
+            for name, schema in model.RUN_TABLES.items() if results else ():
                 engine.put(f"out_{name}", frame(schema, self.tables[name]))
             yield engine

@@ -156,7 +156,9 @@ def test_a_status_that_contradicts_is_a_case_although_the_money_agrees():
     """A voided order that was paid is wrong on one side."""
     run = SmallRun().event("o1", "order", "shop", "2026-11-02", 10000, status="voided")
     run.event("p1", "payment", "stripe", "2026-11-02", 10000)
-    run.match("m1", ["o1:principal"], ["p1:part"], (10000, 10000), discrepancies='["status"]')
+    run.match(
+        "m1", ["o1:principal"], ["p1:part"], (10000, 10000), discrepancies='["status_mismatch"]'
+    )
     assert only(found(run))["kind"] == "status_mismatch"
 
 
@@ -222,7 +224,7 @@ def test_one_anchor_is_one_case_named_by_its_gravest_kind():
     run.event("p1", "payment", "stripe", "2026-11-02", 10000)
     run.match(
         "m1", ["o1:principal"], ["p1:part"], (10000, 10000),
-        disposition="review", discrepancies='["status"]',
+        disposition="review", discrepancies='["status_mismatch"]',
     )  # fmt: skip
     case = only(found(run))
     assert case["kind"] == "status_mismatch"
@@ -268,20 +270,30 @@ def test_duplicates_of_other_reconciliations_are_left_to_them():
     assert found(run).height == 0
 
 
-def test_a_refund_of_an_unknown_payment_is_a_case_after_its_settlement_time():
-    """Refund of the 2nd, five business days: a case from the 10th on, not on the 9th."""
+def test_a_refund_of_an_unknown_payment_is_a_case_once_it_is_overdue():
+    """A refund that hangs on nothing is worth what was paid back."""
     run = SmallRun().event("r1", "refund", "stripe", "2026-11-02", -1000, parent_key="ch_404")
-    assert found(run, ny("2026-11-09T23:00")).height == 0
-    case = only(found(run, ny("2026-11-10T00:00")))
+    run.open("r1", "right", "in_flight", amount=1000, why_code="refund_without_payment")
+    assert found(run).height == 0
+    run.tables["open_items"][0]["state"] = "overdue"
+    case = only(found(run))
     assert (case["kind"], case["amount_minor"]) == ("refund_without_payment", 1000)
 
 
-def test_a_refund_whose_payment_is_known_asks_nothing_itself():
-    """The payment's own case speaks for it."""
-    run = SmallRun().event("r1", "refund", "stripe", "2026-11-02", -1000, parent_key="ch_1")
-    run.event("p1", "payment", "stripe", "2026-11-01", 1000, native_id="ch_1")
-    run.open("p1", "right", "overdue", amount=1000, by="2026-11-07T00:00")
-    assert kinds_of(found(run)) == [("p1", "missing_left")]
+def test_refunds_that_differ_are_a_case_after_both_sides_had_time_to_tell():
+    """The shop says 10.00 was refunded, stripe told 7.00 on the 9th: 3.00, from the 17th on."""
+    run = SmallRun().event("o1", "order", "shop", "2026-11-02", 10000, refunded_amount=1000)
+    run.event("p1", "payment", "stripe", "2026-11-02", 10000)
+    run.event("r1", "refund", "stripe", "2026-11-09", -700)
+    run.match(
+        "m1", ["o1:principal"], ["p1:part"], (10000, 10000), attached=["r1:refund"],
+        discrepancies='["refund_mismatch"]',
+    )  # fmt: skip
+    assert found(run, ny("2026-11-16T23:59")).height == 0
+    case = only(found(run, ny("2026-11-17T00:00")))
+    assert (case["kind"], case["amount_minor"]) == ("amount_mismatch", 300)
+    diffs = json.loads(case["diffs"])
+    assert (diffs["refunds_claimed"], diffs["refunds_told"]) == (1000, 700)
 
 
 def test_the_refund_of_a_matched_order_is_no_case():
@@ -391,26 +403,29 @@ def test_findings_of_other_reconciliations_are_no_past():
 
 
 # --- Acceptance --------------------------------------------------------------------------------
-def accepted(evidence: str | None) -> dict:
-    return {
-        "seq": 1, "reconciliation": "orders_to_payments", "left_key": "o1", "right_key": "p1",
-        "verdict": "accept_residual", "evidence_hash": evidence,
-    }  # fmt: skip
+def test_what_a_person_accepted_asks_for_nobody():
+    """Matching closed the residual of 40.00 on a person's word; neither it nor the status asks."""
+    run = split(6000, state=None)
+    run.tables["matches"][0]["discrepancies"] = '["residual_accepted","status_mismatch"]'
+    assert found(run).height == 0
 
 
-@pytest.mark.parametrize(
-    ("paid", "evidence", "open_cases"),
-    [
-        (6000, cases.evidence_hash("o1", 4000, "USD"), 0),
-        (6000, None, 0),
-        (5000, cases.evidence_hash("o1", 4000, "USD"), 1),  # more is open than was accepted
-    ],
-)
-def test_an_accepted_residual_is_settled_while_it_is_the_same_money(paid, evidence, open_cases):
-    """Whoever accepted 40.00 has not accepted 50.00."""
-    run = split(paid)
-    run.decisions.append(accepted(evidence))
-    assert found(run).height == open_cases
+def test_an_accepted_dispute_is_over():
+    """A chargeback that a person wrote off is no case."""
+    run = SmallRun().event("d1", "chargeback", "stripe", "2026-11-09", -10000)
+    assert kinds_of(found(run)) == [("d1", "chargeback")]
+    run.decisions.append({
+        "seq": 1, "reconciliation": "orders_to_payments", "right_key": "d1",
+        "verdict": "write_off",
+    })  # fmt: skip
+    assert found(run).height == 0
+
+
+def test_a_dispute_that_may_still_find_its_payment_waits():
+    """In flight, a chargeback without its payment makes no case."""
+    run = SmallRun().event("d1", "chargeback", "stripe", "2026-11-19", -10000)
+    run.open("d1", "right", "in_flight", amount=10000, why_code="chargeback")
+    assert found(run).height == 0
 
 
 # --- Kinds and priorities ----------------------------------------------------------------------

@@ -37,14 +37,13 @@ create or replace table case_candidates (anchor_key varchar, kind varchar, class
         _matches_step(),
         _residuals_step(rec),
         _noted_step(),
+        _refunds_step(rec, as_of, zone),
         _held_step(),
         _groups_step(),
         _proposals_step(),
         _overdue_step(rec),
         _told_again_step(rec),
-        _attached_step(rec),
         _disputes_step(rec),
-        _stray_step(rec, as_of, zone),
         _feeds_step(),
     )
 
@@ -78,10 +77,9 @@ def _matches_step() -> Step:
 create or replace table case_matches as
 with wanted as (
   select match_id from out_matches
-  where disposition = 'review' or residual_minor <> 0
-    or discrepancies like '%status%' or discrepancies like '%id_conflict%'
+  where disposition = 'review' or residual_minor <> 0 or discrepancies is not null
   union
-  select match_id from out_open_items where event_key is null and match_id is not null
+  select match_id from out_open_items where match_id is not null
 )
 select mm.match_id,
   first(mm.event_key order by mm.role <> 'principal', mm.side <> 'left',
@@ -124,7 +122,7 @@ from (
   from out_open_items o
   join out_matches m using (match_id)
   join case_matches c using (match_id)
-  where o.event_key is null and o.state = 'overdue'
+  where o.state = 'overdue'
 )""",
         "matches whose residual is beyond tolerance after their settlement time",
     )
@@ -144,15 +142,50 @@ join case_matches c using (match_id)
 cross join lateral (
   select 'rounding' as kind, abs(m.residual_minor) as amount
   where m.residual_minor <> 0 and m.disposition <> 'review' and m.match_id not in (
-    select match_id from out_open_items where event_key is null and match_id is not null)
+    select match_id from out_open_items where match_id is not null)
   union all
   select 'status_mismatch', greatest(abs(m.left_sum), abs(m.right_sum))
-  where m.discrepancies like '%status%'
+  where m.discrepancies like '%"status_mismatch"%'
   union all
   select 'id_conflict', greatest(abs(m.left_sum), abs(m.right_sum))
-  where m.discrepancies like '%id_conflict%'
-) n""",
+  where m.discrepancies like '%"id_conflict"%'
+) n
+where coalesce(m.discrepancies, '') not like '%"residual_accepted"%'""",
         "differences within tolerance, and discrepancies other than money",
+    )
+
+
+def _refunds_step(rec: Reconciliation, as_of: datetime, zone: str) -> Step:
+    """Refunds told differently by the two sides, once both had their settlement time to tell."""
+    settles = rec.settles_within
+    due = workdays.due_sql("t.told_at", settles.count, settles.unit, zone)
+    return Step(
+        "case_refunds",
+        f"""
+insert into case_candidates
+select anchor_key, 'amount_mismatch', null, subjects, nullif(abs(claimed - refunded), 0),
+  currency, due, source,
+  to_json({{'match_id': match_id, 'method': method, 'refunds_claimed': claimed,
+    'refunds_told': refunded, 'currency': currency, 'discrepancies': discrepancies}})
+from (
+  select m.match_id, m.method, m.currency, m.discrepancies, c.anchor_key, c.subjects, c.source,
+    t.claimed, t.refunded, {due} as due
+  from (from out_matches where discrepancies like '%"refund_mismatch"%'
+        and discrepancies not like '%"residual_accepted"%') m
+  join case_matches c using (match_id)
+  join (
+    select mm.match_id, max(a.received_at) as told_at,
+      coalesce(abs(sum(e.refunded_amount) filter (mm.counts and mm.side = 'left')), 0) as claimed,
+      coalesce(abs(sum(mm.allocated_minor) filter (mm.role = 'refund')), 0) as refunded
+    from out_match_members mm join events e using (event_key)
+    left join artefacts a on a.sha256 = e.artefact_sha256 and a.source = e.source
+    where mm.match_id in (
+      select match_id from out_matches where discrepancies like '%"refund_mismatch"%')
+    group by mm.match_id
+  ) t using (match_id)
+) r
+where due <= timestamptz {quote_text(as_of.isoformat())}""",
+        "what one side says was refunded is not what the other says",
     )
 
 
@@ -236,7 +269,7 @@ select o.event_key,
   to_json({{'side': o.side, 'expected_by': o.expected_by, 'why_code': o.why_code, 'why': o.why,
     'nearest_key': o.nearest_key}})
 from out_open_items o join events e using (event_key)
-where o.event_key not in (
+where o.match_id is null and o.event_key not in (
     select k from (select unnest(keys) as k from case_groups) where k is not null
   ) and o.state in ('overdue', 'proposed')""",
         "events whose counterpart did not come in time and that no proposal speaks of",
@@ -267,69 +300,31 @@ where {scope}""",
     )
 
 
-def _attached_step(rec: Reconciliation) -> Step:
-    return Step(
-        "case_attached",
-        f"""
-create or replace table case_attached as
-select e.event_key, e.event_type, e.source, e.amount, e.currency, e.event_ts, e.status,
-  e.order_id, e.transaction_id, e.parent_key, mm.match_id
-from events e
-left join out_match_members mm using (event_key)
-where {_attached(rec)} and e.event_type in ('refund', 'chargeback')
-  and coalesce(mm.role, '') <> 'duplicate'""",
-        "refunds and chargebacks that hang on a side, with the match they hang on",
-    )
-
-
 def _disputes_step(rec: Reconciliation) -> Step:
-    name = quote_text(rec.name)
     return Step(
         "case_disputes",
         f"""
 insert into case_candidates
-with open_disputes as (
-  select *, sum(amount) over (partition by coalesce(match_id, event_key)) as together
-  from case_attached where event_type = 'chargeback'
+with disputes as (
+  select e.event_key, e.source, e.amount, e.currency, e.status, mm.match_id,
+    sum(e.amount) over (partition by coalesce(mm.match_id, e.event_key)) as together
+  from events e left join out_match_members mm using (event_key)
+  where {_attached(rec)} and e.event_type = 'chargeback'
 )
 select event_key, 'chargeback', null, [event_key], abs(amount), currency, null, source,
   to_json({{'match_id': match_id, 'status': status}})
-from open_disputes
+from disputes
 where coalesce(lower(status), '') not in {_texts(ENDED_DISPUTES)}
   and coalesce(together, -1) < 0 and coalesce(amount, -1) < 0
   and event_key not in (
-    select coalesce(left_key, right_key) from decisions
-    where reconciliation = {name} and verdict = 'no_counterpart'
-      and coalesce(left_key, right_key) is not null)""",
-        "disputes that are neither ended nor given back",
-    )
-
-
-def _stray_step(rec: Reconciliation, as_of: datetime, zone: str) -> Step:
-    settles = rec.settles_within
-    due = workdays.due_sql("a.event_ts", settles.count, settles.unit, zone)
-    name = quote_text(rec.name)
-    return Step(
-        "case_stray",
-        f"""
-insert into case_candidates
-select event_key, 'refund_without_payment', null, [event_key], abs(amount), currency, due, source,
-  to_json({{'parent_key': parent_key, 'expected_by': due}})
-from (select a.*, {due} as due from case_attached a
-      where a.event_type = 'refund' and a.match_id is null) r
-where due <= timestamptz {quote_text(as_of.isoformat())}
-  and event_key not in (select event_key from out_open_items where event_key is not null)
+    select event_key from out_open_items where match_id is null and state <> 'overdue')
   and event_key not in (
-    select r.event_key
-    from (select event_key, source, unnest([parent_key, order_id, transaction_id]) as k
-          from case_attached where event_type = 'refund' and match_id is null) r
-    join (select source, unnest([native_id, transaction_id, order_id]) as k
-          from events where event_type in ('payment', 'order')) p using (source, k))
-  and event_key not in (
-    select coalesce(left_key, right_key) from decisions
-    where reconciliation = {name} and verdict = 'no_counterpart'
-      and coalesce(left_key, right_key) is not null)""",
-        "refunds of a payment that nobody told of",
+    select k from (
+      select unnest([left_key, right_key]) as k from decisions
+      where reconciliation = {quote_text(rec.name)}
+        and verdict in ('no_counterpart', 'accept_residual', 'write_off')
+    ) where k is not null)""",
+        "disputes that are neither ended, given back nor accepted",
     )
 
 

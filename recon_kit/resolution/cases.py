@@ -7,7 +7,8 @@ keeps its name, owner and opening time from run to run while its kind, subjects 
 itself by not being found again; found once more after that, it is opened anew with the next
 number.
 
-What is in flight or not covered makes no case. Reads the views `events`, `event_versions`,
+What is in flight or not covered makes no case; nor does what a person accepted, which matching
+has closed already. Reads the views `events`, `event_versions`,
 `artefacts`, `duplicates`, `decisions` and the tables `out_matches`, `out_match_members`,
 `out_proposals`, `out_open_items`; leaves `out_findings`. Every table it makes on the way is called
 `case_...`, except `calendar`.
@@ -59,7 +60,7 @@ def find_cases(  # noqa: PLR0913 - the three inputs, the clock and the past are 
     engine.put("case_routes", routing.routes_frame(routing.routes(rec, settings)))
     engine.put("case_history", history(previous, rec.name, runs_before))
     engine.put("case_feeds", late_feeds(engine, rec, settings, as_of))
-    clocks.put_calendar(engine, settings, as_of, "select min(event_ts) from events")
+    clocks.put_calendar(engine, settings, as_of, "select min(received_at) from artefacts")
     engine.run(*candidate_steps(rec, settings, as_of))
     found = engine.rows("select distinct currency from case_candidates where currency is not null")
     limits = kinds.limits_frame(found["currency"].to_list(), rec.sign_off_over)
@@ -116,32 +117,7 @@ def instant_sql(ts: datetime) -> str:
 
 
 def _finding_steps(rec: Reconciliation, as_of: datetime) -> Iterable[Step]:
-    return (_accepted_step(rec), _merged_step(), _received_step(), _findings_step(rec, as_of))
-
-
-def _accepted_step(rec: Reconciliation) -> Step:
-    """What a person accepted stays settled as long as it is the same money."""
-    evidence = evidence_sql("c.anchor_key", "c.amount", "c.currency")
-    return Step(
-        "case_accepted",
-        f"""
-create or replace table case_accepted as
-select distinct c.anchor_key from case_candidates c
-join decisions d on c.anchor_key in (d.left_key, d.right_key)
-where d.reconciliation = {quote_text(rec.name)} and d.verdict in ('accept_residual', 'write_off')
-  and (d.evidence_hash is null or d.evidence_hash = {evidence})""",
-        "anchors whose open money a person accepted or wrote off",
-    )
-
-
-def evidence_hash(anchor_key: str, amount_minor: int | None, currency: str | None) -> str:
-    """What an acceptance of open money was given for; more money is another evidence."""
-    return model.digest(anchor_key, None if amount_minor is None else str(amount_minor), currency)
-
-
-def evidence_sql(anchor: str, amount: str, currency: str) -> str:
-    """DuckDB expression equal to `evidence_hash`."""
-    return model.digest_sql(anchor, f"cast({amount} as varchar)", currency)
+    return (_merged_step(), _received_step(), _findings_step(rec, as_of))
 
 
 def _merged_step() -> Step:
@@ -154,7 +130,6 @@ with ranked as (
     row_number() over (partition by anchor_key
       order by position, amount desc nulls last, since, diffs, subjects) as place
   from case_candidates c join case_kinds k on k.name = c.kind
-  where c.anchor_key not in (from case_accepted)
 ),
 gathered as (
   select anchor_key, list_sort(list_distinct(flatten(list(subjects)))) as subjects,

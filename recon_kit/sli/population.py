@@ -83,7 +83,7 @@ def left_step(rec: Reconciliation, settings: Settings, as_of: datetime) -> Step:
 create or replace table sli_left as
 with residual as (
   select match_id, bool_and(state = 'not_covered') as not_covered
-  from sli_open where event_key is null and match_id is not null group by match_id
+  from sli_open where match_id is not null group by match_id
 ),
 told as (
   select mm.event_key, m.match_id, m.left_sum, m.right_sum,
@@ -95,7 +95,7 @@ told as (
   union all
   select event_key, null, null, null,
     case when state = 'not_covered' then 'not_covered' else 'open' end
-  from sli_open where side = 'left' and event_key is not null
+  from sli_open where side = 'left' and match_id is null
 ),
 once as (
   select * from told
