@@ -10,6 +10,7 @@ import pytest
 from recon_kit import model, settings
 from recon_kit.ingestion import checks
 from recon_kit.ingestion.checks import CHECKS, findings_frame, run_checks
+from recon_kit.ingestion.headers import header_frame
 from recon_kit.ledger.engine import open_engine
 
 AS_OF = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -187,6 +188,25 @@ def test_schema_drift():
         ("psp", "error", 2, ("2.csv",)),
     ]
     assert "the header lost 'gross' and gained 'fee'" in result[0].message
+
+
+def test_headers_are_read_from_the_raw_files(tmp_path):
+    """The headers of the last two files of each declared source are told, in the feed's dialect."""
+    texts = ["Name,Total\n", "Name;Total;Currency\n", "Name\n"]
+    for number, text in enumerate(texts):
+        (tmp_path / str(number)).write_text(text, encoding="utf-8")
+    artefacts = pl.DataFrame(
+        [(str(n), "shop", f"{n}.csv", AS_OF + timedelta(days=n)) for n in range(3)]
+        + [("9", "unknown", "9.csv", AS_OF)],
+        schema={
+            "sha256": pl.String(), "source": pl.String(), "name": pl.String(),
+            "received_at": model.UTC,
+        },
+        orient="row",
+    )  # fmt: skip
+
+    headers = header_frame(artefacts, tmp_path.joinpath, SETTINGS)
+    assert headers["columns"].to_list() == ["Name\tTotal\tCurrency", "Name"]
 
 
 def test_all_checks_run_together():
