@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from datetime import timedelta
 
 import polars as pl
 import pytest
@@ -274,6 +275,22 @@ def test_a_later_telling_does_not_restart_the_clock():
         cases.find_cases(engine, run.rec, run.settings, MATURE, pl.DataFrame())
         got = indicators.compute(engine, run.rec, run.settings, MATURE)
     assert share(one(got, "time_to_reconcile_median")) == (1, 1, 3.0, "known")
+
+
+def test_many_weeks_have_their_own_times():
+    """Thirty weeks with an order each that waits for its payment: thirty rows, none invented."""
+    run = SmallRun()
+    for week in range(30):
+        day = (ny("2026-01-05T12:00") + timedelta(weeks=week)).date().isoformat()
+        run.event(f"o{week}", "order", "shop", day, 1000)
+        run.event(f"p{week}", "payment", "stripe", day, 1000)
+        if week < 28:
+            run.match(f"m{week}", [f"o{week}:principal"], [f"p{week}:part"], (1000, 1000))
+        else:
+            run.open(f"o{week}", "left", "overdue", amount=1000, by="2026-08-10T00:00")
+    got = computed(run).filter(pl.col("name") == "time_to_reconcile_mean_30d")
+    assert got.height == 31
+    assert got.filter(pl.col("value") == 720.0)["cohort"].to_list() == ["2026-W30", "2026-W31"]
 
 
 # --- Queue -------------------------------------------------------------------------------------

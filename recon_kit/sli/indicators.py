@@ -72,8 +72,8 @@ def compute(  # noqa: PLR0913 - places and audits have defaults; the rest is wha
         feed_freshness(rec, as_of),
     )
     frames = [_shape(engine.rows(query), rec) for query in queries]
-    frames.append(_shape(pl.DataFrame([false_match_estimate(audited)]), rec))
-    frames.append(_shape(pl.DataFrame(list(time_to_reconcile(engine)), strict=False), rec))
+    said = [false_match_estimate(audited), *time_to_reconcile(engine)]
+    frames.append(_shape(pl.DataFrame(said, schema=model.SLI_SCHEMA), rec))
     place = {d.name: i for i, d in enumerate(DEFINITIONS)}
     order = pl.col("name").replace_strict(place, return_dtype=pl.Int64)
     return pl.concat(frames).sort(order, "cohort", "currency", nulls_last=True)
