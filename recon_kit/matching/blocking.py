@@ -1,8 +1,8 @@
 """Which pairs are looked at: rules with a budget, counted before they run.
 
-A rule is an equality of keys; time and amount only narrow it. Each rule is a ladder of forms,
-from wide to narrow. Key values that would give a row too many partners in one form go on to the
-next; what is too many even in the narrowest form is left out and reported, never in silence.
+A rule is an equality of keys; time and amount only narrow it. Each rule is a ladder of rungs,
+from wide to narrow. Key values that would give a row too many partners on one rung go on to the
+next; what is too many even on the narrowest is left out and reported, never in silence.
 Counts come from one aggregate over key values, never from the join itself.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recon_kit.ledger.engine import Engine, Step
+from recon_kit.matching.comparisons import RARITY
 
 Form = Literal["window", "near", "equal", "day"]
 
@@ -20,24 +21,34 @@ Form = Literal["window", "near", "equal", "day"]
 # of the left one): fees and part refunds below, tips and currency above.
 NEAR_LOW, NEAR_HIGH = 70, 130
 # A key value that gives its rows more partners than this says too little; the next form tries.
-PARTNERS_MAX = 300
+PARTNERS_MAX = 100
+_RARE_START = 8  # fewer than one row in 2^8 shares it: rare enough to look at any amount
 _DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """Pairs that share a key; `forms` are tried from left to right, per key value.
+class Rung:
+    """One way to pair rows: the key they share and what narrows it.
 
-    `left` and `right` are expressions over a side's row; where `listed` they are lists of which
-    any member may agree. The forms, all within the window: `window` nothing further, `near` an
-    amount from 30 percent lower to 30 percent higher, `equal` the same amount, `day` the same or
-    the next day.
+    `left` and `right` are expressions over a side's row. The forms, all within the window:
+    `window` nothing further, `near` an amount from 30 percent lower to 30 percent higher, `equal`
+    the same amount, `day` the same or the next day.
+    """
+
+    left: str
+    right: str
+    form: Form
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Rungs from wide to narrow; a key value too common for one goes on to the next.
+
+    Where `listed`, keys are lists of which any member may agree.
     """
 
     name: str
-    left: str
-    right: str
-    forms: tuple[Form, ...]
+    rungs: tuple[Rung, ...]
     listed: bool = False
 
 
@@ -46,6 +57,8 @@ class RuleCount:
     """What became of one form of a rule. Pairs are counted before the join, so a little high."""
 
     rule: str
+    rung: int
+    key: str
     form: Form
     pairs: int
     pairs_over: int
@@ -55,31 +68,42 @@ class RuleCount:
 def rules(filled: Collection[str], extra: Sequence[str] = ()) -> tuple[Rule, ...]:
     """The rules for the fields that both sides fill, the most telling keys first."""
     has = set(filled)
-    amount = "amount" in has
-    near: tuple[Form, ...] = ("near", "equal") if amount else ("window", "day")
-    wide: tuple[Form, ...] = ("window", *near) if amount else near
-    found = [
-        Rule(f"same {field}", f"x{i}", f"x{i}", wide)
-        for i, field in enumerate(extra)
-        if f"x{i}" in has
+    near: tuple[Form, ...] = ("near", "equal") if "amount" in has else ("window", "day")
+    wide: tuple[Form, ...] = ("window", *near) if "amount" in has else near
+
+    def same(name: str, column: str, forms: tuple[Form, ...]) -> Rule:
+        return Rule(name, tuple(Rung(column, column, form) for form in forms))
+
+    def crossed(name: str, left: str, right: str) -> Rule:
+        return Rule(name, tuple(Rung(left, right, form) for form in near), listed=True)
+
+    by_field = (
+        *((f"x{i}", same(f"same {field}", f"x{i}", wide)) for i, field in enumerate(extra)),
+        ("email", same("same e-mail user", "email_user", wide)),
+        ("name", same("same name", "name", wide)),
+        ("name", same("same longest word of the name", "name_last", near)),
+        ("phone", same("same phone", "phone", wide)),
+        ("postcode", same("same postcode", "postcode", near)),
+        *(("text", rule) for rule in _start_rules(near)),
+        ("name_text", crossed("left name in right text", "words", "text_words")),
+        ("text_name", crossed("left text in right name", "text_words", "words")),
+        ("amount", same("same amount", "currency || ' ' || amount", ("window", "day"))),
+    )
+    return tuple(rule for field, rule in by_field if field in has)
+
+
+def _start_rules(near: tuple[Form, ...]) -> list[Rule]:
+    """Texts that start alike: any start with a near amount, a rare one whatever the amount.
+
+    A start too common to be a key is made longer until fewer rows have it.
+    """
+    keys = [f"start_{k}" for k in reversed(RARITY)]
+    common = [Rung(key, key, near[0]) for key in keys]
+    rare = [Rung(key, key, "window") for key in keys if int(key[6:]) >= _RARE_START]
+    return [
+        Rule("texts start alike", (*common, Rung(keys[-1], keys[-1], near[-1]))),
+        Rule("texts share a rare start", (*rare, Rung(keys[-1], keys[-1], near[-1]))),
     ]
-    for field, rule in (
-        ("email", Rule("same e-mail user", "email_user", "email_user", wide)),
-        ("name", Rule("same name", "name", "name", wide)),
-        ("phone", Rule("same phone", "phone", "phone", wide)),
-        ("name", Rule("same longest word of the name", "name_last", "name_last", near)),
-        ("postcode", Rule("same postcode", "postcode", "postcode", near)),
-        ("text", Rule("same first word of the text", "text_word", "text_word", near)),
-        ("text", Rule("same first six letters of the text", "text_6", "text_6", wide)),
-        ("name_text", Rule("left name in right text", "words", "text_words", near, listed=True)),
-        ("text_name", Rule("left text in right name", "text_words", "words", near, listed=True)),
-    ):
-        if field in has:
-            found.append(rule)
-    if amount:
-        money = "currency || ' ' || amount::varchar"
-        found.append(Rule("same amount", money, money, ("window", "day")))
-    return tuple(found)
 
 
 def block(
@@ -107,9 +131,9 @@ def block(
     left_over = pairs_max
     for number, rule in enumerate(chosen):
         share = max(left_over // (len(chosen) - number), 1)
-        for step, form in enumerate(rule.forms):
+        for step in range(len(rule.rungs)):
             table = f"found_{number}_{step}"
-            count = _run(engine, rule, form, window, share, table, first=step == 0)
+            count = _run(engine, (rule, step), window, share, table)
             if count.pairs or count.pairs_over:
                 counts.append(count)
             parts.append(f"select l, r from {table}")
@@ -126,12 +150,12 @@ def block(
 
 def notes(counts: Sequence[RuleCount], rules_run: Sequence[Rule]) -> list[str]:
     """Sentences on what the budget left out."""
-    last = {rule.name: rule.forms[-1] for rule in rules_run}
+    last = {rule.name: len(rule.rungs) - 1 for rule in rules_run}
     return [
         f"blocking rule '{c.rule}' ({c.form}) left out {c.pairs_over:,} pairs of "
         f"{c.keys_over:,} key values that are too common"
         for c in counts
-        if c.keys_over and c.form == last[c.rule]
+        if c.keys_over and c.rung == last[c.rule]
     ]
 
 
@@ -148,20 +172,13 @@ def _distinct_sql(union: str, barred: bool) -> str:
 
 
 def _run(
-    engine: Engine,
-    rule: Rule,
-    form: Form,
-    window: tuple[int, int],
-    budget: int,
-    table: str,
-    *,
-    first: bool,
+    engine: Engine, place: tuple[Rule, int], window: tuple[int, int], budget: int, table: str
 ) -> RuleCount:
-    """Count one form of a rule by key value, take the values that fit, remember the others."""
+    """Count one rung by key value, take the values that fit, remember the others."""
+    rule, step = place
+    rung = rule.rungs[step]
     for side in ("left", "right"):
-        engine.run(
-            Step(f"key_{side}", _keyed_sql(rule, form, side, window, first=first), rule.name)
-        )
+        engine.run(Step(f"key_{side}", _keyed_sql(rule, step, side, window), rule.name))
     engine.run(
         Step(
             "key_pairs",
@@ -183,7 +200,8 @@ def _run(
             table,
             f"""create temp table {table} as select distinct a.seq as l, b.seq as r
             from key_left a join key_right b using (key)
-            where a.value not in (select value from key_over) and {_range_sql(form, window)}""",
+            where a.value not in (select value from key_over)
+                and {_range_sql(rung.form, window)}""",
             rule.name,
         ),
     )
@@ -193,34 +211,45 @@ def _run(
             coalesce(sum(pairs), 0)::bigint, count(*) from key_over"""
     )
     numbers = [n if isinstance(n, int) else 0 for n in (taken, over, keys_over)]
-    return RuleCount(rule.name, form, *numbers)
+    return RuleCount(rule.name, step, rung.left, rung.form, *numbers)
 
 
-def _keyed_sql(rule: Rule, form: Form, side: str, window: tuple[int, int], *, first: bool) -> str:
-    """`key_left` or `key_right`: (seq, value, key, amount, ts) for one form of a rule.
+def _keyed_sql(rule: Rule, step: int, side: str, window: tuple[int, int]) -> str:
+    """`key_left` or `key_right`: (seq, value, key, amount, ts) for one rung of a rule.
 
     The range of time and amount becomes buckets in the key, as wide as the range itself: a left
     row stands in the two buckets that its partners can be in, a right row in its own. So the join
-    is by equality alone, and counting keys counts nearly what the join will give.
+    is by equality alone, and counting keys counts nearly what the join will give. An amount
+    presented in another currency stands beside the own one.
     """
-    expression = rule.left if side == "left" else rule.right
-    value = f"unnest({expression})" if rule.listed else expression
-    buckets = [_day_buckets(side) if form == "day" else _time_buckets(side, window)]
+    rung = rule.rungs[step]
+    expression = _key(rule, step, side)
+    buckets = [_day_buckets(side) if rung.form == "day" else _time_buckets(side, window)]
     parts = ["value"]
-    if form in ("near", "equal"):
+    if rung.form in ("near", "equal"):
         parts.append("currency")
-    if form == "near":
+    if rung.form == "near":
         buckets.append(_amount_buckets(side))
-    if form == "equal":
+    if rung.form == "equal":
         parts.append("amount")
-    spread = f"select seq, amount, ts, currency, {value} as value from side_{side}"
+    money = f"""(select * from side_{side} union all
+        select * replace (shown as amount, shown_currency as currency) from side_{side}
+        where shown is not null and shown_currency <> currency)"""
+    before = f", {_key(rule, step - 1, side)} as wider" if step else ""
+    spread = f"select seq, amount, ts, currency, {expression} as value{before} from {money}"
     for i, bucket in enumerate(buckets):
         spread = f"select *, unnest({bucket}) as b{i} from ({spread})"
         parts.append(f"b{i}")
-    some = "" if first else " and hash(value) in (select value from key_over)"
+    over = " and hash(wider) in (select value from key_over)" if step else ""
     return f"""create or replace temp table key_{side} as
         select distinct seq, hash(value) as value, hash({", ".join(parts)}) as key, amount, ts
-        from ({spread}) where value is not null{some}"""
+        from ({spread}) where value is not null{over}"""
+
+
+def _key(rule: Rule, step: int, side: str) -> str:
+    rung = rule.rungs[step]
+    expression = rung.left if side == "left" else rung.right
+    return f"unnest({expression})" if rule.listed else expression
 
 
 def _time_buckets(side: str, window: tuple[int, int]) -> str:
@@ -248,7 +277,6 @@ def _range_sql(form: Form, window: tuple[int, int]) -> str:
     before, after = window
     terms = [f"(b.ts - a.ts between {-before} and {after} or a.ts is null or b.ts is null)"]
     if form == "near":
-        terms.append(
-            f"abs(b.amount) * 100 between abs(a.amount) * {NEAR_LOW} and abs(a.amount) * {NEAR_HIGH}"
-        )
+        low, high = f"abs(a.amount) * {NEAR_LOW}", f"abs(a.amount) * {NEAR_HIGH}"
+        terms.append(f"abs(b.amount) * 100 between {low} and {high}")
     return " and ".join(terms)

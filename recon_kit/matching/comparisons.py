@@ -18,9 +18,15 @@ from recon_kit.settings import Duration
 
 # Lengths of the shared start of two texts, and the classes of how rare a text or amount is:
 # class k holds what fewer than one row in 2^k has.
-STARTS: tuple[int, ...] = (3, 4, 6, 8, 10, 12, 15, 20, 28)
-RARITY: tuple[int, ...] = (14, 12, 10, 8, 6, 4)
+STARTS: tuple[int, ...] = (*range(3, 17), 18, 20, 24, 28, 36)
+RARITY: tuple[int, ...] = (14, 12, 10, 8, 6, 4, 2, 0)
 RARE_MAX = 16
+_PERMILLE: tuple[int, ...] = (5, 10, 20, 35, 60, 100, 150, 250)  # bands of amounts that differ
+# Bands of whole days after the left event, by their last day, with the default share of true pairs
+_AFTER: tuple[tuple[int, float], ...] = (
+    (0, 0.12), (1, 0.12), (2, 0.1), (3, 0.08), (4, 0.05), (5, 0.04), (6, 0.03), (8, 0.03),
+    (11, 0.03), (15, 0.02), (21, 0.02), (31, 0.02), (62, 0.01),
+)  # fmt: skip
 
 _COLUMN = re.compile(r"\b([lr])\.([a-z_][a-z0-9_]*)")
 
@@ -73,7 +79,7 @@ def comparisons(
     has = set(filled)
     found: list[Comparison] = []
     if "amount" in has:
-        found.append(_amount())
+        found.append(_amount(shown="shown" in has))
     if "ts" in has:
         found.append(_lag(days(before), days(after)))
     simple = {"email": _email, "name": _name, "phone": _phone, "postcode": _postcode, "text": _text}
@@ -103,54 +109,59 @@ def days(span: Duration) -> int:
 
 
 # --- the ladders ----------------------------------------------------------------------------------
-def _amount() -> Comparison:
+def _amount(*, shown: bool) -> Comparison:
     """Equal (the rarer the amount, the more it says), rounded, or off by a percentage, signed.
 
     A processor's fee takes 1 to 4 percent and some cents, a currency conversion a few percent
-    either way: the bands on the low and the high side are learned apart.
+    either way: the bands on the low and the high side are learned apart. Where a side also tells
+    what was presented to the customer (`shown`), the amounts in the shared currency are compared.
     """
+    left, right, null = "l.amount", "r.amount", "l.currency <> r.currency"
+    if shown:
+        own = "l.currency in (r.currency, r.shown_currency)"
+        left = f"(case when {own} then l.amount else l.shown end)"
+        right = (
+            "(case when r.currency in (l.currency, l.shown_currency) and "
+            f"not ({own} and l.currency <> r.currency) then r.amount else r.shown end)"
+        )
+        null = f"not coalesce({own} or l.shown_currency in (r.currency, r.shown_currency), false)"
+    gap = f"abs({left} - {right})"
+    same = f"{left} = {right}"
     levels = [
-        Level(f"same amount, fewer than 1 row in {2**k}", _rare("l.amount_rare", k), m, u)
+        Level(f"same amount, fewer than 1 row in {2**k}", f"{same} and l.amount_rare >= {k}", m, u)
         for k, m, u in ((12, 0.12, 2e-5), (9, 0.14, 2e-4), (6, 0.14, 2e-3))
     ]
-    levels.append(Level("same amount, a common one", "l.amount = r.amount", 0.12, 0.01))
-    levels[:3] = [
-        Level(level.label, f"l.amount = r.amount and {level.sql}", level.m, level.u)
-        for level in levels[:3]
-    ]
-    near = "abs(l.amount - r.amount) <= 3"
-    levels.append(Level("off by at most 3 minor units", near, 0.05, 1e-4))
-    shared = 0.02
+    levels.append(Level("same amount, a common one", same, 0.12, 0.01))
+    levels.append(Level("off by at most 3 minor units", f"{gap} <= 3", 0.05, 1e-4))
     last = 0
-    for edge in (5, 10, 20, 35, 60, 100, 150, 250):
+    for edge in _PERMILLE:
         band = f"{last / 10:g} to {edge / 10:g} %"
-        bound = f"abs(l.amount - r.amount) * 1000 <= abs(l.amount) * {edge}"
+        bound = f"{gap} * 1000 <= abs({left}) * {edge}"
         u = 0.0012 * (edge - last) / 10
-        lower = f"{bound} and abs(r.amount) < abs(l.amount)"
-        levels.append(Level(f"right is {band} lower", lower, 1.5 * shared, u))
-        levels.append(Level(f"right is {band} higher", bound, 0.8 * shared, u))
+        lower = f"{bound} and abs({right}) < abs({left})"
+        levels.append(Level(f"right is {band} lower", lower, 0.03, u))
+        levels.append(Level(f"right is {band} higher", bound, 0.016, u))
         last = edge
     levels.append(Level("amounts differ", None, 0.02, 0.9))
-    null = "l.amount is null or r.amount is null or l.currency <> r.currency"
-    return Comparison("amount", "amount", null, tuple(levels), "amount", 4)
+    nothing = f"l.amount is null or r.amount is null or {null}"
+    return Comparison("amount", "amount", nothing, tuple(levels), None if shown else "amount", 4)
 
 
 def _lag(before: int, after: int) -> Comparison:
     """Right time minus left time, in hours where both are instants, else in days."""
     exact = "l.instant and r.instant and r.ts - l.ts"
-    day = "(r.ts - l.ts + 43200) // 86400"
+    day = "floor((r.ts - l.ts + 43200) / 86400)"
     levels = [
         Level("within the hour after", f"{exact} between 0 and 3599", 0.2, 0.0005),
         Level("1 to 8 hours after", f"{exact} between 3600 and 28799", 0.12, 0.003),
         Level("8 to 24 hours after", f"{exact} between 28800 and 86399", 0.1, 0.007),
     ]
     low = 0
-    for high, m in ((0, 0.12), (1, 0.12), (2, 0.1), (3, 0.08), (4, 0.05), (5, 0.04), (6, 0.03),
-                    (8, 0.03), (11, 0.03), (15, 0.02), (21, 0.02), (31, 0.02), (62, 0.01)):  # fmt: skip
+    for high, m in _AFTER:
         if low > after:
             break
         high = min(high, after)  # noqa: PLW2901 - the last band ends with the window
-        name = f"{low} days after" if high == low else f"{low} to {high} days after"
+        name = _days_after(low, high)
         u = 0.008 * (high - low + 1)
         levels.append(Level(name, f"{day} between {low} and {high}", m, u))
         low = high + 1
@@ -165,6 +176,14 @@ def _lag(before: int, after: int) -> Comparison:
         levels.append(Level(f"2 to {before} days before", earlier, 0.01, 0.008 * before))
     levels.append(Level("outside the window", None, 0.002, 0.6))
     return Comparison("lag", "time lag", "l.ts is null or r.ts is null", tuple(levels))
+
+
+def _days_after(low: int, high: int) -> str:
+    if high == 0:
+        return "same day"
+    if high == low:
+        return "1 day after" if high == 1 else f"{high} days after"
+    return f"{low} to {high} days after"
 
 
 def _email() -> Comparison:
@@ -236,24 +255,28 @@ def _text() -> Comparison:
     Bank memos are cut off, and end in words that are put there by chance; what they begin with
     names somebody. Texts that start differently may still share their words.
     """
-    starts = [f"when l.text_{n} = r.text_{n} then l.rare_{n}" for n in reversed(STARTS)]
-    shared = f"(case when l.text = r.text then l.rare_all {' '.join(starts)} else -1 end)"
     levels = [
-        Level(f"same start, fewer than 1 row in {2**k}", f"{shared} >= {k}", m, 0.5**k)
-        for k, m in zip(RARITY, (0.25, 0.15, 0.12, 0.08, 0.06, 0.04), strict=True)
+        Level(
+            f"same start, fewer than 1 row in {2**k}" if k else "same start, a common one",
+            f"l.start_{k} = r.start_{k}",
+            m,
+            0.5**k / 2,
+        )
+        for k, m in zip(RARITY, (0.25, 0.15, 0.12, 0.08, 0.06, 0.04, 0.03, 0.02), strict=True)
     ]
     words = "len(list_intersect(l.text_words, r.text_words))"
     least = "least(len(l.text_words), len(r.text_words))"
     like = "jaro_winkler_similarity(l.text, r.text) >= 0.9"
     levels += [
-        Level("same start, a common one", f"{shared} >= 0", 0.05, 0.05),
         Level("off by a typo", like, 0.04, 5e-4),
         Level("all words shared", f"{words} = {least} and {least} >= 2", 0.04, 5e-4),
         Level("half of the words shared", f"{words} * 2 >= {least} and {words} >= 1", 0.05, 0.02),
         Level("texts differ", None, 0.12, 0.93),
     ]
     null = "l.text is null or r.text is null"
-    return Comparison("text", "description", null, tuple(levels), "text_3", len(RARITY) + 1)
+    return Comparison(
+        "text", "description", null, tuple(levels), f"start_{RARITY[-1]}", len(RARITY)
+    )
 
 
 def _mention(name: str, own: str, other: str, label: str) -> Comparison:

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching.assign import Cardinality, Floats, Graph, Ints, graph, posterior
+from recon_kit.matching.assign import Cardinality, posterior
 from recon_kit.matching.comparisons import Comparison
+from recon_kit.matching.optimum import Floats, Graph, Ints, graph
 
 ROWS_MIN = 50  # a side with fewer rows teaches nothing; default odds are used
 _GRID = 700  # rows a side in the grid of random pairs: 490,000 pairs
@@ -27,6 +28,7 @@ _TRAINING_PAIRS = 400_000
 _MATCHES_MIN = 10.0
 _ROUNDS_MAX = 60
 _SETTLED = 2e-4
+_NEVER = 1e-6  # share of all pairs below which a level was as good as never seen
 _OPINION = 10.0  # how many true pairs the default m is worth against those observed
 _UNMATCHED_MIN = 0.05  # however well a period reconciles, one row in twenty may have no partner
 
@@ -40,6 +42,21 @@ class Learned:
     share: float
     unseen: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What is learned from: pairs with their levels, `total` pairs per level among all pairs.
+
+    `levels` has a row per comparison; `drawn` counts the left rows that the pairs belong to.
+    """
+
+    pairs: Graph
+    levels: Ints
+    total: Mapping[str, Floats]
+    drawn: int
+    lefts: int
+    rights: int
 
 
 def defaults(ladders: Sequence[Comparison], note: str) -> Learned:
@@ -80,12 +97,10 @@ def learn(
         return defaults(ladders, few)
     _draw(engine, seed)
     total = _count_all(engine, ladders, lefts * rights)
-    pairs, levels, drawn = _training_pairs(engine, ladders)
-    if pairs is None:
+    sample = _training_pairs(engine, ladders, total, (lefts, rights))
+    if sample is None:
         return defaults(ladders, "no candidate pairs to learn from: default odds")
-    return _expectation_maximisation(
-        ladders, pairs, levels, total, (drawn, lefts, rights), cardinality
-    )
+    return _expectation_maximisation(ladders, sample, cardinality)
 
 
 def _draw(engine: Engine, seed: int) -> None:
@@ -162,8 +177,11 @@ def _count_keyed(engine: Engine, ladder: Comparison) -> Floats:
 
 
 def _training_pairs(
-    engine: Engine, ladders: Sequence[Comparison]
-) -> tuple[Graph | None, Ints, int]:
+    engine: Engine,
+    ladders: Sequence[Comparison],
+    total: Mapping[str, Floats],
+    sizes: tuple[int, int],
+) -> Sample | None:
     """All candidate pairs of as many drawn left rows as the budget allows, with their levels."""
     engine.run(
         Step(
@@ -181,54 +199,52 @@ def _training_pairs(
         f"""select p.l, p.r, {columns} from candidate_pairs p join training_rows t on t.seq = p.l
             join side_left l on l.seq = p.l join side_right r on r.seq = p.r order by p.l, p.r"""
     )
-    drawn = engine.count("training_rows")
     if found.is_empty():
-        return None, np.zeros((len(ladders), 0), dtype=np.int64), drawn
+        return None
     levels = np.stack([found[f"g{i}"].to_numpy().astype(np.int64) for i in range(len(ladders))])
     left, right = found["l"].to_numpy(), found["r"].to_numpy()
-    return graph(left, right, np.zeros(len(found), dtype=np.int64)), levels, drawn
+    pairs = graph(left, right, np.zeros(len(found), dtype=np.int64))
+    return Sample(pairs, levels, total, engine.count("training_rows"), *sizes)
 
 
 def _expectation_maximisation(
-    ladders: Sequence[Comparison],
-    pairs: Graph,
-    levels: Ints,
-    total: Mapping[str, Floats],
-    rows: tuple[int, int, int],
-    cardinality: Cardinality,
+    ladders: Sequence[Comparison], sample: Sample, cardinality: Cardinality
 ) -> Learned:
     """Alternate between "which pairs are true" and "what do true pairs look like"."""
-    drawn, lefts, rights = rows
     limits = (
         1 if cardinality in ("one_to_one", "many_to_one") else None,
         1 if cardinality in ("one_to_one", "one_to_many") else None,
     )
     opinion = [np.array(_shares([level.m for level in c.levels])) for c in ladders]
-    m, share = list(opinion), 0.5
-    u = [_random_share(total[c.name], np.zeros(len(c.levels))) for c in ladders]
-    notes: list[str] = []
-    for turn in range(_ROUNDS_MAX):
-        odds = prior_odds(share, drawn, rights, cardinality)
-        weight = np.full(levels.shape[1], np.log2(odds))
-        for i, level in enumerate(levels):
+    total = [sample.total[c.name] for c in ladders]
+    m, share, moved = list(opinion), 0.5, 1.0
+    u = [_random_share(t, np.zeros(len(t))) for t in total]
+    seen = [np.zeros(len(t)) for t in total]
+    rounds = 0
+    while moved > _SETTLED and rounds < _ROUNDS_MAX:
+        rounds += 1
+        odds = prior_odds(share, sample.drawn, sample.rights, cardinality)
+        weight = np.full(sample.levels.shape[1], np.log2(odds))
+        for i, level in enumerate(sample.levels):
             weight += np.append(np.log2(m[i] / u[i]), 0.0)[level]  # level -1 reads the last: 0
-        chance = posterior(pairs, weight, limits, rounds=12)
-        before, before_share = m, share
+        chance = posterior(sample.pairs, weight, limits, rounds=12)
         seen = [
-            np.bincount(g[g >= 0], chance[g >= 0], len(o))
-            for g, o in zip(levels, opinion, strict=True)
+            np.bincount(level[level >= 0], chance[level >= 0], len(t)).astype(np.float64)
+            for level, t in zip(sample.levels, total, strict=True)
         ]
+        before, before_share = m, share
         m = [(s + _OPINION * o) / (s.sum() + _OPINION) for s, o in zip(seen, opinion, strict=True)]
-        scale = lefts / drawn
-        u = [_random_share(total[c.name], s * scale) for c, s in zip(ladders, seen, strict=True)]
-        share = min(float(chance.sum()) / drawn, 1.0)
+        scale = sample.lefts / sample.drawn
+        u = [_random_share(t, s * scale) for t, s in zip(total, seen, strict=True)]
+        share = min(float(chance.sum()) / sample.drawn, 1.0)
         moved = max(float(np.abs(a - b).max()) for a, b in zip(m, before, strict=True))
-        if max(moved, abs(share - before_share)) < _SETTLED:
-            break
-    else:
-        notes.append(f"learning had not settled after {turn + 1} rounds (last change {moved:.4f})")
-    if share * drawn < _MATCHES_MIN:
+        moved = max(moved, abs(share - before_share))
+    if share * sample.drawn < _MATCHES_MIN:
         return defaults(ladders, "hardly any match to learn from: default odds")
+    notes = []
+    if moved > _SETTLED:
+        notes.append(f"learning had not settled after {rounds} rounds (last change {moved:.4f})")
+    m, u = _unlearned(ladders, m, u, seen, total)
     unseen = tuple(
         f"{c.name}: {c.levels[i].label}"
         for c, s in zip(ladders, seen, strict=True)
@@ -242,6 +258,23 @@ def _expectation_maximisation(
         unseen,
         tuple(notes),
     )
+
+
+def _unlearned(
+    ladders: Sequence[Comparison],
+    m: list[Floats],
+    u: list[Floats],
+    seen: list[Floats],
+    total: list[Floats],
+) -> tuple[list[Floats], list[Floats]]:
+    """Levels that no pair of either kind stood on keep the default ratio of m to u."""
+    for i, c in enumerate(ladders):
+        counted = total[i] / max(float(total[i].sum()), 1.0)
+        never = (seen[i] < 0.5) & (counted < _NEVER)
+        ratio = np.array([level.m / level.u for level in c.levels])
+        m[i] = np.where(never, np.minimum(m[i], u[i] * ratio), m[i])
+        u[i] = np.where(never, np.maximum(u[i], m[i] / ratio), u[i])
+    return m, u
 
 
 def _random_share(total: Floats, true: Floats) -> Floats:

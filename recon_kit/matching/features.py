@@ -13,13 +13,15 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching.comparisons import RARE_MAX, STARTS
+from recon_kit.matching.comparisons import RARE_MAX, RARITY, STARTS
 from recon_kit.safe import quote_text
 
 SIDES: tuple[str, str] = ("left", "right")
 # Fields of which a comparison is made where both sides fill them: name -> column that tells.
+_ONE_SIDED: tuple[str, ...] = ("words", "text_words", "shown")
 SINGLE_FIELDS: tuple[str, ...] = ("amount", "ts", "email", "name", "phone", "postcode", "text")
 _HASH_DIGITS = 10
+_WHOLE = 1_000_000  # the whole text counts as longer than any start
 _TERM_SCHEMA = {"term": pl.String(), "class": pl.Int64()}
 
 
@@ -41,12 +43,11 @@ def _rows_sql(side: str, extra: Sequence[str]) -> str:
     from_events = "join events e using (event_key)" if extra else ""
     unique_who = """(select event_key, min(email) as email, min(customer_name) as customer_name,
             min(phone) as phone, min(postcode) as postcode from who group by event_key)"""
-    starts = ", ".join(
-        f"case when length(text) >= {n} then left(text, {n}) end as text_{n}" for n in STARTS[1:]
-    )
     return f"""
     with plain as (
         select o.eid, o.event_key, o.amount::bigint as amount, coalesce(o.currency, '') as currency,
+            o.presentment_amount::bigint as shown,
+            coalesce(o.presentment_currency, '') as shown_currency,
             epoch(o.event_ts)::bigint as ts,
             coalesce(o.ts_precision, 'unknown') not in ('date', 'day', 'unknown') as instant,
             {_folded("o.description")} as text,
@@ -66,7 +67,6 @@ def _rows_sql(side: str, extra: Sequence[str]) -> str:
         array_to_string(list_sort(words), ' ') as name,
         {_longest("words")} as name_last,
         left(list_sort(list_filter(words, lambda w: w <> {_longest("words")}))[1], 1) as name_first,
-        left(text, {STARTS[0]}) as text_{STARTS[0]}, {starts},
         split_part(text, ' ', 1) as text_word
     from words"""
 
@@ -103,16 +103,19 @@ def filled(engine: Engine, extra: Sequence[str]) -> tuple[str, ...]:
     """The fields that both sides fill, in at least one row in a hundred.
 
     `name_text` and `text_name` (a name of one side among the words of the other side's text) are
-    there where names cannot be compared with names.
+    there where names cannot be compared with names; `shown` where a side tells what was presented
+    in another currency.
     """
-    names = (*SINGLE_FIELDS, "words", "text_words", *(f"x{i}" for i in range(len(extra))))
+    names = (*SINGLE_FIELDS, *_ONE_SIDED, *(f"x{i}" for i in range(len(extra))))
     counted = ", ".join(f"count({name}) * 100 >= count(*) and count({name}) > 0" for name in names)
     told: dict[str, set[str]] = {}
     for side in SIDES:
         flags = engine.one(f"select {counted} from row_{side}")
         told[side] = {name for name, flag in zip(names, flags, strict=True) if flag}
     left, right = told["left"], told["right"]
-    found = [n for n in names if n in left & right and n not in ("words", "text_words")]
+    found = [n for n in names if n in left & right and n not in _ONE_SIDED]
+    if "amount" in found and "shown" in left | right:
+        found.append("shown")
     if "name" not in found:
         found += ["name_text"] if "words" in left and "text_words" in right else []
         found += ["text_name"] if "text_words" in left and "words" in right else []
@@ -124,15 +127,20 @@ _TERMS_MAX = 20_000  # kept in the model: about 200 kB
 
 
 def _terms(side: str) -> str:
-    """Query of (seq, kind, term): hashed starts, whole text and amount of every row of a side."""
-    kinds = [(f"s{n}", f"text_{n}") for n in STARTS]
-    kinds += [("t", "text"), ("a", "amount::varchar || ' ' || currency")]
-    return " union all ".join(
-        f"select seq, {quote_text(kind)} as kind, "
-        f"left(md5({quote_text(kind + ':')} || {column}), {_HASH_DIGITS}) as term "
-        f"from row_{side} where {column} is not null"
-        for kind, column in kinds
-    )
+    """Query of (seq, kind, size, term): the hashed starts, whole text and amount of every row.
+
+    `size` orders the starts of one row from short to long; the whole text comes last.
+    """
+    starts = f"""select seq, 's' as kind, size, left(text, size) as term
+        from (select seq, text, unnest({list(STARTS)}) as size from row_{side}
+            where text is not null)
+        where size <= length(text) or size = {STARTS[0]}"""
+    whole = f"select seq, 't', {_WHOLE}, text from row_{side} where text is not null"
+    money = f"""select seq, 'a', 0, amount::varchar || ' ' || currency from row_{side}
+        where amount is not null"""
+    hashed = f"left(md5(kind || size || ':' || term), {_HASH_DIGITS})"
+    return f"""select seq, kind, size, {hashed} as term
+        from ({starts} union all {whole} union all {money})"""
 
 
 def count_terms(engine: Engine) -> dict[str, str]:
@@ -142,17 +150,22 @@ def count_terms(engine: Engine) -> dict[str, str]:
     holds the class of every term that is not listed. Hashes, because memos name people.
     """
     rows = engine.count("row_left") + engine.count("row_right")
-    both = f"select term from ({_terms('left')}) union all select term from ({_terms('right')})"
-    counted = engine.rows(
-        f"""select term, count(*) as n from ({both}) group by term having count(*) >= 2
-            order by n desc, term limit {_TERMS_MAX + 1}"""
+    engine.run(
+        Step(
+            "term_counts",
+            f"""create or replace temp table term_counts as
+            select term, count(*) as n from (
+                select term from ({_terms("left")}) union all select term from ({_terms("right")}))
+            group by term having count(*) >= 2""",
+            "how many rows share a start, a text, an amount",
+        )
     )
-    floor = int(counted["n"][_TERMS_MAX]) if len(counted) > _TERMS_MAX else 1
+    over = engine.rows(f"select n from term_counts order by n desc limit 1 offset {_TERMS_MAX}")
+    floor = max(1, int(over["n"][0])) if len(over) else 1
     listed = engine.rows(
         f"""select least({RARE_MAX}, floor(log2({rows} / n)))::int as class,
               string_agg(term, '' order by term) as terms
-            from (select term, count(*) as n from ({both}) group by term having count(*) > {floor})
-            group by class order by class"""
+            from term_counts where n > {floor} group by class order by class"""
     )
     classes = {str(k): str(terms) for k, terms in listed.iter_rows()}
     classes["else"] = str(max(0, min(RARE_MAX, (max(rows, 1) // floor).bit_length() - 1)))
@@ -160,7 +173,13 @@ def count_terms(engine: Engine) -> dict[str, str]:
 
 
 def attach_rarity(engine: Engine, classes: Mapping[str, str]) -> None:
-    """Make `side_left` and `side_right`: the rows with the classes of their terms."""
+    """Make `side_left` and `side_right`: the rows with `amount_rare` and `start_<k>`.
+
+    `start_<k>` is the shortest start of the row's text that fewer than one row in 2^k has (the
+    whole text if only that is so rare), or null. Two texts share a start that rare if and only if
+    their `start_<k>` agree, as a start of a shared start is shared; one comparison of whole
+    numbers a level answers it.
+    """
     width = _HASH_DIGITS
     terms: list[str] = []
     ranks: list[int] = []
@@ -170,19 +189,20 @@ def attach_rarity(engine: Engine, classes: Mapping[str, str]) -> None:
             ranks += [int(k)] * (len(text) // width)
     engine.put("rare_terms", pl.DataFrame({"term": terms, "class": ranks}, schema=_TERM_SCHEMA))
     other = int(classes["else"])
-    columns = [("rare_all", "t"), ("amount_rare", "a"), *((f"rare_{n}", f"s{n}") for n in STARTS)]
-    picked = ", ".join(
-        f"max(coalesce(class, {other})) filter (kind = {quote_text(kind)}) as {column}"
-        for column, kind in columns
+    starts = ", ".join(
+        f"min_by(term, size) filter (kind <> 'a' and class >= {k}) as start_{k}" for k in RARITY
     )
-    named = ", ".join(f"coalesce({column}, 0) as {column}" for column, _ in columns)
+    hashed = ", ".join(f"('0x' || start_{k})::bigint as start_{k}" for k in RARITY)
     for side in SIDES:
         engine.run(
             Step(
                 f"side_{side}",
                 f"""create or replace temp table side_{side} as
-                select r.*, {named} from row_{side} r left join (
-                    select seq, {picked} from ({_terms(side)}) left join rare_terms using (term)
+                select r.*, coalesce(amount_rare, 0) as amount_rare, {hashed}
+                from row_{side} r left join (
+                    select seq, max(class) filter (kind = 'a') as amount_rare, {starts}
+                    from (select seq, kind, size, term, coalesce(class, {other}) as class
+                        from ({_terms(side)}) left join rare_terms using (term))
                     group by seq) using (seq)""",
                 "how rare each text's start and each amount is, by the model",
             )

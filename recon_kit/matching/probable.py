@@ -96,6 +96,7 @@ def score(
         MatchingError: the stored model cannot be read.
     """
     trained = read(model) if model is not None else None
+    learned = trained is None
     extra = trained.extra if trained else rec.probable.compare
     features.prepare(engine, extra)
     if not (engine.count("row_left") and engine.count("row_right")):
@@ -115,17 +116,17 @@ def score(
             _empty(engine)
             nothing = "the two sides fill no field in common that could be compared"
             return Scored(None, TABLE, False, 0, (), (nothing,))
-        learned = estimate.learn(
+        odds = estimate.learn(
             engine, ladders, rec.cardinality, rec.probable.seed if seed is None else seed
         )
-        model = write(rec.name, ladders, learned, rarity, extra)
+        model = write(rec.name, ladders, odds, rarity, extra)
         trained = read(model)
-        notes += learned.notes
-        if learned.unseen:
-            notes.append("levels that no true pair stood on: " + "; ".join(learned.unseen))
+        notes += odds.notes
+        if odds.unseen:
+            notes.append("levels that no true pair stood on: " + "; ".join(odds.unseen))
     _score(engine, rec, trained)
     return Scored(
-        model, TABLE, trained is not None and model is not None,
+        model, TABLE, learned,
         engine.count("candidate_pairs"), tuple(counts), tuple(notes),
     )  # fmt: skip
 
