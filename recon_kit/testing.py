@@ -22,6 +22,7 @@ import polars as pl
 
 from recon_kit import model
 from recon_kit.ingestion.feed import Feed, FeedContext, Told, normal_header, stack_carry
+from recon_kit.ingestion.gate import pass_gate
 from recon_kit.ingestion.reader import Caps, open_records, read_head
 
 SWITCH = "RECON_GOLDEN"
@@ -48,7 +49,7 @@ def tell_file(
     """
     caps = Caps() if block_rows is None else Caps(block_rows=block_rows)
     records = open_records(
-        path, feed.dialect(read_head(path)), caps=caps, keeps_together=feed.keeps_together
+        path, feed.dialect(read_head(path)), caps=caps, keeps_together=feed.together()
     )
     _need_columns(feed, records.header)
     context = FeedContext(feed.source, workspace_timezone, path.name, records.preamble)
@@ -56,7 +57,8 @@ def tell_file(
     told += [feed.tell(block, context) for block in records.blocks()]
     carries = [part.carry for part in told if part.carry]
     last = feed.finish(stack_carry(carries), context) if carries else None
-    whole = _together([*told, *([last] if last is not None else [])])
+    told += [last] if last is not None else []
+    whole = _together([pass_gate(part, strict_signs=feed.strict_signs) for part in told])
     unread = records.bad.drop("raw_line")
     counted = int(whole.events["records"].sum()) + int(whole.problems["records"].sum())
     wanted = records.physical - records.blank - unread.height

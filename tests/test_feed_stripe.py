@@ -9,12 +9,12 @@ import pytest
 from recon_kit.errors import FileRejectedError, SettingsError
 from recon_kit.ingestion.feeds.stripe_payouts import (
     LOSSY_ORDER,
-    NET_DIFFERS,
     PAYOUT_AS_PRINTED,
     PAYOUT_DEBIT,
     UNKNOWN_CATEGORY,
     PayoutReconciliation,
 )
+from recon_kit.ingestion.gate import NET_DIFFERS
 from recon_kit.settings import Source
 from recon_kit.testing import check_golden, tell_file
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,7 +19,15 @@ from pathlib import Path
 import polars as pl
 
 from recon_kit.errors import CountsDoNotTieError, FileRejectedError, MissingColumnError
-from recon_kit.ingestion.feed import PROBLEM_SCHEMA, ROW, Feed, FeedContext, Told, normal_header
+from recon_kit.ingestion.feed import (
+    PROBLEM_SCHEMA,
+    ROW,
+    Feed,
+    FeedContext,
+    Told,
+    normal_header,
+    stack_carry,
+)
 from recon_kit.ingestion.feeds import feed_for
 from recon_kit.ingestion.gate import pass_gate
 from recon_kit.ingestion.reader import Caps, Records, check_path, open_records, read_head
@@ -190,26 +198,38 @@ def _tell_all(  # noqa: PLR0913, PLR0917 - one loop over one file
     progress: Progress | None,
 ) -> _Telling:
     telling = _Telling(folder)
+    carries: list[Mapping[str, pl.DataFrame]] = []
+    held = 0  # records that the feed keeps back until the file has ended
+
+    def add(told: Told) -> int:
+        passed = pass_gate(told, strict_signs=feed.strict_signs, received_at=received_at)
+        if list(passed.events.schema.items()) != list(TOLD.items()):
+            raise TypeError(f"feed {feed.name!r} did not return the columns of model.TOLD")
+        telling.add(passed)
+        return int(passed.events["records"].sum()) + int(passed.problems["records"].sum())
+
     for block in records.blocks():
         told = feed.tell(block, context)
-        told = pass_gate(told, strict_signs=feed.strict_signs, received_at=received_at)
-        _check_tie(told, block, feed)
-        telling.add(told)
+        went = add(told)
+        if went != block.height and not (told.carry and went < block.height):
+            raise _untied(feed, went, block.height, f"from row {block[ROW].item(0)}")
+        held += block.height - went
+        carries += [told.carry] if told.carry else []
         if progress is not None:
             progress(records.physical, telling.events)
+    last = feed.finish(stack_carry(carries), context) if carries else None
+    went = add(last) if last is not None else 0
+    if went != held:
+        raise _untied(feed, went, held, "kept back until the end")
     return telling
 
 
-def _check_tie(told: Told, block: pl.DataFrame, feed: Feed) -> None:
-    """Each record of a block is counted by one event or by one problem."""
-    went = int(told.events["records"].sum()) + int(told.problems["records"].sum())
-    if went != block.height:
-        raise CountsDoNotTieError(
-            f"feed {feed.name!r} accounts for {went:,} of {block.height:,} records from row "
-            f"{block[ROW].item(0)}; nothing was committed. The feed's `tell` loses or invents rows."
-        )
-    if list(told.events.schema.items()) != list(TOLD.items()):
-        raise TypeError(f"feed {feed.name!r} did not return the columns of model.TOLD")
+def _untied(feed: Feed, went: int, wanted: int, where: str) -> CountsDoNotTieError:
+    """Each record is counted by one event or by one problem."""
+    return CountsDoNotTieError(
+        f"feed {feed.name!r} accounts for {went:,} of {wanted:,} records {where}; nothing was "
+        "committed. The feed loses or invents rows."
+    )
 
 
 def _quarantine(telling: _Telling, records: Records, artefact: Artefact) -> pl.DataFrame:

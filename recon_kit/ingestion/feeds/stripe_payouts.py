@@ -60,7 +60,6 @@ _LINES = ("line1", "line2", "city", "state", "country")
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMES = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S")
 
-NET_DIFFERS = "net is not gross minus fee; kept as told"
 UNKNOWN_CATEGORY = "unknown reporting_category; told as type `other`"
 LOSSY_ORDER = "the order id was rounded by a spreadsheet; the row is kept without it"
 PAYOUT_AS_PRINTED = "payouts are printed as money sent (positive); their sign is kept"
@@ -318,7 +317,6 @@ def _money(rows: pl.DataFrame) -> pl.DataFrame:
 def _warnings(good: pl.DataFrame) -> dict[str, int]:
     raw = pl.col("raw_order").fill_null("")
     checks = {
-        NET_DIFFERS: pl.col("net") != pl.col("gross") - pl.col("fee"),
         UNKNOWN_CATEGORY: ~pl.col("category").is_in(list(EVENT_TYPE_OF)).fill_null(value=False),
         LOSSY_ORDER: parts.is_lossy(model.normal_key(raw)),
     }
