@@ -226,19 +226,16 @@ def _stage(engine: Engine, places: Places, draft: BatchDraft, known: _Known) -> 
             "rows that say again what was known",
         ),
     )
-    found = []
-    for kind, query in segments.batch_queries(known.size + 1).items():
-        one = segments.stage_query(engine, places, kind, query)
-        if one is not None and kind == "events":
-            named = engine.rows(
-                "select count(business_key) as n from ids join verdicts using (n) "
-                "where fate in ('new', 'restated')"
-            ).item()
-            contested = dedupe.contested(engine, known.named) if named else 0
-            one = replace(one, restated=restated, contested=contested, named=named)
-        if one is not None:
-            found.append(one)
-    return tuple(found)
+    named = engine.rows(
+        "select count(business_key) as n from ids join verdicts using (n) "
+        "where fate in ('new', 'restated')"
+    ).item()
+    contested = dedupe.contested(engine, known.named) if named else 0
+    marks = {"restated": restated, "contested": contested, "named": named}
+    return tuple(
+        replace(one, **marks) if one.kind == "events" else one
+        for one in segments.stage(engine, places, segments.batch_queries(known.size + 1))
+    )
 
 
 def _commit(places: Places, catalog: Catalog, draft: BatchDraft, plan: _Plan) -> Receipt:

@@ -33,6 +33,14 @@ _BUSY_SECONDS = 30.0
 _COMMITS_PER_CHECKPOINT = 500
 
 
+SQLITE_SAFE_FROM = (3, 51, 3)  # sqlite.org/wal.html, section on the WAL-reset bug
+
+
+def sqlite_version() -> tuple[int, ...]:
+    """Version of the SQLite library that this Python links."""
+    return sqlite3.sqlite_version_info
+
+
 def micros(moment: datetime) -> int:
     """Whole microseconds since 1970 in UTC; a time without a zone is refused."""
     if moment.tzinfo is None:

@@ -89,7 +89,8 @@ class Engine:
         """Write a query's result as `name`.parquet in the temporary folder; returns its path."""
         path = self.folder / f"{name}.parquet"
         self.con.execute(
-            f"copy ({query}) to {quote_text(str(path))} (format parquet, compression zstd)"
+            f"copy ({query}) to {quote_text(str(path))} "
+            "(format parquet, compression zstd, compression_level 1)"
         )
         return path
 

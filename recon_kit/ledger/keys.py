@@ -39,5 +39,5 @@ def keys_sql(table: str) -> str:
     rows = " union all ".join([*plain, *maps])
     return (
         f"select {_HASH}, kind, key, event_key from ({rows}) "
-        "order by key_hash, kind, key, event_key"
+        "order by key_hash, event_key, kind, key"
     )

@@ -19,7 +19,6 @@ from recon_kit.ledger.engine import Engine, open_engine
 from recon_kit.ledger.files import Places
 from recon_kit.ledger.lock import writer_lock
 from recon_kit.ledger.seal import parquet_list
-from recon_kit.ledger.segments import Staged
 from recon_kit.model import Run, StoredModel
 from recon_kit.safe import quote_ident, quote_text
 
@@ -51,7 +50,7 @@ def commit_run(places: Places, catalog: Catalog, derived: Derived, recorded_at: 
         engine = cleanup.enter_context(open_engine(paths))
         sources = {name: _source(engine, name, table) for name, table in tables.items()}
         result_hash = run.result_hash or result_digest(engine, sources)
-        staged = _stage(engine, places, run.run_id, sources)
+        staged = segments.stage(engine, places, _queries(run.run_id, sources))
         cleanup.callback(segments.discard, staged)
         cleanup.enter_context(writer_lock(places.lock, f"run {run.reconciliation}"))
         if (seq := _seq_of(catalog, run.run_id)) is not None:
@@ -170,14 +169,12 @@ def _source(engine: Engine, name: str, table: Path | pl.DataFrame) -> str:
     return source
 
 
-def _stage(engine: Engine, places: Places, run_id: str, sources: Mapping[str, str]) -> list[Staged]:
-    found = []
+def _queries(run_id: str, sources: Mapping[str, str]) -> dict[str, str]:
+    """Queries of the segments of a run: its rows with the run's id, in one order."""
+    found = {}
     for name, source in sources.items():
         columns = ", ".join(quote_ident(c) for c in model.RUN_TABLES[name])
-        query = f"select {quote_text(run_id)} as run_id, {columns} from {source} order by all"
-        one = segments.stage_query(engine, places, name, query)
-        if one is not None:
-            found.append(one)
+        found[name] = f"select {quote_text(run_id)} as run_id, {columns} from {source} order by all"
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,16 +29,22 @@ class Staged:
     named: int = 0
 
 
-def stage_query(engine: Engine, places: files.Places, kind: str, query: str) -> Staged | None:
-    """Write a query's rows as a staged segment; None where there is no row."""
-    path = engine.write(query, f"segment_{kind}")
-    rows = engine.one(f"select count(*) from {parquet_list([path])}")[0]
-    assert isinstance(rows, int)  # noqa: S101 - count(*) is an integer
-    if rows == 0:
-        return None
-    copy, sha256, length = files.stage(path, places.tmp)
-    path.unlink()
-    return Staged(kind, copy, sha256, rows, length)
+def stage(engine: Engine, places: files.Places, queries: Mapping[str, str]) -> list[Staged]:
+    """Write each query's rows as a staged segment of that kind; none where there is no row."""
+    found: list[Staged] = []
+    try:
+        for kind, query in queries.items():
+            path = engine.write(query, f"segment_{kind}")
+            rows = engine.one(f"select count(*) from {parquet_list([path])}")[0]
+            assert isinstance(rows, int)  # noqa: S101 - count(*) is an integer
+            if rows:
+                copy, sha256, length = files.stage(path, places.tmp)
+                found.append(Staged(kind, copy, sha256, rows, length))
+            path.unlink()
+    except BaseException:
+        discard(found)
+        raise
+    return found
 
 
 def discard(staged: Sequence[Staged]) -> None:

@@ -146,7 +146,8 @@ class Store:
             StoreBusyError: another process is writing.
             LedgerError: the draft lacks what the ledger needs, or the store cannot be written.
         """
-        return batches.commit_batch(self._places, self._catalog, draft)
+        with files.plain_errors(f"ingesting {draft.artefact.name}", self.path):
+            return batches.commit_batch(self._places, self._catalog, draft)
 
     def commit_run(
         self,
@@ -174,7 +175,8 @@ class Store:
             LedgerError: a table or column is unknown or missing.
         """
         derived = runs.Derived(run, tables, slis, model)
-        return runs.commit_run(self._places, self._catalog, derived, recorded_at)
+        with files.plain_errors(f"storing a run of {run.reconciliation}", self.path):
+            return runs.commit_run(self._places, self._catalog, derived, recorded_at)
 
     def make_current(self, run_id: str) -> int:
         """Make a stored live run the current one: how a run is undone, and done again.
