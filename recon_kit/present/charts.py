@@ -21,7 +21,7 @@ from recon_kit.present.show import MARK, SVG, TEXT, View, figure, mark
 
 VEGALITE = "application/vnd.vegalite.v5+json"  # what JupyterLab 4.6 draws by itself
 VL_VERSION = "6.4"  # of vl-convert: the Vega-Lite that Altair 6 writes
-WIDTH = 600
+WIDTH = 680
 
 _INK = "var(--rk-ink, var(--jp-content-font-color1, #17202b))"
 _SOFT = "var(--rk-soft, var(--jp-content-font-color2, #566270))"
@@ -150,12 +150,15 @@ def matched_share(weekly: pl.DataFrame, caption: str = "Matched share by week") 
     """Matched share of each week's left events, by count and by money.
 
     Args:
-        weekly: `week` (text, sorts by time), `measure` (such as `count` or `money, EUR`), `share`
-            (0 to 1), `mature` (whether the settlement time of the whole week has passed).
+        weekly: `week` (text, sorts by time), `measure` (such as `by count`), `share` (0 to 1),
+            `mature` (whether the settlement time of the whole week has passed); with `currency`
+            each measure is one line per currency.
         caption: heading of the chart.
     """
+    by_currency = pl.col("measure") + pl.coalesce(", " + pl.col("currency"), pl.lit(""))
+    measure = by_currency if "currency" in weekly.columns else pl.col("measure")
     data = (
-        weekly.select("week", "measure", "share", "mature")
+        weekly.select("week", measure, "share", "mature")
         .drop_nulls("share")
         .sort("measure", "week")
     )
@@ -214,14 +217,14 @@ def open_by_state(open_money: pl.DataFrame, caption: str = "Open amount by state
     )
     names = [s.replace("_", " ") for s in OPEN_STATES]
     base = alt.Chart(data.select("currency", "name", "share", "label", "place")).encode(
-        y=alt.Y("name:N", title=None, sort=names),
+        y=alt.Y("name:N", title=None, sort=names, axis=alt.Axis(minExtent=90)),
         x=alt.X("share:Q", title=None, axis=None, scale=alt.Scale(domain=[0, 1.45])),
     )
     bars = base.mark_bar(height=14, cornerRadiusEnd=1).encode(
         color=alt.condition("datum.place < 2", alt.value(_ALERT), alt.value(_ACCENT))
     )
     words = base.mark_text(align="left", dx=6, fill=_INK).encode(text="label:N")
-    layered = (bars + words).properties(width=WIDTH - 110, height=alt.Step(24))
+    layered = (bars + words).properties(width=WIDTH - 100, height=alt.Step(24))
     drawn = layered.facet(
         row=alt.Row("currency:N", title=None, header=alt.Header(labelAngle=0, labelAlign="left",
                                                                labelOrient="top"))
@@ -234,8 +237,8 @@ def open_by_state(open_money: pl.DataFrame, caption: str = "Open amount by state
 
 
 AGE_BUCKETS: Sequence[tuple[str, float]] = (
-    ("under 1 day", 1), ("1 to 3 days", 3), ("3 to 7 days", 7), ("7 to 14 days", 14),
-    ("14 to 30 days", 30), ("30 to 60 days", 60), ("over 60 days", float("inf")),
+    ("under 1", 1), ("1 to 3", 3), ("3 to 7", 7), ("7 to 14", 14),
+    ("14 to 30", 30), ("30 to 60", 60), ("over 60", float("inf")),
 )  # fmt: skip
 
 
@@ -254,14 +257,14 @@ def ageing(ages: pl.DataFrame, caption: str = "Age of open items") -> Chart:
         .sort("place")
     )
     base = alt.Chart(data).encode(
-        x=alt.X("bucket:O", sort=names, title=None, axis=alt.Axis(labelAngle=0)),
+        x=alt.X("bucket:O", sort=names, title="days open", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("items:Q", title=None, axis=None),
     )
     bars = base.mark_bar(width=46, cornerRadiusEnd=1).encode(
         color=alt.condition("datum.place > 4", alt.value(_ALERT), alt.value(_ACCENT))
     )
     words = base.mark_text(dy=-8, fill=_INK).encode(text=alt.Text("items:Q", format=","))
-    told = ", ".join(f"{row['items']:,} {row['bucket']}" for row in data.to_dicts())
+    told = ", ".join(f"{row['items']:,} {row['bucket']} days" for row in data.to_dicts())
     return Chart(
         (bars + words).properties(width=WIDTH, height=150), caption, f"{caption}: {told}.", data
     )

@@ -81,7 +81,8 @@ class HealthFacts:
         audience: `ops`, `finance` or `growth`.
         totals: left events of the week by state: `reconciliation, currency, state, items,
             amount_minor` (and those of the runs as a whole when `week_only` is false).
-        slis: `model.SLI_SCHEMA`, every week: the trend, and the rows of this week, are taken out.
+        weekly: the trend, `reconciliation, week, measure, share, mature`; `weekly_shares` makes it.
+        slis: `model.SLI_SCHEMA`; rows of other weeks are left out.
         open_items: as `OpenItemsView`; with `age_days` the ageing chart is drawn.
         curve: `days, share` and optionally `low, high`: time to reconcile.
         cases: open cases: `kind, owner, cases` and optionally `oldest_days`.
@@ -93,6 +94,7 @@ class HealthFacts:
     last_day: date
     audience: str
     totals: pl.DataFrame
+    weekly: pl.DataFrame
     slis: pl.DataFrame
     open_items: pl.DataFrame
     curve: pl.DataFrame = field(default_factory=pl.DataFrame)
@@ -156,7 +158,7 @@ class HealthView(View):
         )
         warning = ""
         if about.uncertified:
-            names = ", ".join(about.uncertified)
+            names = ", ".join(map(_spaced, about.uncertified))
             warning = (
                 f'<p class="rk-alert">Uncertified automatic matches: {escape_html(names)}.</p>'
             )
@@ -175,15 +177,15 @@ class HealthView(View):
 
         facts = self.facts
         drawn: list[charts.Chart] = []
-        weekly = weekly_shares(facts.slis, facts.week)
+        weekly = facts.weekly
         for name in weekly["reconciliation"].unique(maintain_order=True).to_list():
             rows = weekly.filter(pl.col("reconciliation") == name)
-            drawn.append(charts.matched_share(rows, f"Matched share by week, {name}"))
+            drawn.append(charts.matched_share(rows, f"Matched share by week, {_spaced(name)}"))
         opened = facts.totals.filter(pl.col("state") != "matched")
         for name in opened["reconciliation"].unique(maintain_order=True).to_list():
             rows = opened.filter(pl.col("reconciliation") == name)
             if facts.audience != "growth" and not rows.drop_nulls("currency").is_empty():
-                drawn.append(charts.open_by_state(rows, f"Open amount by state, {name}"))
+                drawn.append(charts.open_by_state(rows, f"Open amount by state, {_spaced(name)}"))
         if facts.audience == "ops" and "age_days" in facts.open_items.columns:
             drawn.append(charts.ageing(charts.age_buckets(facts.open_items["age_days"])))
         if not facts.curve.is_empty():
@@ -203,7 +205,12 @@ class HealthView(View):
             ~pl.col("cohort").str.contains(r"^([0-9]{4}-W[0-9]{2}|undated)$")
             | (pl.col("cohort") == week)
         )
-        return self._part(sli_values(told), SLI_COLUMNS, "Service level indicators", rows_max=60)
+        caption, columns = "Service level indicators", SLI_COLUMNS
+        names = told["reconciliation"].unique()
+        if names.len() == 1:
+            caption += f", {_spaced(names[0])}"
+            columns = tuple(c for c in columns if c.name != "reconciliation")
+        return self._part(sli_values(told), columns, caption, rows_max=60)
 
     @property
     def open_table(self) -> Part:
@@ -225,11 +232,7 @@ class HealthView(View):
         """What every word of the report means."""
         told = dict(STATES)
         shown = set(self.facts.slis["name"].unique())
-        told |= {
-            _words(d.name): f"{d.sentence} Unit: {d.unit.replace('_', ' ')}."
-            for d in definitions.DEFINITIONS
-            if d.name in shown
-        }
+        told |= {_words(d.name): d.sentence for d in definitions.DEFINITIONS if d.name in shown}
         body = "".join(
             f"<dt>{escape_html(word)}</dt><dd>{escape_html(meaning)}</dd>"
             for word, meaning in told.items()
@@ -245,7 +248,7 @@ class HealthView(View):
             "Workspace": about.workspace,
             "As of": f"{about.moment()}, sequence {about.as_of_seq:,}",
             "Week": f"{self.facts.week}, {self.facts.first_day} to {self.facts.last_day}",
-            **{f"Run of {name}": run for name, run in about.runs.items()},
+            **{f"Run of {_spaced(name)}": run for name, run in about.runs.items()},
             "Checkpoint": about.checkpoint or "none",
         }
         body = "".join(
@@ -275,7 +278,7 @@ class HealthView(View):
         facts = self.facts
         return {
             **self.headline.as_dict(), "totals": self._board,
-            "weekly": weekly_shares(facts.slis, facts.week),
+            "weekly": facts.weekly,
             "slis": facts.slis, "about": facts.about.as_dict(),
         }  # fmt: skip
 
@@ -315,9 +318,9 @@ class HealthView(View):
         rows = board.filter(pl.col("reconciliation") == name)
         due, matched = int(rows["due"].sum()), int(rows["matched"].sum())
         if due == 0:
-            return f"Nothing of this week is due yet in {name}"
+            return f"Nothing of this week is due yet in {_spaced(name)}"
         return (
-            f"{tables.one_share(matched, due)} of what was due is matched in {name}: "
+            f"{tables.one_share(matched, due)} of what was due is matched in {_spaced(name)}: "
             f"{matched:,} of {due:,} items"
         )
 
@@ -341,7 +344,7 @@ class HealthView(View):
         figures += [
             (
                 f"Unexplained, {row['currency']}",
-                str(tables.one_money(row["unexplained_minor"], row["currency"])),
+                tables.one_money(row["unexplained_minor"], row["currency"]).split(" ")[0],
                 f"in {row['unexplained']:,} items overdue or with a residual",
             )
             for row in money.head(1).to_dicts()
@@ -353,6 +356,10 @@ class HealthView(View):
         return figures
 
 
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
 def _words(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
@@ -362,7 +369,7 @@ def _of(part: int, whole: int, currency: str) -> str:
 
 
 TOTAL_COLUMNS: Sequence[Column] = (
-    Column("reconciliation", "Reconciliation"),
+    Column("reconciliation", "Reconciliation", "word"),
     Column("currency", "Currency"),
     Column("all_minor", "All", "money"),
     Column("matched_minor", "Matched", "money"),
@@ -376,7 +383,7 @@ OPEN_REPORT_COLUMNS: Sequence[Column] = tuple(
     column for column in OPEN_COLUMNS if column.name not in {"event_type", "expected_by"}
 )
 CASE_COLUMNS: Sequence[Column] = (
-    Column("kind", "Kind"),
+    Column("kind", "Kind", "word"),
     Column("owner", "Owner"),
     Column("cases", "Cases", "count"),
     Column("oldest_days", "Oldest, days", "number"),

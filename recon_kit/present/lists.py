@@ -46,7 +46,7 @@ class MatchesView(FrameView):
             Column("left_sum", "Left sum", "money"),
             Column("right_sum", "Right sum", "money"),
             Column("residual_minor", "Residual", "money"),
-            Column("method", "Method"),
+            Column("method", "Method", "word"),
             Column("disposition", "Disposition"),
             Column("confidence", "Confidence", "share"),
             Column("reconciliation", "Reconciliation"),
@@ -56,11 +56,11 @@ class MatchesView(FrameView):
 
 OPEN_COLUMNS: tuple[Column, ...] = (
     Column("native_id", "Item", "code"),
-    Column("event_type", "Type"),
+    Column("event_type", "Type", "word"),
     Column("source", "Source"),
     Column("amount_minor", "Open amount", "money"),
     Column("event_ts", "Date", "day"),
-    Column("state", "State"),
+    Column("state", "State", "word"),
     Column("expected_by", "Expected by", "day"),
     Column("why", "Why it is open"),
 )
@@ -107,13 +107,13 @@ class QueueView(FrameView):
         """What waits, for whom, since when, and what to do."""
         return (
             Column("priority", "Priority"),
-            Column("kind", "Kind"),
+            Column("kind", "Kind", "word"),
             Column("native_id", "Item", "code"),
             Column("amount_minor", "At risk", "money"),
             Column("owner", "Owner"),
             Column("opened_at", "Opened", "time"),
             Column("due_at", "Due", "time"),
-            Column("state", "State"),
+            Column("state", "State", "word"),
             Column("suggested_action", "Suggested action"),
             Column("case_id", "Case", "code"),
         )

@@ -22,6 +22,7 @@ from recon_kit import errors
 from recon_kit.errors import ReconError, ReportError
 from recon_kit.present import show
 from recon_kit.present.parameters import Parameter, Value, checked, declared
+from recon_kit.safe import escape_html
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'none'; "
@@ -41,7 +42,7 @@ def render(  # noqa: PLR0913 - the limits have defaults; four things make a repo
     parameters: Mapping[str, Value],
     out: Path,
     *,
-    reports: Path,
+    folder: Path,
     title: str | None = None,
     seconds_max: int = 900,
     kernel: str = "python3",
@@ -51,9 +52,9 @@ def render(  # noqa: PLR0913 - the limits have defaults; four things make a repo
     Args:
         notebook: the report's notebook; it is never written to.
         parameters: typed values for the notebook's declared parameters.
-        out: the HTML file, inside `reports`; a relative path starts there. Braces in it mean
+        out: the HTML file, inside `folder`; a relative path starts there. Braces in it mean
             themselves.
-        reports: the folder that outputs may not leave.
+        folder: the reports folder, which outputs may not leave.
         title: title of the page; by default the notebook's metadata, else its name.
         seconds_max: limit for each cell.
         kernel: name of the Jupyter kernel.
@@ -66,7 +67,7 @@ def render(  # noqa: PLR0913 - the limits have defaults; four things make a repo
         ReportError: the path leaves the folder, or the run failed; the last good report stays,
             and the failed notebook is kept beside it as `<name>.failed.ipynb`.
     """
-    target = _inside(reports, out)
+    target = _inside(folder, out)
     source = _read(notebook)
     values = checked(parameters, declared(source, notebook.name), notebook.name)
     failed = target.with_suffix(".failed.ipynb")
@@ -88,23 +89,36 @@ def render(  # noqa: PLR0913 - the limits have defaults; four things make a repo
 def to_html(executed: nbformat.NotebookNode, title: str) -> str:
     """An executed notebook as one self-contained page without scripts.
 
-    Outputs that our renderers marked are embedded; every other output becomes escaped text, and
-    markdown is stripped of scripts, handlers and other schemes than http, https and mailto.
+    Outputs that our renderers marked are embedded; every other output, and any HTML written into
+    markdown, becomes escaped text.
     """
     import nbconvert
     from traitlets.config import Config
 
+    exporter: Any = nbconvert.HTMLExporter  # untyped as well
     config = Config()
     config.HTMLExporter.template_name = "recon"
     config.HTMLExporter.extra_template_basedirs = [str(show.TEMPLATES)]
     config.HTMLExporter.exclude_input = True
     config.HTMLExporter.exclude_output_prompt = True
+    made: Any = exporter(config=config)
+    made.register_filter("prose", prose)
     told = {"title": title, "policy": POLICY, "lang": "en"}
-    exporter: Any = nbconvert.HTMLExporter  # untyped as well
-    page, _ = exporter(config=config).from_notebook_node(
-        cleaned(executed), resources={"recon": told}
-    )
+    page, _ = made.from_notebook_node(cleaned(executed), resources={"recon": told})
     return str(page)
+
+
+def prose(markdown: str) -> str:
+    """Markdown as HTML: raw HTML in it becomes text, links keep no scheme that runs."""
+    from nbconvert.filters import markdown_mistune
+
+    render_html: Any = markdown_mistune.IPythonRenderer
+    reader: Any = markdown_mistune.MarkdownWithMath
+    renderer = render_html(escape=True, allow_harmful_protocols=False, exclude_anchor_links=True)
+    page = str(reader(renderer=renderer).render(markdown))
+    if show.forbidden(page, prose=True):
+        return f'<pre class="plain">{escape_html(markdown)}</pre>'
+    return page
 
 
 def cleaned(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -178,9 +192,9 @@ def _our_errors() -> set[str]:
     return found | {name for name in dir(errors) if name.endswith("Error")}
 
 
-def _inside(reports: Path, out: Path) -> Path:
+def _inside(folder: Path, out: Path) -> Path:
     """The output path, resolved, if it stays in the reports folder."""
-    root = reports.resolve()
+    root = folder.resolve()
     target = (root / out).resolve()
     if not target.is_relative_to(root) or target == root:
         raise ReportError(f"{out} lies outside the reports folder; name a file inside it")

@@ -42,6 +42,7 @@ _ATTRIBUTES = _words(
     "dominant-baseline font-family font-size font-style font-weight pointer-events display "
     "clip-path clippathunits open data-quarto-disable-processing data-quarto-bootstrap"
 )
+_PROSE_TAGS = _words("h1 h5 h6 a blockquote del")
 _REFERENCE = re.compile(r"^url\(#[A-Za-z0-9_-]+\)$")
 
 
@@ -117,9 +118,12 @@ def figure(svg: str, description: str, caption: str | None = None) -> str:
     )
 
 
-def forbidden(html: str) -> str | None:
-    """The first thing in a fragment that our renderers never write, else none."""
-    reader = _Reader()
+def forbidden(html: str, *, prose: bool = False) -> str | None:
+    """The first thing in a fragment that our renderers never write, else none.
+
+    With `prose` also what rendered markdown needs: headings, quotations and links.
+    """
+    reader = _Reader(prose)
     reader.feed(html)
     reader.close()
     return reader.problem
@@ -134,16 +138,18 @@ def style() -> str:
 class _Reader(HTMLParser):
     """Reads a fragment and remembers the first tag, attribute or text that is not on the list."""
 
-    def __init__(self) -> None:
+    def __init__(self, prose: bool) -> None:
         super().__init__(convert_charrefs=False)
+        self.tags = _TAGS | _PROSE_TAGS if prose else _TAGS
+        self.attributes = _ATTRIBUTES | {"href"} if prose else _ATTRIBUTES
         self.problem: str | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Refuse tags and attributes that are not listed, and references to anything outside."""
-        if tag not in _TAGS:
+        if tag not in self.tags:
             self._refuse(f"element {tag}")
         for name, value in attrs:
-            if not (name in _ATTRIBUTES or name.startswith("aria-")):
+            if not (name in self.attributes or name.startswith("aria-")):
                 self._refuse(f"attribute {name}")
             plain = (value or "").lower()
             outside = "url(" in plain and not _REFERENCE.match((value or "").strip())
@@ -152,7 +158,7 @@ class _Reader(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         """Refuse the end of what must not start either."""
-        if tag not in _TAGS:
+        if tag not in self.tags:
             self._refuse(f"element {tag}")
 
     def handle_data(self, data: str) -> None:

@@ -101,7 +101,7 @@ METHOD_COLUMNS: Sequence[Column] = (
 )
 CANDIDATE_COLUMNS: Sequence[Column] = (
     Column("native_id", "Candidate", "code"),
-    Column("event_type", "Type"),
+    Column("event_type", "Type", "word"),
     Column("source", "Source"),
     Column("amount_minor", "Amount", "money"),
     Column("event_ts", "Date", "day"),

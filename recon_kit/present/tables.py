@@ -18,11 +18,12 @@ import polars as pl
 from recon_kit import money
 from recon_kit.safe import escape_html, masked_frame
 
-Kind = Literal["text", "code", "count", "money", "share", "number", "figure", "time", "day"]
+Kind = Literal["text", "word", "code", "count", "money", "share", "number", "figure", "time", "day"]
 NOTHING = "–"
 ROWS_SHOWN = 20
 _TEXT_WIDTH_MAX = 60
 _RIGHT = {"count", "money", "share", "number", "figure"}
+_WHOLE = {"time", "day"}
 _IDS = re.compile(r" (?:id|headers)=\"rk-[^\"]*\"")
 
 
@@ -32,7 +33,8 @@ class Column:
 
     `kind` says how values are written: `money` takes minor units with the ISO code in the column
     `currency`, `share` a fraction from 0 to 1, `time` a UTC time (shown in the zone of the table),
-    `figure` a number that is already text, `code` an id.
+    `figure` a number that is already text, `word` a name of the product (underscores become
+    blanks), `code` an id.
     """
 
     name: str
@@ -60,6 +62,8 @@ def written(frame: pl.DataFrame, columns: Sequence[Column], zone: str = "UTC") -
     """
     frame = masked_frame(frame)
     present = [c for c in columns if c.name in frame.columns]
+    # A column without any value says nothing; the first one stays, because it heads the rows.
+    present = [c for c in present if c is present[0] or frame[c.name].null_count() < frame.height]
     labels: list[str] = []
     kinds: list[Kind] = []
     cells: list[pl.Expr] = []
@@ -198,6 +202,8 @@ def _text_of(column: Column, zone: str) -> pl.Expr:
             text = value.dt.convert_time_zone(zone).dt.strftime("%Y-%m-%d %H:%M")
         case "day":
             text = value.cast(pl.Date).dt.strftime("%Y-%m-%d")
+        case "word":
+            text = value.str.replace_all("_", " ", literal=True)
         case _:
             text = value.cast(pl.String)
     return text
@@ -210,6 +216,8 @@ def _currency_place(frame: pl.DataFrame, present: Sequence[Column], place: int) 
     if known.len() <= 1:
         return (f"{column.label} ({known[0]})" if known.len() else column.label), False
     following = present[place + 1] if place + 1 < len(present) else None
+    if any(other.name == column.currency for other in present):
+        return column.label, False
     shared = following is not None and (following.kind, following.currency) == (
         "money",
         column.currency,
@@ -222,11 +230,13 @@ def _element(told: Written, name: str) -> str:
     from great_tables import GT
 
     right = [f"c{i}" for i, kind in enumerate(told.kinds) if kind in _RIGHT]
-    left = [f"c{i}" for i, kind in enumerate(told.kinds) if kind not in _RIGHT]
+    left = [f"c{i}" for i, kind in enumerate(told.kinds) if kind not in _RIGHT | _WHOLE]
+    # Nothing is centred here: the style gives that class to dates, which must not be broken.
+    whole = [f"c{i}" for i, kind in enumerate(told.kinds) if kind in _WHOLE]
     labels: dict[str, Any] = {f"c{i}": label for i, label in enumerate(told.labels)}
     table = GT(told.cells, rowname_col="c0", id="rk").cols_label(**labels)
     table = table.tab_stubhead(label=told.labels[0])
-    for align, names in (("right", right), ("left", left)):
+    for align, names in (("right", right), ("left", left), ("center", whole)):
         if names:
             table = table.cols_align(align=align, columns=names)
     page = table.as_raw_html()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recon_kit.present.base import About, FrameView
-from recon_kit.present.health import HealthFacts, HealthView
+from recon_kit.present.health import HealthFacts, HealthView, weekly_shares
 from recon_kit.present.lists import (
     FileView,
     MatchesView,
@@ -35,4 +35,5 @@ __all__ = [
     "Summary",
     "View",
     "WhyView",
+    "weekly_shares",
 ]
