@@ -201,7 +201,9 @@ def test_due_beyond_the_calendar_is_unknown():
         engine.put("calendar", frame)
         engine.put("moments", pl.DataFrame({"ts": [at("2026-11-09T12:00")]}))
         got = engine.one(f"select {wd.due_sql('ts', 5, 'bd', NEW_YORK)} from moments")
-    assert got == (None,)
+        engine.put("moments", pl.DataFrame({"ts": [at("2026-10-30T12:00")]}))
+        before = engine.one(f"select {wd.due_sql('ts', 5, 'bd', NEW_YORK)} from moments")
+    assert (got, before) == ((None,), (None,))
 
 
 def test_weeks_are_iso_weeks_of_the_zone():
