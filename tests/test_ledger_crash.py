@@ -1,0 +1,95 @@
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ledger_kit import new_store
+
+from recon_kit.ledger.store import Store
+
+WORKER = [sys.executable, str(Path(__file__).parent / "ledger_worker.py")]
+KILLS = int(os.environ.get("RECON_KILLS", "25"))
+SEED = int(os.environ.get("RECON_SEED", "7"))
+
+
+def start(*arguments):
+    return subprocess.Popen([*WORKER, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+
+
+def acknowledged(path):
+    """What writers were told is committed: artefact and number of events."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [(sha, int(events)) for sha, events in map(str.split, lines)]
+
+
+def state(store):
+    """Committed batches as (artefact, events), and events that can be read per batch."""
+    batches = store.batches()
+    committed = set(zip(batches["artefact_sha256"], batches["events"], strict=True))
+    with store.snapshot().engine() as engine:
+        rows = engine.rows("select artefact_sha256, count(*) from events group by all").rows()
+    return committed, set(rows)
+
+
+@pytest.mark.slow
+def test_a_killed_writer_loses_nothing_and_leaves_nothing_by_half(tmp_path, capsys):
+    """Kill -9 at random moments: every acknowledged batch is there, every batch is whole."""
+    store = new_store(tmp_path)
+    acks = tmp_path / "acks"
+    moments = random.Random(SEED)  # noqa: S311 - moments to kill at, no secrets
+    partial = 0
+    for kill in range(KILLS):
+        before = len(acknowledged(acks))
+        writer = start("write", store.path, f"k{kill}", 100_000, acks)
+        while len(acknowledged(acks)) == before and writer.poll() is None:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.4))
+        writer.kill()
+        writer.communicate()
+        committed, readable = state(store)
+        partial += len(committed ^ readable)
+
+    acked = acknowledged(acks)
+    lost = len(set(acked) - state(store)[0])
+    unanswered = store.batches().height - len(acked)
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{KILLS} kills (seed {SEED}): {len(acked)} batches acknowledged, {lost} lost, "
+            f"{partial} partial, {unanswered} committed without an answer\n"
+        )
+    assert (lost, partial) == (0, 0)
+    assert len(acked) >= KILLS
+    assert store.verify("all") == []
+
+
+@pytest.mark.slow
+def test_two_kernels_and_a_scheduled_run_do_not_disturb_one_another(tmp_path):
+    """Readers keep engines open while two processes commit: nobody fails, nothing is missing."""
+    store = new_store(tmp_path)
+    stop = tmp_path / "stop"
+    readers = [start("read", store.path, stop) for _ in range(2)]
+    writers = [start("write", store.path, name, 6, tmp_path / f"acks_{name}") for name in "ab"]
+    failures = [w.communicate()[1] for w in writers if w.wait(timeout=120)]
+    stop.touch()
+    failures += [r.communicate()[1] for r in readers if r.wait(timeout=120)]
+
+    assert failures == []
+    assert store.batches()["seq"].to_list() == list(range(1, 13))
+    assert store.batches()["accepted"].to_list() == [20] * 12
+    assert store.verify("all") == []
+
+
+def test_litter_of_a_killed_writer_is_no_data(tmp_path):
+    """A segment without a committed row is not read, and does not trouble the next writer."""
+    from ledger_kit import ingest, read
+
+    store = new_store(tmp_path)
+    (store.path / "seg" / ("f" * 64 + ".parquet")).write_bytes(b"half")
+    (store.path / "tmp" / "left").write_bytes(b"half")
+    ingest(store, [{"event_id": "a"}])
+
+    assert read(Store.open(store.path), "select event_id from events").item() == "a"
+    assert store.verify("all") == []
