@@ -161,7 +161,9 @@ def test_the_covered_part_of_a_payout_adds_up_to_the_cent():
         "m1", ["c1:part", "c2:part", "c3:part"], ["po1:principal"], (10000, 5000),
         state="overdue", by="2026-11-09T12:00",
     )  # fmt: skip
-    assert share(one(computed(run), "match_rate_money")) == (5000, 10000, 0.5, "known")
+    got = computed(run)
+    assert share(one(got, "match_rate_money")) == (5000, 10000, 0.5, "known")
+    assert one(got, "blocking_cases")["value"] == 1
 
 
 def test_too_much_money_covers_no_more_than_there_is():
@@ -377,7 +379,8 @@ def test_every_indicator_says_what_it_counts_by_which_clock():
     """The docstring of each names its unit and its clock."""
     functions = (
         "match_rate", "match_rate_money", "false_match_estimate", "time_to_reconcile",
-        "queue_depth", "backlog_age", "unexplained_amount", "case_rate", "feed_freshness",
+        "queue_depth", "blocking_cases", "backlog_age", "unexplained_amount", "case_rate",
+        "feed_freshness",
     )  # fmt: skip
     for name in functions:
         text = inspect.getdoc(getattr(indicators, name))

@@ -103,6 +103,14 @@ DEFINITIONS: tuple[Definition, ...] = (
         "the as-of time",
     ),
     Definition(
+        "blocking_cases",
+        "How many open cases say that a payout must not be relied on.",
+        _OPEN + " whose severity is block_payout",
+        "none: a count",
+        "cases",
+        "the as-of time",
+    ),
+    Definition(
         "backlog_age_oldest",
         "How long the oldest open case has waited.",
         "hours since opening of the oldest open case",

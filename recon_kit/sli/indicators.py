@@ -66,6 +66,7 @@ def compute(  # noqa: PLR0913 - places and audits have defaults; the rest is wha
         match_rate(),
         match_rate_money(),
         queue_depth(),
+        blocking_cases(),
         backlog_age(as_of),
         unexplained_amount(),
         case_rate(),
@@ -129,6 +130,17 @@ def queue_depth() -> str:
     return f"""
       select {_row("queue_depth", "count(*)", "cases", numerator="count(*)")}
       from sli_findings where "class" <> 'A'"""
+
+
+def blocking_cases() -> str:
+    """Open cases that block payouts.
+
+    Numerator: cases of class B and C with severity `block_payout`. Unit: cases. Clock: the as-of
+    time.
+    """
+    return f"""
+      select {_row("blocking_cases", "count(*)", "cases", numerator="count(*)")}
+      from sli_findings where "class" <> 'A' and severity = 'block_payout'"""
 
 
 def backlog_age(as_of: datetime) -> str:
