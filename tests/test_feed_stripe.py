@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from recon_kit.ingestion.feeds.stripe_payouts import (
     PayoutReconciliation,
 )
 from recon_kit.ingestion.gate import NET_DIFFERS
+from recon_kit.ingestion.ingest import ingest_file
+from recon_kit.ledger.store import Store
 from recon_kit.settings import Source
 from recon_kit.testing import check_golden, tell_file
 
@@ -114,6 +117,46 @@ def test_blocks_do_not_matter(block_rows):
 
     assert cut.events.equals(whole.events, null_equal=True)
     assert cut.warnings == whole.warnings
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_told_payout_is_read_before_a_derived_one(tmp_path, order):
+    """Whichever file comes first, the payout's own row is read; both tellings are kept."""
+    head = "balance_transaction_id,created_utc,currency,gross,fee,net,reporting_category,"
+    head += "automatic_payout_id,source_id\n"
+    texts = [
+        head + "txn_1,2026-01-01 00:00:00,USD,10.00,0.30,9.70,charge,po_1,ch_1\n",
+        head + "txn_2,2026-01-03 00:00:00,USD,-9.70,0.00,-9.70,payout,po_1,po_1\n",
+    ]
+    received = datetime(2026, 1, 9, tzinfo=UTC)
+    store = Store.create(tmp_path / "store", created_at=received)
+    for minute, number in enumerate(order):
+        path = tmp_path / f"{number}.csv"
+        path.write_text(texts[number], encoding="utf-8")
+        receipt = ingest_file(
+            store, stripe().source, path, workspace_timezone="UTC",
+            received_at=received + timedelta(minutes=minute),
+        )  # fmt: skip
+        assert receipt.counts.as_tuple() == (1, 1, 0, 0, 0, 0)
+
+    with store.snapshot().engine() as engine:
+        told = "select status, amount from {} where event_type = 'payout' order by status"
+        assert engine.rows(told.format("events")).rows() == [("payout", 970)]
+        versions = engine.rows(told.format("event_versions")).rows()
+    assert versions == [("derived", 970), ("payout", 970)]
+
+
+def test_positive_payout_rows_pass_through_ingestion(tmp_path):
+    """Rows that are held back until the file has ended are counted once."""
+    received = datetime(2026, 3, 9, tzinfo=UTC)
+    store = Store.create(tmp_path / "store", created_at=received)
+    receipt = ingest_file(
+        store, stripe().source, GOLDEN / "payouts_printed_positive.csv",
+        workspace_timezone="UTC", received_at=received,
+    )  # fmt: skip
+
+    assert receipt.counts.as_tuple() == (5, 5, 0, 0, 0, 0)
+    assert receipt.events == 5
 
 
 def test_derivation_can_be_switched_off():

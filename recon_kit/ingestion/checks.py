@@ -10,6 +10,7 @@ list of them, `run_checks` calls them all. They read the views of a snapshot (`e
 
 A check whose table is absent says so instead of passing silently.
 """
+# ruff: noqa: ARG001 - every check has one shape, whether it needs all of it or not
 
 from __future__ import annotations
 
@@ -69,7 +70,7 @@ def findings_frame(findings: Iterable[Finding]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=FINDING_SCHEMA)
 
 
-def check_row_parity(engine: Engine, settings: Settings, as_of: datetime) -> list[Finding]:  # noqa: ARG001 - every check has one shape
+def check_row_parity(engine: Engine, settings: Settings, as_of: datetime) -> list[Finding]:
     """Physical records = accepted + duplicate + conflict + quarantined + blank, per file."""
     if not _has(engine, "batches"):
         return [_not_checked("row_parity", "batches", "put `Store.batches()` there")]
@@ -83,13 +84,13 @@ def check_row_parity(engine: Engine, settings: Settings, as_of: datetime) -> lis
         from batches where quarantined > 0 group by source order by source"""
     return [
         *_findings(engine, broken, "row_parity", "error",
-                   "{n} files whose records do not add up to where they went; run `recon verify`"),
+                   "files whose records do not add up to where they went", "run `recon verify`"),
         *_findings(engine, quarantined, "row_parity", "warn",
-                   "{n} records are quarantined; see `recon trace` for their reasons"),
+                   "records are quarantined", "see `recon trace` for their reasons"),
     ]  # fmt: skip
 
 
-def check_unique_ids(engine: Engine, settings: Settings, as_of: datetime) -> list[Finding]:  # noqa: ARG001 - same
+def check_unique_ids(engine: Engine, settings: Settings, as_of: datetime) -> list[Finding]:
     """One event per event id and source; no telling that contradicts an earlier one."""
     twice = """
         select source, count(*) as n, list(event_id order by event_id) as examples
@@ -106,15 +107,16 @@ def check_unique_ids(engine: Engine, settings: Settings, as_of: datetime) -> lis
         from events where conflict group by source order by source"""
     return [
         *_findings(engine, twice, "unique_ids", "error",
-                   "{n} event ids name several events; the feed's identity is too weak"),
+                   "event ids that name several events", "the feed's identity is too weak"),
         *_findings(engine, native, "unique_ids", "warn",
-                   "{n} ids of the file's own stand on several events of one type"),
+                   "the file's own ids that stand on several events of one type",
+                   "were they used twice?"),
         *_findings(engine, conflict, "unique_ids", "warn",
-                   "{n} events were told again with another amount or time; the last one is read"),
+                   "events told again with another amount or time", "the last telling is read"),
     ]  # fmt: skip
 
 
-def check_relationships(engine: Engine, settings: Settings, as_of: datetime) -> list[Finding]:  # noqa: ARG001 - same
+def check_relationships(engine: Engine, settings: Settings, as_of: datetime) -> list[Finding]:
     """Refunds and chargebacks name a known parent; payouts and their members know each other."""
     ids = """
         with ids as (
@@ -146,16 +148,17 @@ def check_relationships(engine: Engine, settings: Settings, as_of: datetime) -> 
         group by p.source order by p.source"""
     return [
         *_findings(engine, orphans, "relationships", "warn",
-                   "{n} refunds or chargebacks name a payment that no file has told; "
+                   "corrections of something that no file has told",
                    "ingest the earlier period"),
         *_findings(engine, no_payout, "relationships", "warn",
-                   "{n} payout ids have members and no payout"),
+                   "payout ids with members and without a payout",
+                   "ingest the payouts of their days"),
         *_findings(engine, no_members, "relationships", "warn",
-                   "{n} payouts have no members; ingest the itemised report of their days"),
+                   "payouts without members", "ingest the itemised report of their days"),
     ]  # fmt: skip
 
 
-def check_money(engine: Engine, settings: Settings, as_of: datetime) -> list[Finding]:  # noqa: ARG001 - same
+def check_money(engine: Engine, settings: Settings, as_of: datetime) -> list[Finding]:
     """Invariants of amounts: net, payout sums, signs, currencies."""
 
     def events_where(condition: str) -> str:
@@ -181,18 +184,19 @@ def check_money(engine: Engine, settings: Settings, as_of: datetime) -> list[Fin
         where sent <> net group by source order by source"""
     return [
         *_findings(engine, events_where(net), "money", "warn",
-                   "{n} events whose net is not amount minus fee; the printed net is kept"),
+                   "events whose net is not amount minus fee", "the printed net is kept"),
         *_findings(engine, events_where(f"({sign})"), "money", "warn",
-                   "{n} events whose amount has the other sign than their type"),
+                   "events whose amount has the other sign than their type",
+                   "see the layout's `sign`"),
         *_findings(engine, events_where("amount is not null and currency is null"), "money",
-                   "error", "{n} amounts without a currency"),
+                   "error", "amounts without a currency", "declare the currency of the source"),
         *_findings(engine, sums, "money", "warn",
-                   "{n} payouts differ from the sum of their members' nets; "
+                   "payouts that are not the sum of their members' nets",
                    "is a file of their days missing?"),
     ]  # fmt: skip
 
 
-def check_coverage(engine: Engine, settings: Settings, as_of: datetime) -> list[Finding]:  # noqa: ARG001 - same
+def check_coverage(engine: Engine, settings: Settings, as_of: datetime) -> list[Finding]:
     """Days without an event on a weekday that usually has some."""
     day = workdays.local_day_sql("event_ts", settings.workspace.timezone)
     silent = f"""
@@ -212,7 +216,7 @@ def check_coverage(engine: Engine, settings: Settings, as_of: datetime) -> list[
         from seen join usual using (source, weekday) where not has_rows
         group by source order by source"""
     return _findings(engine, silent, "coverage", "warn",
-                     "{n} days have no event although their weekday usually has; "
+                     "days without an event on a weekday that usually has some",
                      "was a file missed?")  # fmt: skip
 
 
@@ -245,7 +249,7 @@ def check_heartbeat(engine: Engine, settings: Settings, as_of: datetime) -> list
     return found
 
 
-def check_schema_drift(engine: Engine, settings: Settings, as_of: datetime) -> list[Finding]:  # noqa: ARG001 - same
+def check_schema_drift(engine: Engine, settings: Settings, as_of: datetime) -> list[Finding]:
     """The header of a source's last file is the header of the file before it."""
     if not _has(engine, "headers"):
         return [_not_checked("schema_drift", "headers", "put the headers of its artefacts there")]
@@ -278,14 +282,14 @@ def check_schema_drift(engine: Engine, settings: Settings, as_of: datetime) -> l
     return found
 
 
-def _findings(
-    engine: Engine, sql: str, check: str, severity: Severity, message: str
+def _findings(  # noqa: PLR0913, PLR0917 - the parts of a finding, read in the order of its text
+    engine: Engine, sql: str, check: str, severity: Severity, what: str, remedy: str
 ) -> list[Finding]:
     """One finding per row of a query that gives `source, n, examples`."""
     rows = engine.rows(f"select source, n, examples[1:{_EXAMPLES_MAX}] as examples from ({sql})")
     return [
         Finding(
-            check, severity, row["source"], int(row["n"]), message.format(n=row["n"]),
+            check, severity, row["source"], int(row["n"]), f"{what}: {row['n']:,}; {remedy}",
             tuple(str(e) for e in row["examples"]),
         )
         for row in rows.sort("source").iter_rows(named=True)

@@ -57,7 +57,10 @@ _ID_WORDS = re.compile(
 )
 _LOOKS_DATED = r"[0-9]{1,4}[-/. ][0-9A-Za-z]{1,3}[-/., ]"
 _LOOKS_COUNTED = r"^[-+]?[0-9]{1,18}$"
-_LOOKS_PAID = r"^[-+(−]?\s*(?:[A-Z]{3}\s?|[$€£¥]\s?)?[-+]?[0-9][0-9.,'\s\x{a0}\x{202f}]*\)?-?\s*(?:[A-Z]{3}|[$€£¥])?$"  # noqa: E501 - one pattern
+_SIGN = "(?:[A-Z]{3}|[$\u20ac\u00a3\u00a5])"
+_LOOKS_PAID = (
+    rf"^[-+(\x{{2212}}]?\s*(?:{_SIGN}\s?)?[-+]?[0-9][0-9.,'\s\x{{a0}}\x{{202f}}]*\)?-?\s*{_SIGN}?$"
+)
 _EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$|^[0-9a-f]{64}$"
 _FOOTER = re.compile(r"^\W*(grand |sub)?totals?\b|^\W*copyright|^\W*confidential", re.IGNORECASE)
 

@@ -79,6 +79,9 @@ class PayoutReconciliation(Feed):
     A payout that no row of the file tells is derived from the rows that name it in
     `automatic_payout_id`: their nets added up, `records` 0, status `derived`. It carries the same
     `business_key` as a payout row of its own would, and a told row is read before a derived one.
+    A payout reconciliation holds whole payouts; files of activity cut by day do not, so for them
+    set `derive_payouts = false` and tell the payouts by their own report. A payout that was
+    derived in part is found by the check of payout sums.
     """
 
     name = "stripe.payout_reconciliation"
@@ -138,7 +141,7 @@ class PayoutReconciliation(Feed):
         )  # fmt: skip
         bad = rows.filter(pl.col("code").is_not_null())
         good = _money(rows.filter(pl.col("code").is_null()))
-        events = told_frame(good.select(self._fields(context)))
+        events = told_frame(good.select(self._fields()))
         odd = (good["category"] == "payout") & (good["gross"] > 0)
         return Told(
             events=events.filter(~odd),
@@ -147,7 +150,11 @@ class PayoutReconciliation(Feed):
             carry={"members": _members(good), "positive_payouts": events.filter(odd)},
         )
 
-    def finish(self, carry: Mapping[str, pl.DataFrame], context: FeedContext) -> Told:  # noqa: ARG002 - the payouts need no setting
+    def finish(
+        self,
+        carry: Mapping[str, pl.DataFrame],
+        context: FeedContext,  # noqa: ARG002 - the payouts need no setting
+    ) -> Told:
         """Payouts: the sign of those printed positive, and those that no row tells."""
         members = _by_payout(carry["members"])
         positive = carry["positive_payouts"]
@@ -230,7 +237,7 @@ class PayoutReconciliation(Feed):
             header.text(column).alias("effective_text"),
         ]
 
-    def _fields(self, context: FeedContext) -> list[pl.Expr]:  # noqa: ARG002 - same shape in every feed
+    def _fields(self) -> list[pl.Expr]:
         sent = pl.col("type") == "payout"
         order = model.normal_key(pl.col("raw_order"))
         own_id = ("source_id", "category", "created_text", "currency", "gross_text", "description")
