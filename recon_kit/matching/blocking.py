@@ -81,7 +81,7 @@ def rules(filled: Collection[str], extra: Sequence[str] = ()) -> tuple[Rule, ...
         *((f"x{i}", same(f"same {field}", f"x{i}", wide)) for i, field in enumerate(extra)),
         ("email", same("same e-mail user", "email_user", wide)),
         ("name", same("same name", "name", wide)),
-        ("name", same("same longest word of the name", "name_last", near)),
+        ("name", crossed("a word of the name", "words", "words")),
         ("phone", same("same phone", "phone", wide)),
         ("postcode", same("same postcode", "postcode", near)),
         *(("text", rule) for rule in _start_rules(near)),

@@ -1,19 +1,16 @@
-"""What the probabilistic method compares, as data: fields, levels, SQL conditions, default odds.
+"""What the probabilistic method compares: one ladder per subject, with default odds.
 
-A comparison is a ladder of levels, tried from the top; a pair stands on the first that holds.
-Conditions are DuckDB SQL over `l.` and `r.`, the columns that `features` prepares for both sides,
-and read the same in a plain join and, through `splink_settings`, in Splink. Default `m` (share of
-true pairs on the level) and `u` (share of random pairs) are used as written where there is too
-little data to learn from, and as a weak opinion where there is enough.
+Default `m` (share of true pairs on a level) and `u` (share of random pairs) are used as written
+where there is too little data to learn from, and as a weak opinion where there is enough. They are
+round numbers from the trade, tuned to no data set.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
+from recon_kit.matching.ladders import Comparison, Level
 from recon_kit.settings import Duration
 
 # Lengths of the shared start of two texts, and the classes of how rare a text or amount is:
@@ -28,69 +25,54 @@ _AFTER: tuple[tuple[int, float], ...] = (
     (11, 0.03), (15, 0.02), (21, 0.02), (31, 0.02), (62, 0.01),
 )  # fmt: skip
 
-_COLUMN = re.compile(r"\b([lr])\.([a-z_][a-z0-9_]*)")
+
+@dataclass(frozen=True, slots=True)
+class Fee:
+    """A fee schedule: right = left less `rate_bp` basis points and `fixed` minor units."""
+
+    rate_bp: int
+    fixed: int
+
+    @property
+    def label(self) -> str:
+        """Such as `2.9 % and 30`."""
+        return f"{self.rate_bp / 100:g} % and {self.fixed}"
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
-    """One step of a comparison. `sql` is None for the last one, which takes all that is left."""
+class Terms:
+    """What a reconciliation declares, or has taught, about its pairs.
 
-    label: str
-    sql: str | None
-    m: float
-    u: float
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A ladder of levels over one subject; `null_sql` says when there is nothing to compare.
-
-    `key` names a column that is equal on both sides on every level above `loose`: pairs on such
-    levels can be counted through a join, however rare they are among random pairs.
+    `before` and `after` bound right minus left time, `single` says that a pair settles an event
+    alone (no part payments), `extra` are the declared further fields in the order of the columns
+    `x0`, `x1`, ..., `fee` is a learned schedule.
     """
 
-    name: str
-    label: str
-    null_sql: str
-    levels: tuple[Level, ...]
-    key: str | None = None
-    loose: int = 0
-
-    def level_sql(self) -> str:
-        """Expression over `l` and `r`: the number of the level from 0 at the top, -1 if null."""
-        steps = [f"when {level.sql} then {i}" for i, level in enumerate(self.levels) if level.sql]
-        return (
-            f"case when {self.null_sql} then -1 {' '.join(steps)} else {len(self.levels) - 1} end"
-        )
+    before: Duration
+    after: Duration
+    single: bool = True
+    extra: tuple[str, ...] = ()
+    fee: Fee | None = None
 
 
-def comparisons(
-    filled: Iterable[str], before: Duration, after: Duration, extra: Sequence[str] = ()
-) -> tuple[Comparison, ...]:
-    """The comparisons for the fields that both sides fill.
-
-    Args:
-        filled: names of feature columns filled on both sides (`amount`, `ts`, `email`, `name`,
-            `phone`, `postcode`, `text`, `name_text`, `text_name`, `x0`, ...).
-        before: how much earlier than the left event the right one may be.
-        after: how much later it may be.
-        extra: the declared further fields, in the order of the columns `x0`, `x1`, ...
-    """
+def comparisons(filled: Collection[str], terms: Terms) -> tuple[Comparison, ...]:
+    """The comparisons for the fields that both sides fill (names as of `features.filled`)."""
     has = set(filled)
     found: list[Comparison] = []
     if "amount" in has:
-        found.append(_amount(shown="shown" in has))
+        found.append(_amount(has, terms))
     if "ts" in has:
-        found.append(_lag(days(before), days(after)))
-    simple = {"email": _email, "name": _name, "phone": _phone, "postcode": _postcode, "text": _text}
-    found += [make() for name, make in simple.items() if name in has]
-    for name, own, other, label in (
-        ("name_text", "words", "text_words", "left name in right text"),
-        ("text_name", "text_words", "words", "left text and right name"),
-    ):
-        if name in has:
-            found.append(_mention(name, own, other, label))
-    found += [_further(f"x{i}", field) for i, field in enumerate(extra) if f"x{i}" in has]
+        found.append(_lag(days(terms.before), days(terms.after)))
+    if has & {"email", "name", "phone", "postcode"}:
+        found.append(_customer(has))
+    if "text" in has:
+        found.append(_text())
+    if "name_text" in has:
+        found.append(_mention("name_text", "words", "text_words", "left name in right text"))
+    if "text_name" in has:
+        found.append(_mention("text_name", "text_words", "words", "left text and right name"))
+    further = enumerate(terms.extra)
+    found += [_further(f"x{i}", field) for i, field in further if f"x{i}" in has]
     return tuple(found)
 
 
@@ -109,13 +91,16 @@ def days(span: Duration) -> int:
 
 
 # --- the ladders ----------------------------------------------------------------------------------
-def _amount(*, shown: bool) -> Comparison:
+def _amount(has: Collection[str], terms: Terms) -> Comparison:
     """Equal (the rarer the amount, the more it says), rounded, or off by a percentage, signed.
 
     A processor's fee takes 1 to 4 percent and some cents, a currency conversion a few percent
     either way: the bands on the low and the high side are learned apart. Where a side also tells
     what was presented to the customer (`shown`), the amounts in the shared currency are compared.
+    Where a pair has to settle an event alone, no number of look-alikes may teach that amounts far
+    apart are usual, nor, where both sides keep the same currencies, that these differ.
     """
+    shown = "shown" in has
     left, right, null = "l.amount", "r.amount", "l.currency <> r.currency"
     if shown:
         own = "l.currency in (r.currency, r.shown_currency)"
@@ -125,14 +110,19 @@ def _amount(*, shown: bool) -> Comparison:
             f"not ({own} and l.currency <> r.currency) then r.amount else r.shown end)"
         )
         null = f"not coalesce({own} or l.shown_currency in (r.currency, r.shown_currency), false)"
+    key = None if shown else "amount"
     gap = f"abs({left} - {right})"
     same = f"{left} = {right}"
     levels = [
         Level(f"same amount, fewer than 1 row in {2**k}", f"{same} and l.amount_rare >= {k}", m, u)
         for k, m, u in ((12, 0.12, 2e-5), (9, 0.14, 2e-4), (6, 0.14, 2e-3))
     ]
-    levels.append(Level("same amount, a common one", same, 0.12, 0.01))
+    levels.append(Level("same amount, a common one", same, 0.12, 0.01, key))
     levels.append(Level("off by at most 3 minor units", f"{gap} <= 3", 0.05, 1e-4))
+    if terms.fee is not None:
+        paid = f"{left} - round({left} * {terms.fee.rate_bp} / 10000.0) - {terms.fee.fixed}"
+        off = f"abs({paid} - {right}) <= 1"
+        levels.append(Level(f"left less the usual fee of {terms.fee.label}", off, 0.2, 1e-4))
     last = 0
     for edge in _PERMILLE:
         band = f"{last / 10:g} to {edge / 10:g} %"
@@ -142,9 +132,14 @@ def _amount(*, shown: bool) -> Comparison:
         levels.append(Level(f"right is {band} lower", lower, 0.03, u))
         levels.append(Level(f"right is {band} higher", bound, 0.016, u))
         last = edge
-    levels.append(Level("amounts differ", None, 0.02, 0.9))
-    nothing = f"l.amount is null or r.amount is null or {null}"
-    return Comparison("amount", "amount", nothing, tuple(levels), None if shown else "amount", 4)
+    far = 1e-4 if terms.single else 0.02
+    levels.append(Level("amounts differ", None, far, 0.9, None, far))
+    nothing = "l.amount is null or r.amount is null"
+    if "currency" in has:
+        levels.insert(0, Level("currencies differ", null, far, 0.3, None, far))
+    else:
+        nothing += f" or {null}"
+    return Comparison("amount", "amount", nothing, tuple(levels))
 
 
 def _lag(before: int, after: int) -> Comparison:
@@ -186,66 +181,75 @@ def _days_after(low: int, high: int) -> str:
     return f"{low} to {high} days after"
 
 
-def _email() -> Comparison:
-    like = "jaro_winkler_similarity(l.email_user, r.email_user)"
-    return Comparison(
-        "email",
-        "e-mail",
-        "l.email is null or r.email is null",
-        (
-            Level("same address", "l.email = r.email", 0.7, 2e-4),
-            Level("same user part", "l.email_user = r.email_user", 0.12, 1e-4),
-            Level("user part off by a typo", f"{like} >= 0.92", 0.08, 5e-4),
-            Level("addresses differ", None, 0.1, 0.999),
-        ),
-        "email_user",
-        2,
-    )
-
-
-def _name() -> Comparison:
-    like = "jaro_winkler_similarity(l.name, r.name)"
-    initials = "l.name_last = r.name_last and l.name_first = r.name_first"
-    return Comparison(
+_USER = "jaro_winkler_similarity(l.email_user, r.email_user) >= 0.92"
+_ALIKE = "jaro_winkler_similarity(l.name, r.name) >= 0.8"
+_CUT = (
+    "(jaro_winkler_similarity(l.name, r.name) >= 0.92"
+    " or l.name_last = r.name_last and l.name_first = r.name_first)"
+)
+_SILENT = "(l.email is null or r.email is null)"
+_ONE_PLACE = "l.name = r.name and l.postcode = r.postcode"
+# Fields a level needs, its label, condition, default m and u, and the key it implies.
+_Step = tuple[frozenset[str], str, str | None, float, float, str | None]
+_E, _N, _P, _Z = (frozenset({f}) for f in ("email", "name", "phone", "postcode"))
+_PERSON: tuple[_Step, ...] = (
+    (_E, "same e-mail", "l.email = r.email", 0.55, 2e-4, "email_user"),
+    (_E, "same e-mail user", "l.email_user = r.email_user", 0.1, 1e-4, "email_user"),
+    (_P, "same phone", "l.phone = r.phone", 0.1, 1e-4, "phone"),
+    (_E | _N, "e-mail off by a typo, names alike", f"{_USER} and {_ALIKE}", 0.08, 2e-5, None),
+    (_N | _Z, "same name and postcode", _ONE_PLACE, 0.05, 2e-5, "name"),
+    (
+        _E | _N,
+        "same name, an e-mail not told",
+        f"l.name = r.name and {_SILENT}",
+        0.05,
+        2e-4,
         "name",
-        "customer name",
-        "l.name is null or r.name is null",
-        (
-            Level("same words", "l.name = r.name", 0.65, 2e-4),
-            Level("same longest word and initial", initials, 0.1, 1e-4),
-            Level("off by a typo", f"{like} >= 0.92", 0.1, 3e-4),
-            Level("same longest word", "l.name_last = r.name_last", 0.05, 2e-3),
-            Level("alike", f"{like} >= 0.8", 0.03, 0.01),
-            Level("names differ", None, 0.07, 0.98),
-        ),
+    ),
+    (_N, "same name", "l.name = r.name", 0.08, 2e-4, "name"),
+    (
+        _E | _N,
+        "name cut or misspelt, an e-mail not told",
+        f"{_CUT} and {_SILENT}",
+        0.04,
+        3e-4,
+        None,
+    ),
+    (_N, "name cut or misspelt", _CUT, 0.05, 3e-4, None),
+    (_E, "e-mail off by a typo", _USER, 0.03, 5e-4, None),
+    (_N, "a word of the name", "list_has_any(l.words, r.words)", 0.03, 0.01, None),
+    (_Z, "same postcode", "l.postcode = r.postcode", 0.03, 2e-3, "postcode"),
+    (frozenset(), "different", None, 0.05, 0.98, None),
+)
+
+
+def _customer(has: Collection[str]) -> Comparison:
+    """Who it was, on one ladder: e-mail, phone, name and postcode tell of the same person.
+
+    Two rows of one customer agree on all of these at once whether or not they are the same
+    purchase, so their agreement must not be counted more than once.
+    """
+    told = [f for f in ("email", "name", "phone", "postcode") if f in has]
+    null = " and ".join(f"(l.{f} is null or r.{f} is null)" for f in told)
+    levels = tuple(
+        Level(label, sql, m, u, key)
+        for needs, label, sql, m, u, key in _PERSON
+        if needs <= set(has)
     )
-
-
-def _phone() -> Comparison:
-    return _exact_or_typo("phone", "phone", 0.85, 1e-4)
-
-
-def _postcode() -> Comparison:
-    return _exact_or_typo("postcode", "postcode", 0.85, 2e-3)
+    return Comparison("customer", "customer", null, levels)
 
 
 def _further(column: str, field: str) -> Comparison:
-    return _exact_or_typo(column, field, 0.8, 5e-4)
-
-
-def _exact_or_typo(column: str, label: str, m: float, u: float) -> Comparison:
     typo = f"length(l.{column}) >= 6 and damerau_levenshtein(l.{column}, r.{column}) <= 1"
     return Comparison(
         column,
-        label,
+        field,
         f"l.{column} is null or r.{column} is null",
         (
-            Level("same", f"l.{column} = r.{column}", m, u),
-            Level("off by one character", typo, 0.05, u),
-            Level("different", None, 0.95 - m, 1 - 2 * u),
+            Level("same", f"l.{column} = r.{column}", 0.8, 5e-4, column),
+            Level("off by one character", typo, 0.05, 5e-4),
+            Level("different", None, 0.15, 0.999),
         ),
-        column,
-        1,
     )
 
 
@@ -261,6 +265,7 @@ def _text() -> Comparison:
             f"l.start_{k} = r.start_{k}",
             m,
             0.5**k / 2,
+            f"start_{RARITY[-1]}",
         )
         for k, m in zip(RARITY, (0.25, 0.15, 0.12, 0.08, 0.06, 0.04, 0.03, 0.02), strict=True)
     ]
@@ -274,9 +279,7 @@ def _text() -> Comparison:
         Level("texts differ", None, 0.12, 0.93),
     ]
     null = "l.text is null or r.text is null"
-    return Comparison(
-        "text", "description", null, tuple(levels), f"start_{RARITY[-1]}", len(RARITY)
-    )
+    return Comparison("text", "description", null, tuple(levels))
 
 
 def _mention(name: str, own: str, other: str, label: str) -> Comparison:
@@ -296,86 +299,3 @@ def _mention(name: str, own: str, other: str, label: str) -> Comparison:
 
 def _rare(column: str, rarity: int) -> str:
     return f"{column} >= {rarity}"
-
-
-# --- as Splink settings, and back -----------------------------------------------------------------
-def splink_settings(
-    ladders: Sequence[Comparison],
-    m: Mapping[str, Sequence[float]],
-    u: Mapping[str, Sequence[float]],
-    prior: float,
-) -> dict[str, Any]:
-    """A Splink 5 settings dictionary with every probability set.
-
-    Args:
-        ladders: the comparisons.
-        m: by comparison name, one probability a level, from the top.
-        u: likewise.
-        prior: probability that two rows that are both still free belong together.
-    """
-    return {
-        "link_type": "link_only",
-        "sql_dialect": "duckdb",
-        "unique_id_column_name": "eid",
-        "source_dataset_column_name": "source_dataset",
-        "probability_two_random_records_match": prior,
-        "retain_matching_columns": False,
-        "retain_intermediate_calculation_columns": False,
-        "blocking_rules_to_generate_predictions": ["l.eid = r.eid"],
-        "linker_uid": "recon_kit",
-        "comparisons": [_splink_comparison(c, m[c.name], u[c.name]) for c in ladders],
-    }
-
-
-def _splink_comparison(
-    ladder: Comparison, m: Sequence[float], u: Sequence[float]
-) -> dict[str, Any]:
-    null = {
-        "sql_condition": splink_sql(ladder.null_sql),
-        "label_for_charts": "nothing to compare",
-        "is_null_level": True,
-    }
-    levels = [
-        {
-            "sql_condition": splink_sql(level.sql) if level.sql else "ELSE",
-            "label_for_charts": level.label,
-            "m_probability": m[i],
-            "u_probability": u[i],
-        }
-        for i, level in enumerate(ladder.levels)
-    ]
-    return {
-        "output_column_name": ladder.name,
-        "comparison_description": ladder.label,
-        "comparison_levels": [null, *levels],
-    }
-
-
-def splink_sql(sql: str) -> str:
-    """Conditions over `l.column` and `r.column` in Splink's spelling: `"column_l"`."""
-    return _COLUMN.sub(lambda found: f'"{found[2]}_{found[1]}"', sql)
-
-
-def explain(levels: Mapping[str, str], weights: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Records for a waterfall: the start, each comparison in order of its weight, and the sum.
-
-    Args:
-        levels: comparison name -> label of the level the pair stands on.
-        weights: the same names -> match weight in bits, and `prior` -> bits before any evidence.
-
-    Returns:
-        Records (step, level, weight, from, to) in bits of log2 odds; `to` of the last is the
-        match weight.
-    """
-    steps = sorted((n for n in weights if n != "prior"), key=lambda n: (-abs(weights[n]), n))
-    at = 0.0
-    records: list[dict[str, Any]] = []
-    for name in (["prior"] if "prior" in weights else []) + steps:
-        to = round(at + weights[name], 6)
-        level = "before any evidence" if name == "prior" else levels.get(name, "")
-        records.append(
-            {"step": name, "level": level, "weight": weights[name], "from": at, "to": to}
-        )
-        at = to
-    records.append({"step": "match weight", "level": "", "weight": at, "from": 0.0, "to": at})
-    return records

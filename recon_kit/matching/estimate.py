@@ -18,7 +18,7 @@ import numpy as np
 
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching.assign import Cardinality, posterior
-from recon_kit.matching.comparisons import Comparison
+from recon_kit.matching.ladders import Comparison
 from recon_kit.matching.optimum import Floats, Graph, Ints, graph
 
 ROWS_MIN = 50  # a side with fewer rows teaches nothing; default odds are used
@@ -136,16 +136,16 @@ def _count_all(engine: Engine, ladders: Sequence[Comparison], everything: int) -
         opinion = np.array(_shares([step.u for step in ladder.levels]))
         compared = float(n[known].sum()) / float(n.sum())
         count = (seen + 5 * opinion) / (seen.sum() + 5) * everything * max(compared, 1e-6)
-        if ladder.key is not None:
-            keyed = _count_keyed(engine, ladder)
-            count[: ladder.loose] = keyed[: ladder.loose] + 0.5
+        for key in sorted({level.key for level in ladder.levels if level.key}):
+            keyed = _count_keyed(engine, ladder, key)
+            on_key = np.array([level.key == key for level in ladder.levels])
+            count = np.where(on_key, keyed + 0.5, count)
         totals[ladder.name] = count
     return totals
 
 
-def _count_keyed(engine: Engine, ladder: Comparison) -> Floats:
-    """Pairs per level among those that share the ladder's key, scaled up from a share of rows."""
-    key = ladder.key
+def _count_keyed(engine: Engine, ladder: Comparison, key: str) -> Floats:
+    """Pairs per level among those that share a key, scaled up from a share of the left rows."""
     engine.run(
         Step(
             "keyed_rows",
@@ -233,7 +233,7 @@ def _expectation_maximisation(
             for level, t in zip(sample.levels, total, strict=True)
         ]
         before, before_share = m, share
-        m = [(s + _OPINION * o) / (s.sum() + _OPINION) for s, o in zip(seen, opinion, strict=True)]
+        m = [_true_share(c, s, o) for c, s, o in zip(ladders, seen, opinion, strict=True)]
         scale = sample.lefts / sample.drawn
         u = [_random_share(t, s * scale) for t, s in zip(total, seen, strict=True)]
         share = min(float(chance.sum()) / sample.drawn, 1.0)
@@ -258,6 +258,16 @@ def _expectation_maximisation(
         unseen,
         tuple(notes),
     )
+
+
+def _true_share(ladder: Comparison, seen: Floats, opinion: Floats) -> Floats:
+    """Share of true pairs on each level: what was seen, a little opinion, none over its most."""
+    m = (seen + _OPINION * opinion) / (seen.sum() + _OPINION)
+    most = np.array([level.m_max for level in ladder.levels])
+    over = m > most
+    if over.any():
+        m = np.where(over, most, m * (1 - most[over].sum()) / m[~over].sum())
+    return np.asarray(m)
 
 
 def _unlearned(

@@ -104,7 +104,8 @@ def filled(engine: Engine, extra: Sequence[str]) -> tuple[str, ...]:
 
     `name_text` and `text_name` (a name of one side among the words of the other side's text) are
     there where names cannot be compared with names; `shown` where a side tells what was presented
-    in another currency.
+    in another currency; `currency` where both sides keep the same currencies, so that different
+    ones tell against a pair.
     """
     names = (*SINGLE_FIELDS, *_ONE_SIDED, *(f"x{i}" for i in range(len(extra))))
     counted = ", ".join(f"count({name}) * 100 >= count(*) and count({name}) > 0" for name in names)
@@ -119,7 +120,22 @@ def filled(engine: Engine, extra: Sequence[str]) -> tuple[str, ...]:
     if "name" not in found:
         found += ["name_text"] if "words" in left and "text_words" in right else []
         found += ["text_name"] if "text_words" in left and "words" in right else []
+    if "amount" in found and _one_money(engine):
+        found.append("currency")
     return tuple(found)
+
+
+def _one_money(engine: Engine) -> bool:
+    """Whether nine rows in ten of either side are in a currency that the other side has too."""
+    shares = [
+        engine.one(
+            f"""select count(*) filter (currency in (select currency from row_{other}
+                union select shown_currency from row_{other} where shown is not null)) * 10
+                >= count(*) * 9 from row_{side}"""
+        )[0]
+        for side, other in (SIDES, SIDES[::-1])
+    ]
+    return all(shares)
 
 
 # --- how rare a start or an amount is -------------------------------------------------------------

@@ -24,13 +24,8 @@ import polars as pl
 from recon_kit.errors import MatchingError
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import blocking, estimate, features
-from recon_kit.matching.comparisons import (
-    Comparison,
-    Level,
-    comparisons,
-    days,
-    splink_settings,
-)
+from recon_kit.matching.comparisons import Terms, comparisons, days
+from recon_kit.matching.ladders import Comparison, Level, splink_settings
 from recon_kit.model import StoredModel
 from recon_kit.settings import Reconciliation
 
@@ -111,7 +106,8 @@ def score(
     )
     notes = blocking.notes(counts, chosen)
     if trained is None:
-        ladders = comparisons(filled, rec.window.before, rec.window.after, extra)
+        terms = Terms(rec.window.before, rec.window.after, rec.cardinality == "one_to_one", extra)
+        ladders = comparisons(filled, terms)
         if not chosen or not ladders:
             _empty(engine)
             nothing = "the two sides fill no field in common that could be compared"
@@ -123,7 +119,8 @@ def score(
         trained = read(model)
         notes += odds.notes
         if odds.unseen:
-            notes.append("levels that no true pair stood on: " + "; ".join(odds.unseen))
+            levels = sum(len(c.levels) for c in ladders)
+            notes.append(f"{len(odds.unseen)} of {levels} levels met no true pair while learning")
     _score(engine, rec, trained)
     return Scored(
         model, TABLE, learned,

@@ -1,0 +1,131 @@
+"""Ladders of levels: what a comparison is, how Splink reads it, how a score is told.
+
+A comparison is a ladder of levels, tried from the top; a pair stands on the first that holds.
+Conditions are DuckDB SQL over `l.` and `r.`, the rows of both sides as `features` prepares them,
+and read the same in a plain join and, through `splink_settings`, in Splink.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_COLUMN = re.compile(r"\b([lr])\.([a-z_][a-z0-9_]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One step of a comparison. `sql` is None for the last one, which takes all that is left.
+
+    `key` names a column that is equal on both sides for every pair on the level: such pairs can be
+    counted through a join, however rare they are among random pairs. `m_max` is the most that
+    learning may come to believe of true pairs.
+    """
+
+    label: str
+    sql: str | None
+    m: float
+    u: float
+    key: str | None = None
+    m_max: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A ladder of levels over one subject; `null_sql` says when there is nothing to compare."""
+
+    name: str
+    label: str
+    null_sql: str
+    levels: tuple[Level, ...]
+
+    def level_sql(self) -> str:
+        """Expression over `l` and `r`: the number of the level from 0 at the top, -1 if null."""
+        steps = [f"when {level.sql} then {i}" for i, level in enumerate(self.levels) if level.sql]
+        return (
+            f"case when {self.null_sql} then -1 {' '.join(steps)} else {len(self.levels) - 1} end"
+        )
+
+
+def splink_settings(
+    ladders: Sequence[Comparison],
+    m: Mapping[str, Sequence[float]],
+    u: Mapping[str, Sequence[float]],
+    prior: float,
+) -> dict[str, Any]:
+    """A Splink 5 settings dictionary with every probability set.
+
+    Args:
+        ladders: the comparisons.
+        m: by comparison name, one probability a level, from the top.
+        u: likewise.
+        prior: probability that two rows that are both still free belong together.
+    """
+    return {
+        "link_type": "link_only",
+        "sql_dialect": "duckdb",
+        "unique_id_column_name": "eid",
+        "source_dataset_column_name": "source_dataset",
+        "probability_two_random_records_match": prior,
+        "retain_matching_columns": False,
+        "retain_intermediate_calculation_columns": False,
+        "blocking_rules_to_generate_predictions": ["l.eid = r.eid"],
+        "linker_uid": "recon_kit",
+        "comparisons": [_splink_comparison(c, m[c.name], u[c.name]) for c in ladders],
+    }
+
+
+def _splink_comparison(
+    ladder: Comparison, m: Sequence[float], u: Sequence[float]
+) -> dict[str, Any]:
+    null = {
+        "sql_condition": splink_sql(ladder.null_sql),
+        "label_for_charts": "nothing to compare",
+        "is_null_level": True,
+    }
+    levels = [
+        {
+            "sql_condition": splink_sql(level.sql) if level.sql else "ELSE",
+            "label_for_charts": level.label,
+            "m_probability": m[i],
+            "u_probability": u[i],
+        }
+        for i, level in enumerate(ladder.levels)
+    ]
+    return {
+        "output_column_name": ladder.name,
+        "comparison_description": ladder.label,
+        "comparison_levels": [null, *levels],
+    }
+
+
+def splink_sql(sql: str) -> str:
+    """Conditions over `l.column` and `r.column` in Splink's spelling: `"column_l"`."""
+    return _COLUMN.sub(lambda found: f'"{found[2]}_{found[1]}"', sql)
+
+
+def explain(levels: Mapping[str, str], weights: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Records for a waterfall: the start, each comparison in order of its weight, and the sum.
+
+    Args:
+        levels: comparison name -> label of the level the pair stands on.
+        weights: the same names -> match weight in bits, and `prior` -> bits before any evidence.
+
+    Returns:
+        Records (step, level, weight, from, to) in bits of log2 odds; `to` of the last is the
+        match weight.
+    """
+    steps = sorted((n for n in weights if n != "prior"), key=lambda n: (-abs(weights[n]), n))
+    at = 0.0
+    records: list[dict[str, Any]] = []
+    for name in (["prior"] if "prior" in weights else []) + steps:
+        to = round(at + weights[name], 6)
+        level = "before any evidence" if name == "prior" else levels.get(name, "")
+        records.append(
+            {"step": name, "level": level, "weight": weights[name], "from": at, "to": to}
+        )
+        at = to
+    records.append({"step": "match weight", "level": "", "weight": at, "from": 0.0, "to": at})
+    return records
