@@ -177,6 +177,11 @@ def business_hours_sql(start: str, end: str, zone: str) -> str:
     return f"(case when {end} <= {start} then 0.0 else {passed} end)"
 
 
+def instant_sql(ts: datetime) -> str:
+    """An instant as a DuckDB literal; ValueError when it has no zone."""
+    return f"timestamptz {quote_text(_local(ts, 'UTC').isoformat())}"
+
+
 def local_day_sql(ts: str, zone: str) -> str:
     """A DuckDB expression for the local day (DATE) of an instant."""
     return f"cast(timezone({quote_text(zone)}, {ts}) as date)"

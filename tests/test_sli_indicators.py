@@ -194,6 +194,18 @@ def test_events_without_time_or_amount_are_named_not_hidden():
     assert rows(got, "match_rate_money", "2026-W45") == []
 
 
+def test_dates_far_away_neither_break_nor_pass():
+    """An order of 1970 is past every settlement time; one of 2090 is judged when it is due."""
+    run = SmallRun().event("o1", "order", "shop", "1970-01-01", 500, got="2026-11-02T12:00")
+    run.event("o2", "order", "shop", "2090-01-02", 500, got="2026-11-02T12:00")
+    run.open("o1", "left", "overdue", amount=500, by="1970-01-09T00:00")
+    run.open("o2", "left", "in_flight", amount=500)
+    got = computed(run)
+    assert share(one(got, "match_rate", "1970-W01")) == (0, 1, 0.0, "known")
+    assert one(got, "match_rate", "2090-W01")["state"] == "unknown"
+    assert share(one(got, "match_rate")) == (0, 1, 0.0, "known")
+
+
 def test_no_event_at_all_is_unknown_not_perfect():
     """An empty reconciliation has no rate."""
     got = computed(SmallRun())

@@ -110,6 +110,8 @@ def test_an_instant_without_zone_is_refused():
     naive = datetime(2026, 1, 1)  # noqa: DTZ001 - the naive time is the case under test
     with pytest.raises(ValueError, match="needs a time zone"):
         wd.add_duration(naive, 1, "bd", "UTC")
+    with pytest.raises(ValueError, match="needs a time zone"):
+        wd.instant_sql(naive)
 
 
 def test_business_time_is_only_counted_forward():

@@ -184,7 +184,7 @@ from (
     group by mm.match_id
   ) t using (match_id)
 ) r
-where due <= timestamptz {quote_text(as_of.isoformat())}""",
+where due <= {workdays.instant_sql(as_of)}""",
         "what one side says was refunded is not what the other says",
     )
 

@@ -111,11 +111,6 @@ def late_feeds(
     return pl.DataFrame(rows, schema={"source": pl.String, "since": model.UTC}, orient="row")
 
 
-def instant_sql(ts: datetime) -> str:
-    """An instant as a DuckDB literal."""
-    return f"timestamptz {quote_text(ts.isoformat())}"
-
-
 def _finding_steps(rec: Reconciliation, as_of: datetime) -> Iterable[Step]:
     return (_merged_step(), _received_step(), _findings_step(rec, as_of))
 
@@ -163,7 +158,7 @@ group by v.event_key""",
 
 
 def _findings_step(rec: Reconciliation, as_of: datetime) -> Step:
-    name, now = quote_text(rec.name), instant_sql(as_of)
+    name, now = quote_text(rec.name), workdays.instant_sql(as_of)
     priority = kinds.priority_sql("m.amount", "l.much_minor", "m.least")
     columns = ", ".join(f'"{c}"' for c in model.RUN_TABLES["findings"])
     return Step(

@@ -12,7 +12,7 @@ from datetime import datetime
 
 import polars as pl
 
-from recon_kit import model, stats
+from recon_kit import model, stats, workdays
 from recon_kit.ledger.engine import Engine
 from recon_kit.resolution import clocks
 from recon_kit.safe import quote_text
@@ -160,7 +160,7 @@ def backlog_age(as_of: datetime) -> str:
         + " from ages"
         for name, value in parts
     )  # fmt: skip
-    now = population.instant_sql(as_of)
+    now = workdays.instant_sql(as_of)
     return f"""
       with ages as (
         select greatest(0, epoch_us({now}) - epoch_us(opened_at)) / 3600000000 as age
@@ -207,7 +207,7 @@ def feed_freshness(rec: Reconciliation, as_of: datetime) -> str:
     """
     names = sorted({*rec.left.sources, *rec.right.sources})
     listed = ", ".join(f"({quote_text(n)})" for n in names)
-    passed = f"epoch_us({population.instant_sql(as_of)}) - epoch_us(max(received_at))"
+    passed = f"epoch_us({workdays.instant_sql(as_of)}) - epoch_us(max(received_at))"
     # greatest() would turn "never" into 0 hours
     age = f"case when max(received_at) is not null then greatest(0, {passed}) / 3600000000 end"
     note = "case when max(received_at) is null then 'no file was received yet' end"

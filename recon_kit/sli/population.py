@@ -39,11 +39,6 @@ class Tables:
     run_id: str | None = None
 
 
-def instant_sql(ts: datetime) -> str:
-    """An instant as a DuckDB literal."""
-    return f"timestamptz {quote_text(ts.isoformat())}"
-
-
 def result_steps(rec: Reconciliation, tables: Tables) -> tuple[Step, ...]:
     """One reconciliation's results under fixed names: `sli_matches`, `sli_members`, ..."""
     run = f" and run_id = {quote_text(tables.run_id)}" if tables.run_id is not None else ""
@@ -76,7 +71,7 @@ def left_step(rec: Reconciliation, settings: Settings, as_of: datetime) -> Step:
     due = workdays.due_sql("e.event_ts", settles.count, settles.unit, zone)
     local = f"timezone({quote_text(zone)}, e.event_ts)"
     # what no calendar reaches back to is past every settlement time
-    old = f"e.event_ts < {instant_sql(as_of - clocks.REACH)}"
+    old = f"e.event_ts < {workdays.instant_sql(as_of - clocks.REACH)}"
     return Step(
         "sli_left",
         f"""
@@ -122,8 +117,8 @@ def cohorts_step(as_of: datetime) -> Step:
         f"""
 create or replace table sli_cohorts as
 select week, max(greatest(due, week_end)) as mature_from,
-  coalesce(bool_and(due is not null and due <= {instant_sql(as_of)}
-    and week_end <= {instant_sql(as_of)}), false) as mature
+  coalesce(bool_and(due is not null and due <= {workdays.instant_sql(as_of)}
+    and week_end <= {workdays.instant_sql(as_of)}), false) as mature
 from sli_left group by week""",
         "which weeks can be judged",
     )
@@ -136,7 +131,7 @@ def watched_steps(as_of: datetime, zone: str) -> tuple[Step, ...]:
     ends when the last principal or part of the match was received or, if later, a person's
     `same` was recorded; without that it goes on to the as-of time.
     """
-    now = instant_sql(as_of)
+    now = workdays.instant_sql(as_of)
     return (
         Step(
             "sli_received",
