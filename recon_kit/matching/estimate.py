@@ -239,11 +239,13 @@ def _expectation_maximisation(
         share = min(float(chance.sum()) / sample.drawn, 1.0)
         moved = max(float(np.abs(a - b).max()) for a, b in zip(m, before, strict=True))
         moved = max(moved, abs(share - before_share))
-    if share * sample.drawn < _MATCHES_MIN:
-        return defaults(ladders, "hardly any match to learn from: default odds")
     notes = []
     if moved > _SETTLED:
         notes.append(f"learning had not settled after {rounds} rounds (last change {moved:.4f})")
+    if share * sample.drawn < _MATCHES_MIN:
+        # what true pairs look like cannot be learned from none; that there are none can
+        notes.append("hardly any match to learn from: default odds for true pairs")
+        m = opinion
     m, u = _unlearned(ladders, m, u, seen, total)
     unseen = tuple(
         f"{c.name}: {c.levels[i].label}"
@@ -254,7 +256,7 @@ def _expectation_maximisation(
     return Learned(
         {c.name: _shares(v) for c, v in zip(ladders, m, strict=True)},
         {c.name: _shares(v) for c, v in zip(ladders, u, strict=True)},
-        round(share, 6),
+        round(max(share, 1 / sample.drawn), 9),
         unseen,
         tuple(notes),
     )
