@@ -20,8 +20,9 @@ OUT: tuple[str, ...] = (
 ID_PROBLEMS: dict[str, str] = {
     "id_lossy": "a spreadsheet has rounded an id (such as 1.23457E+15); export the file again",
 }
-# Published: the id of a row without a vendor's id is these fields, joined. Mutable fields are not
-# among them, and amounts and times stand as they were understood, not as they were printed.
+# Published: the id of a row without a vendor's id is these fields, joined (of a group of lines: its
+# type and `group_by`). Mutable fields are not among them, and amounts and times stand as they were
+# understood, not as they were printed.
 DERIVED_ID_FIELDS: tuple[str, ...] = (
     "event_type", "event_ts", "amount", "currency", "description", "order_id", "sub_order_id",
     "transaction_id", "invoice_number", "parent_key", "click_id", "customer_id",
@@ -70,7 +71,9 @@ def _raw_keys(rows: pl.DataFrame, layout: Layout) -> pl.Expr:
 
 
 def _event_ids(rows: pl.DataFrame, layout: Layout) -> pl.DataFrame:
-    fields = layout.id_fields or DERIVED_ID_FIELDS
+    # A group of lines is known by what groups it: its sum may be restated.
+    grouped = ("event_type", *layout.group_by) if layout.group_by else ()
+    fields = layout.id_fields or grouped or DERIVED_ID_FIELDS
     derived = pl.concat_str([_id_text(rows, f) for f in fields], separator="\x1f")
     own = pl.col("event_id") if "event_id" in rows.columns else pl.col("native_id")
     if layout.id_fields:

@@ -145,6 +145,7 @@ class Table(Feed):
             if "zone" in have
             else text
         )
+        raw = pl.when(text.is_not_null()).then(raw)
         rows = rows.with_columns(text.alias("__time"), raw.alias("raw_ts"))
         zone = pl.col("zone") if "zone" in have else context.timezone
         checks = []

@@ -18,7 +18,6 @@ from typing import BinaryIO
 
 from recon_kit.errors import FileRejectedError, SettingsError, nearest
 
-CHUNK_BYTES = 16 * 1024 * 1024
 HEAD_BYTES = 64 * 1024
 _RATIO_FROM = 16 * 1024 * 1024  # a small file may shrink a thousandfold and harm nobody
 _BLANKS = b" \t\r\n\x0b\x0c\x00"
@@ -57,6 +56,7 @@ class Caps:
     row_bytes_max: int = 1024**2
     columns_max: int = 4_096
     block_rows: int = 250_000
+    chunk_bytes: int = 16 * 1024**2  # how much is looked at in one go; no limit of the file
 
 
 def check_path(path: Path) -> int:
@@ -119,12 +119,12 @@ class Stream:
             )
         return self.path.open("rb")
 
-    def chunks(self, size: int = CHUNK_BYTES) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes]:
         """UTF-8 text in chunks, no byte order mark; cut anywhere, also inside a character."""
         first = self.head()
         self._check_magic(first)
         self._check_encoding(first)
-        raw = self._raw_chunks(size)
+        raw = self._raw_chunks(self.caps.chunk_bytes)
         if self.encoding in {"utf-8", "utf-8-sig"}:
             yield from self._without_bom(raw)
         else:

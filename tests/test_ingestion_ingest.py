@@ -1,0 +1,222 @@
+"""From a path to a receipt: what is committed, what is known again, and what ties."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from recon_kit.errors import CountsDoNotTieError, FileRejectedError, UnknownNameError
+from recon_kit.ingestion import ingest
+from recon_kit.ingestion.feed import Told
+from recon_kit.ingestion.feeds import feed_for
+from recon_kit.ingestion.layout import Table
+from recon_kit.ledger.store import Store
+from recon_kit.settings import Source, loads
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+TOML = """
+[workspace]
+name = "t"
+[[sources]]
+name = "bank"
+feed = "table"
+[sources.layout]
+event_type = "bank_line"
+timezone = "UTC"
+date_formats = ["%Y-%m-%d"]
+[sources.layout.columns]
+native_id = "id"
+event_ts = "date"
+amount = "amount"
+currency = { value = "EUR" }
+description = "text"
+"""
+SOURCE = loads(TOML).sources[0]
+HEAD = "id,date,amount,text\n"
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A fresh ledger."""
+    return Store.create(tmp_path / "store", created_at=NOW)
+
+
+@pytest.fixture
+def take(store, tmp_path):
+    """A function that ingests a text as a file."""
+
+    def from_text(text, name="f.csv", source=SOURCE, **more):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return ingest.ingest_file(
+            store, source, path, workspace_timezone="UTC", received_at=NOW, **more
+        )
+
+    return from_text
+
+
+def in_store(store, sql):
+    """A query over a snapshot."""
+    with store.snapshot().engine() as engine:
+        return engine.rows(sql)
+
+
+def test_a_file_becomes_events_and_a_receipt(store, take):
+    """Good rows are events, bad rows are quarantined with their raw line, counts tie."""
+    receipt = take(HEAD + "1,2026-11-05,1.00,a\n\n2,2026-11-06,x,b\n3,2026-11-07\n")
+
+    assert receipt.counts.as_tuple() == (4, 1, 0, 0, 2, 1)
+    assert (receipt.file, receipt.events, receipt.already_known) == ("f.csv", 1, False)
+    held = in_store(store, "select record_row, code, raw_line from quarantine order by record_row")
+    expected = [(3, "amount_unreadable", "2,2026-11-06,x,b"), (4, "row_short", "3,2026-11-07")]
+    assert held.rows() == expected
+    covered = store.artefacts().select("covers_from", "covers_to").row(0)
+    assert covered == (datetime(2026, 11, 5, tzinfo=UTC),) * 2
+
+
+def test_the_same_file_again_is_known(store, take):
+    """The same bytes, also under another name, give the first receipt and commit nothing."""
+    first = take(HEAD + "1,2026-11-05,1.00,a\n")
+    again = take(HEAD + "1,2026-11-05,1.00,a\n", name="copy.csv")
+
+    assert (again.already_known, again.batch_seq, again.file) == (True, first.batch_seq, "copy.csv")
+    assert again.warnings == (f"this file is already ingested as batch {first.batch_seq}",)
+    assert store.batches().height == 1
+
+
+def test_the_same_name_with_other_content_is_said(take):
+    """A replaced file is taken, with a warning; rows told again are duplicates."""
+    take(HEAD + "1,2026-11-05,1.00,a\n")
+    second = take(HEAD + "1,2026-11-05,1.00,a\n2,2026-11-06,2.00,b\n")
+
+    assert second.counts.as_tuple() == (2, 1, 1, 0, 0, 0)
+    assert second.warnings == ("a file of this name with other content was ingested before",)
+
+
+def test_a_refused_file_commits_nothing(store, take):
+    """A file without its columns leaves no batch and no event."""
+    with pytest.raises(FileRejectedError, match="the header lacks 'date'.*Nothing was committed"):
+        take("id,day,amount\n1,2026-11-05,1.00\n")
+
+    assert store.batches().height == 0
+
+
+def test_several_files_stand_on_their_own(store, tmp_path):
+    """A refused file does not stop the others."""
+    texts = {
+        "a.csv": HEAD + "1,2026-11-05,1,a\n",
+        "b.csv": "",
+        "c.csv": HEAD + "2,2026-11-06,1,b\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+
+    receipts, refused = ingest.ingest_files(
+        store, SOURCE, [tmp_path / n for n in texts], workspace_timezone="UTC", received_at=NOW
+    )
+
+    assert [r.file for r in receipts] == ["a.csv", "c.csv"]
+    assert [(r.file, r.code) for r in refused] == [("b.csv", "empty_file")]
+
+
+def test_progress_is_told(take):
+    """After each block the caller hears how far it is."""
+    heard = []
+    rows = "".join(f"{n},2026-11-05,1.00,a\n" for n in range(5))
+    caps = ingest.Caps(block_rows=2)
+    take(HEAD + rows, progress=lambda rows, events: heard.append((rows, events)), caps=caps)
+
+    assert heard == [(2, 2), (4, 4), (5, 5)]
+
+
+def test_blocks_do_not_change_what_is_stored(store, take, tmp_path):
+    """The same file cut into one block or many gives the same events."""
+    text = HEAD + "".join(f"{n},2026-11-{n % 20 + 1:02d},{n}.50,t{n}\n" for n in range(50))
+    take(text)
+    other = Store.create(tmp_path / "other", created_at=NOW)
+    caps = ingest.Caps(block_rows=7, chunk_bytes=64)
+    ingest.ingest_file(
+        other, SOURCE, tmp_path / "f.csv", workspace_timezone="UTC", received_at=NOW, caps=caps
+    )
+
+    sql = "select event_key, payload_hash, record_row, amount from events order by event_key"
+    assert in_store(store, sql).equals(in_store(other, sql))
+
+
+def test_repeated_rows_without_an_id_are_kept_apart(store, take):
+    """Two identical fees of one day are two facts: the ledger counts occurrences."""
+    toml = TOML.replace('native_id = "id"\n', "")
+    receipt = take(
+        HEAD + "1,2026-11-05,-1,fee\n2,2026-11-05,-1,fee\n", source=loads(toml).sources[0]
+    )
+
+    assert receipt.counts.accepted == 2
+    assert in_store(store, "select count(*) as n from events").item() == 2
+
+
+def test_a_feed_that_loses_rows_is_stopped(take, monkeypatch):
+    """Records that a feed accounts for nowhere are an error, and nothing is committed."""
+    honest = Table.tell
+
+    def careless(self, records, context):
+        told = honest(self, records, context)
+        return Told(told.events.head(1), told.problems, told.warnings)
+
+    monkeypatch.setattr(Table, "tell", careless)
+    with pytest.raises(CountsDoNotTieError, match="accounts for 1 of 2 records from row 1"):
+        take(HEAD + "1,2026-11-05,1,a\n2,2026-11-06,1,b\n")
+
+
+def test_an_unknown_feed_names_the_nearest():
+    """A typing error in a feed's name is caught before any file is read."""
+    with pytest.raises(UnknownNameError, match="no feed is called 'tabel'; did you mean 'table'"):
+        feed_for(Source.model_construct(name="s", feed="tabel"))
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.exists(), reason="the benchmark files stand beside the project only")
+@pytest.mark.parametrize(
+    ("file", "layout", "records", "total"),
+    [
+        ("bankstatementparser__csv_french_headers.csv",
+         ('delimiter = ";"\ndecimal = ","\nsign = "debit_credit"|event_ts = "Date opération"\n'
+         'debit = "Débit"\ncredit = "Crédit"\ncurrency = "Devise"'), 3, 226094),
+        ("bankstatementparser__csv_spanish_headers.csv",
+         ('delimiter = ";"\ndecimal = ","\nthousands = "."|event_ts = "Fecha"\n'
+         'amount = "Importe"\ncurrency = "Moneda"'), 3, 226094),
+        ("bank-statement-import__debit_credit.csv",
+         ('sign = "indicator"|event_ts = "Date"\namount = "Amount"\ndirection = "D/C"\n'
+         'currency = { value = "USD" }'), 2, 150000),
+        ("beancount-import__bank.csv",
+         ('|event_ts = "Date"\namount = "Amount"\ncurrency = { value = "USD" }\n'
+         'description = "Description"'), 7, -23000),
+    ],
+)  # fmt: skip
+def test_real_bank_files(store, file, layout, records, total):
+    """Real exports of banks are read whole, to the cent."""
+    notation, fields = layout.split("|")
+    head = TOML.split("[sources.layout.columns]", maxsplit=1)[0]
+    head = head.replace('"%Y-%m-%d"', '"%Y-%m-%d", "%m/%d/%Y"')
+    source = loads(f"{head}{notation}\n[sources.layout.columns]\n{fields}\n").sources[0]
+    path = SHARED / "data" / "native_samples" / "bank_csv" / file
+
+    receipt = ingest.ingest_file(store, source, path, workspace_timezone="UTC", received_at=NOW)
+
+    assert receipt.counts.as_tuple() == (records, records, 0, 0, 0, 0)
+    assert int(in_store(store, "select sum(amount) as total from events").item()) == total
+
+
+def test_the_quarantine_has_the_ledgers_columns(store, take):
+    """What is set aside can be read back with source, row, code and message."""
+    take(HEAD + "1,2026-11-05,x,a\n")
+    held = in_store(store, "select * from quarantine")
+
+    assert held["source"].to_list() == ["bank"]
+    assert held["message"].to_list() == [
+        "the amount is not a decimal number in the declared notation"
+    ]
+    assert isinstance(held, pl.DataFrame)
