@@ -9,6 +9,7 @@ import pytest
 
 from recon_kit.errors import FileRejectedError, SettingsError
 from recon_kit.ingestion.feeds.stripe_payouts import (
+    AVAILABLE_UNREADABLE,
     LOSSY_ORDER,
     PAYOUT_AS_PRINTED,
     PAYOUT_DEBIT,
@@ -159,6 +160,31 @@ def test_positive_payout_rows_pass_through_ingestion(tmp_path):
     assert receipt.events == 5
 
 
+def test_an_unknown_sum_is_not_invented(tmp_path):
+    """A payout some of whose rows cannot be read, or have no net, is derived without an amount."""
+    path = table(
+        tmp_path,
+        "balance_transaction_id,created_utc,currency,gross,fee,reporting_category,"
+        "automatic_payout_id\n"
+        "txn_1,2026-01-01 00:00:00,USD,10.00,0.30,charge,po_1\n"
+        "txn_2,2026-01-01 00:00:00,USD,ten,0.30,charge,po_1\n"
+        "txn_3,2026-01-01 00:00:00,USD,10.00,,charge,po_2\n"
+        "txn_4,2026-01-01 00:00:00,USD,10.00,0.30,charge,po_3\n"
+        "txn_5,01.01.2026,USD,10.00,0.30,charge,po_3\n"
+        "txn_6,2026-01-01 00:00:00,USD,10.00,0.30,charge,po_4\n"
+        "txn_7,2026-01-01 00:00:00,,10.00,0.30,charge,po_4\n",
+    )
+    told = tell_file(stripe(), path)
+
+    payouts = told.events.filter(told.events["event_type"] == "payout")
+    assert payouts.select("payout_id", "amount", "description").rows() == [
+        ("po_1", None, "derived: some net is unknown among 2 rows"),
+        ("po_2", None, "derived: some net is unknown among 1 rows"),
+        ("po_3", 1_940, "derived: nets of 2 rows"),
+        ("po_4", None, "derived: some net is unknown among 1 rows"),
+    ]
+
+
 def test_derivation_can_be_switched_off():
     """Where another source tells the payouts none are derived."""
     told = tell_file(stripe(derive_payouts=False), ALL)
@@ -252,6 +278,19 @@ def test_order_id_keys_are_tried_in_order(tmp_path):
     feed = stripe(order_id_keys=("ref", "cart"), order_id_regex=r"ticket (\d+)")
 
     assert tell_file(feed, path).events["order_id"].to_list() == ["C-5", "R-4", "77"]
+
+
+def test_an_unreadable_settlement_date_is_a_warning(tmp_path):
+    """A side date that cannot be read costs the date, not the row."""
+    path = table(
+        tmp_path,
+        "balance_transaction_id,created_utc,currency,gross,reporting_category,available_on\n"
+        "txn_1,2026-01-01 00:00:00,USD,1.00,charge,soon\n",
+    )
+    told = tell_file(stripe(), path)
+
+    assert told.events["available_on"].to_list() == [None]
+    assert told.warnings == {AVAILABLE_UNREADABLE: 1}
 
 
 def test_a_bad_pattern_is_a_settings_error():

@@ -17,12 +17,11 @@ Options of the source:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 import polars as pl
 
 from recon_kit import model, money
-from recon_kit.ingestion import parts, times
+from recon_kit.ingestion import parts, payouts, times
 from recon_kit.ingestion.feed import ROW, Dialect, Feed, FeedContext, Header, Told, told_frame
 from recon_kit.ingestion.parts import MONEY_MOVED
 from recon_kit.settings import Source
@@ -57,14 +56,14 @@ _OPTIONS = (
 )  # fmt: skip
 _ADDRESSES = ("customer_shipping_address", "customer_address", "shipping_address", "card_address")
 _LINES = ("line1", "line2", "city", "state", "country")
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMES = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S")
 
 UNKNOWN_CATEGORY = "unknown reporting_category; told as type `other`"
 LOSSY_ORDER = "the order id was rounded by a spreadsheet; the row is kept without it"
 PAYOUT_AS_PRINTED = "payouts are printed as money sent (positive); their sign is kept"
 PAYOUT_DEBIT = "a payout is printed positive: taken as money drawn from the bank"
-PAYOUT_TOO_LARGE = "a payout's sum does not fit; it was not derived"
+PAYOUT_UNREADABLE = "a payout's sum or currency cannot be read; it was not derived"
+AVAILABLE_UNREADABLE = "available_on is no date; the row is kept without it"
 
 _PROBLEMS = {
     **money.AMOUNT_PROBLEMS,
@@ -120,7 +119,12 @@ class PayoutReconciliation(Feed):
             *self._created(header, context), *self._effective(header, context),
         )  # fmt: skip
         rows = rows.with_columns(
-            parts.upper_code(pl.col("currency")), parts.snake(pl.col("category"))
+            parts.upper_code(pl.col("currency")),
+            parts.snake(pl.col("category")),
+            pl.col("available_text")
+            .str.head(10)
+            .str.to_date("%Y-%m-%d", strict=False)
+            .alias("available_on"),
         ).with_columns(
             *(self._amount(c, "currency") for c in ("gross", "fee", "net")),
             self._amount("presented", "presented_currency"),
@@ -139,15 +143,16 @@ class PayoutReconciliation(Feed):
                 (pl.col("created").struct["code"], "created"),
             )
         )  # fmt: skip
+        rows = _money(rows)
         bad = rows.filter(pl.col("code").is_not_null())
-        good = _money(rows.filter(pl.col("code").is_null()))
+        good = rows.filter(pl.col("code").is_null())
         events = told_frame(good.select(self._fields()))
         odd = (good["category"] == "payout") & (good["gross"] > 0)
         return Told(
             events=events.filter(~odd),
             problems=parts.problem_frame(bad, _PROBLEMS),
             warnings=_warnings(good),
-            carry={"members": _members(good), "positive_payouts": events.filter(odd)},
+            carry={"members": payouts.members(rows), "positive_payouts": events.filter(odd)},
         )
 
     def finish(
@@ -156,25 +161,18 @@ class PayoutReconciliation(Feed):
         context: FeedContext,  # noqa: ARG002 - the payouts need no setting
     ) -> Told:
         """Payouts: the sign of those printed positive, and those that no row tells."""
-        members = _by_payout(carry["members"])
+        members = payouts.by_payout(carry["members"])
         positive = carry["positive_payouts"]
-        sums = members.select("payout_id", "currency", "net")
-        signed = positive.join(
-            sums.rename({"net": "members_net"}), on=["payout_id", "currency"], how="left",
-            maintain_order="left",
-        )  # fmt: skip
-        # Stripe prints money sent to the bank as negative. A positive payout is a debit, unless
-        # the rows that it settles add up to a positive sum: then the file itself was flipped.
-        as_printed = pl.col("members_net").fill_null(0) > 0
-        flip = pl.when(as_printed).then(-1).otherwise(1)
-        held = signed.with_columns(pl.col("amount") * flip, pl.col("net") * flip)
-        kept = signed.select(as_printed.sum()).item()
-        warnings = {PAYOUT_AS_PRINTED: kept, PAYOUT_DEBIT: signed.height - kept}
+        held, kept = payouts.signed(positive, members)
         untold = members.filter(~pl.col("told")) if self._derive else members.clear()
-        fits = untold["net"].cast(pl.Int64, strict=False).is_not_null()
-        warnings[PAYOUT_TOO_LARGE] = untold.height - int(fits.sum())
+        derived = payouts.derived(untold)
+        warnings = {
+            PAYOUT_AS_PRINTED: kept,
+            PAYOUT_DEBIT: positive.height - kept,
+            PAYOUT_UNREADABLE: untold.height - derived.height,
+        }
         return Told(
-            events=pl.concat([held.select(*model.TOLD), _derived(untold.filter(fits))]),
+            events=pl.concat([held, derived]),
             warnings={text: count for text, count in warnings.items() if count},
         )
 
@@ -208,8 +206,7 @@ class PayoutReconciliation(Feed):
             address.alias("address"),
             postcode.alias("postcode"),
             header.text("connected_account_id", "connected_account").alias("partner_id"),
-            header.text("available_on_utc", "available_on").str.head(10)
-            .str.to_date("%Y-%m-%d", strict=False).alias("available_on"),
+            header.text("available_on_utc", "available_on").alias("available_text"),
         ]  # fmt: skip
 
     def _amount(self, column: str, currency: str) -> pl.Expr:
@@ -250,7 +247,7 @@ class PayoutReconciliation(Feed):
             pl.col("id").is_null().alias("derived_id"),
             pl.col("type").alias("event_type"),
             pl.col("id").alias("native_id"),
-            _payout_key(pl.when(pl.col("category") == "payout").then(payout_id)),
+            payouts.payout_key(pl.when(pl.col("category") == "payout").then(payout_id)),
             pl.when(~parts.is_lossy(order)).then(order).alias("order_id"),
             pl.coalesce("intent_id", "charge_id", own_charge).alias("transaction_id"),
             model.normal_key(pl.col("invoice_number")).alias("invoice_number"),
@@ -326,73 +323,8 @@ def _warnings(good: pl.DataFrame) -> dict[str, int]:
     checks = {
         UNKNOWN_CATEGORY: ~pl.col("category").is_in(list(EVENT_TYPE_OF)).fill_null(value=False),
         LOSSY_ORDER: parts.is_lossy(model.normal_key(raw)),
+        AVAILABLE_UNREADABLE: pl.col("available_text").is_not_null()
+        & pl.col("available_on").is_null(),
     }
     counts = good.select(check.sum().alias(text) for text, check in checks.items()).row(0)
     return {text: int(n) for text, n in zip(checks, counts, strict=True) if n}
-
-
-def _payout_key(payout_id: pl.Expr) -> pl.Expr:
-    """The movement that a payout row and a derived payout both tell."""
-    return (pl.lit("stripe:payout:") + payout_id + ":" + pl.col("currency")).alias("business_key")
-
-
-def _members(good: pl.DataFrame) -> pl.DataFrame:
-    """Sums per payout and currency of one block; payout rows only mark their payout as told."""
-    own = pl.col("category") == "payout"
-    payout_id = pl.coalesce("payout_id", pl.when(own).then(pl.col("source_id")))
-    return _by_payout(
-        good.filter(payout_id.is_not_null()).select(
-            payout_id.alias("payout_id"),
-            "currency",
-            pl.when(~own).then(pl.col("net")).cast(pl.Int128).fill_null(0).alias("net"),
-            (~own).cast(pl.Int64).alias("rows"),
-            own.alias("told"),
-            pl.col("effective").struct["ts"].alias("ts"),
-            pl.col("effective").struct["precision"].alias("precision"),
-            pl.col("effective").struct["tz_source"].alias("tz_source"),
-            pl.col("effective_text").alias("raw_ts"),
-            pl.col(ROW),
-        )
-    )
-
-
-def _by_payout(parts_of: pl.DataFrame) -> pl.DataFrame:
-    first = [
-        pl.col(c).sort_by("ts", ROW, nulls_last=True).first()
-        for c in ("ts", "precision", "tz_source", "raw_ts")
-    ]
-    return (
-        parts_of.group_by("payout_id", "currency")
-        .agg(pl.col("net").sum(), pl.col("rows").sum(), pl.col("told").any(), *first,
-             pl.col(ROW).min())
-        .sort("payout_id", "currency")
-    )  # fmt: skip
-
-
-def _derived(untold: pl.DataFrame) -> pl.DataFrame:
-    """Payout events made of their members' nets."""
-    return told_frame(
-        untold.select(
-            (pl.lit("payout:") + pl.col("payout_id") + ":" + pl.col("currency")).alias("event_id"),
-            pl.lit("payout").alias("event_type"),
-            pl.col("payout_id").alias("native_id"),
-            _payout_key(pl.col("payout_id")),
-            pl.col("payout_id"),
-            pl.col("net").cast(pl.Int64).alias("amount"),
-            pl.col("net").cast(pl.Int64).alias("net"),
-            pl.lit(0, dtype=pl.Int64).alias("fee"),
-            pl.col("currency"),
-            pl.lit("derived").alias("status"),
-            (pl.lit("derived: nets of ") + pl.col("rows").cast(pl.String) + " rows")
-            .alias("description"),
-            pl.col("ts").alias("event_ts"),
-            pl.col("raw_ts"),
-            pl.col("tz_source"),
-            pl.col("precision").fill_null("unknown").alias("ts_precision"),
-            pl.lit(value=False).alias("derived_id"),
-            # Of two tellings of one payout the newer one is read: a told row is always newer.
-            pl.lit(_LONG_AGO).alias("told_at"),
-            pl.col(ROW),
-            pl.lit(0, dtype=pl.Int64).alias("records"),
-        )
-    )  # fmt: skip
