@@ -64,3 +64,17 @@ def pair_money(rec: Reconciliation, left: str = "l", right: str = "r") -> str:
                        else 'amount_mismatch' end
              when {left_lacks} or {right_lacks} then 'no_amount'
              else 'currency' end as amount_note"""
+
+
+def side_sums(rec: Reconciliation) -> str:
+    """`left_sum, right_sum` from `target`, the principal's money, and `total`, the many's."""
+    if keys.one_side(rec) == "left":
+        return "target as left_sum, total as right_sum"
+    return "total as left_sum, target as right_sum"
+
+
+def ties(rec: Reconciliation, total: str) -> str:
+    """Whether a total of the many agrees with `target`."""
+    if keys.one_side(rec) == "left":
+        return agree(rec, "target", total)
+    return agree(rec, total, "target")

@@ -41,10 +41,18 @@ create or replace table live_attached (mid bigint, eid bigint, role varchar, par
 create or replace table parents (eid bigint, parent varchar, parent_eid bigint,
     parent_side utinyint);
 create or replace table attached as
-select p.*, e.source, e.event_type, e.parent_key
+select p.*, f.source, f.event_type, f.parent_key
 from (from pool where side = 2) p
-join (select event_key, source, event_type, parent_key from events) e using (event_key)""",
+join (select eid, source, event_type, parent_key from facts) f using (eid)""",
             "refunds and chargebacks, with the id of what they correct",
+        ),
+        Step(
+            "standing_in",
+            """
+create or replace table standing_in as
+select left_eid as eid, mid from live_pairs union all select right_eid, mid from live_pairs
+union all select eid, mid from live_members""",
+            "which match an event stands in",
         ),
     )
 
@@ -64,14 +72,6 @@ join (select event_key, source, unnest([native_id, transaction_id]) as handle fr
       where source in ({sources}) and (native_id in {wanted} or transaction_id in {wanted})) e
   on e.source = a.source and e.handle = a.parent_key and e.event_key <> a.event_key""",
             "the row that carries the parent's id as its own",
-        ),
-        Step(
-            "standing_in",
-            """
-create or replace table standing_in as
-select left_eid as eid, mid from live_pairs union all select right_eid, mid from live_pairs
-union all select eid, mid from live_members""",
-            "which match an event stands in",
         ),
     )
 

@@ -14,8 +14,17 @@ import polars as pl
 
 from recon_kit import workdays
 from recon_kit.errors import MatchingError
-from recon_kit.ledger.engine import Engine, Step, Timed
-from recon_kit.matching import attach, decided, dispose, exact, open_items, pool, proposals
+from recon_kit.ledger.engine import Engine, Timed
+from recon_kit.matching import (
+    attach,
+    decided,
+    dispose,
+    evidence,
+    exact,
+    open_items,
+    pool,
+    proposals,
+)
 from recon_kit.model import RUN_TABLES, StoredModel
 from recon_kit.settings import Reconciliation
 
@@ -66,7 +75,24 @@ def _exact(engine: Engine, rec: Reconciliation, context: MatchingContext) -> Non
     exact.run(engine, rec, context.timezone)
 
 
-ORDER: tuple[tuple[str, Method], ...] = (("decided", _decided), ("exact", _exact))
+def _probable(engine: Engine, rec: Reconciliation, context: MatchingContext) -> StoredModel | None:
+    if not rec.probable.enabled:
+        return None
+    # Splink and its kind take a second to load: only where there is something to score.
+    if engine.one("select count(distinct side) from rest")[0] != 2:
+        return None
+    from recon_kit.matching import likely
+
+    model = likely.run(engine, rec, context.model)
+    exact.take_out(engine, len(rec.keys) + 1)
+    return model
+
+
+ORDER: tuple[tuple[str, Method], ...] = (
+    ("decided", _decided),
+    ("exact", _exact),
+    ("probable", _probable),
+)
 
 
 def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> Outcome:
@@ -90,7 +116,7 @@ def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
     began = len(engine.trail)
     pool.build(engine, rec)
     put_calendar(engine, context)
-    engine.run(*exact.prepare(), proposals.prepare(), dispose.currencies())
+    engine.run(*exact.prepare(), proposals.prepare(), evidence.prepare(), dispose.currencies())
     model = None
     for _, method in ORDER:
         model = method(engine, rec, context) or model
@@ -98,15 +124,10 @@ def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
     decided.close_residuals(engine, rec)
     dispose.run(engine, rec)
     proposals.run(engine, rec)
-    no_evidence(engine)
+    engine.run(evidence.keep_step())
     open_items.run(engine, rec, context.as_of, context.timezone)
     check(engine, rec)
     return _outcome(engine, rec, model, began)
-
-
-def no_evidence(engine: Engine) -> None:
-    """`out_pair_evidence` is empty where everything can be recomputed from the events."""
-    engine.put("out_pair_evidence", pl.DataFrame(schema=RUN_TABLES["pair_evidence"]))
 
 
 def put_calendar(engine: Engine, context: MatchingContext) -> None:

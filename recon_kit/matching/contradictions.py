@@ -19,20 +19,14 @@ NAMES_ALIKE = 0.85
 
 def steps(rec: Reconciliation, zone: str) -> tuple[Step, ...]:
     """Make `verdicts` for the pairs of table `suspects(left_eid, right_eid)`."""
-    latest = workdays.due_sql("l.ts", rec.window.after.count, rec.window.after.unit, zone)
-    earliest = workdays.due_sql("r.ts", rec.window.before.count, rec.window.before.unit, zone)
     return (
         Step(
             "suspect_people",
             f"""
 create or replace table suspect_people as
-select s.eid, {_mail("w.email")} as mail, {_name("w.customer_name")} as name,
-       {_phone("w.phone")} as phone, e.customer_id
-from (select p.eid, p.event_key
-      from (select left_eid as eid from suspects union select right_eid from suspects) u
-      join pool p using (eid)) s
-left join (select event_key, email, customer_name, phone from who) w using (event_key)
-left join (select event_key, customer_id from events) e using (event_key)""",
+select eid, {_mail("email")} as mail, {_name("customer_name")} as name, {_phone("phone")} as phone
+from people
+where eid in (select left_eid from suspects union all select right_eid from suspects)""",
             "who stands behind the events of suspect pairs, in one spelling",
         ),
         Step(
@@ -44,22 +38,44 @@ select left_eid, right_eid,
             when (a.mail is not null and b.mail is not null)
               or (a.name is not null and b.name is not null) then 'disagree'
             else 'unknown' end as customer,
-       coalesce(r.ts > {latest} or l.ts > {earliest}, false) as late
+       {late_sql(rec, zone)} as late
 from suspects
 join pool l on l.eid = left_eid
 join pool r on r.eid = right_eid
-join suspect_people a on a.eid = left_eid
-join suspect_people b on b.eid = right_eid""",
+left join suspect_people a on a.eid = left_eid
+left join suspect_people b on b.eid = right_eid""",
             "do customer and time contradict the key",
         ),
     )
+
+
+def none_step() -> Step:
+    """An empty `verdicts`, where nobody is suspected."""
+    return Step(
+        "verdicts",
+        "create or replace table verdicts"
+        " (left_eid bigint, right_eid bigint, customer varchar, late boolean)",
+        "nobody is suspected",
+    )
+
+
+def late_sql(rec: Reconciliation, zone: str) -> str:
+    """Whether the right row `r` lies outside the window around the left row `l`, by `ts`."""
+    latest = workdays.due_sql("l.ts", rec.window.after.count, rec.window.after.unit, zone)
+    earliest = workdays.due_sql("r.ts", rec.window.before.count, rec.window.before.unit, zone)
+    return f"coalesce(r.ts > {latest} or l.ts > {earliest}, false)"
+
+
+def names_alike(one: str, other: str) -> str:
+    """Whether two names may be spellings of one; null when one is unknown."""
+    a, b = _name(one), _name(other)
+    return f"({a} = {b} or jaro_winkler_similarity({a}, {b}) >= {NAMES_ALIKE})"
 
 
 def _same_person() -> str:
     alike = f"jaro_winkler_similarity(a.name, b.name) >= {NAMES_ALIKE}"
     return (
         "coalesce(a.mail = b.mail, false) or coalesce(a.phone = b.phone, false)"
-        " or coalesce(a.customer_id = b.customer_id, false)"
         f" or coalesce(a.name = b.name, false) or coalesce({alike}, false)"
     )
 

@@ -28,7 +28,7 @@ def currencies() -> Step:
 
 def run(engine: Engine, rec: Reconciliation) -> None:
     """Write `out_matches` and `out_match_members`; `attach` must have run."""
-    engine.run(*note_steps(rec), *id_steps(rec), *out_steps(rec))
+    engine.run(*note_steps(rec), *id_steps(), *out_steps(rec))
 
 
 def note_steps(rec: Reconciliation) -> tuple[Step, ...]:
@@ -44,22 +44,16 @@ from live_attached l join attached a using (eid) where a.event_type = 'refund'
 group by l.mid, a.home;
 create or replace table refund_claims as
 with claimed as (
-    select event_key, refunded_amount, currency from events
+    select event_key, refunded_amount from events
     where refunded_amount is not null and {str("refund" in rec.attach).lower()}
       and (refunded_amount <> 0 or event_key in (
-          select left_key from live_pairs where mid in (select mid from refunds_seen)
-          union all select p.event_key from live_members m join pool p using (eid)
-          where m.mid in (select mid from refunds_seen)))
-), members as (
-    select left_key as event_key, mid, 0 as side, currency from live_pairs
-    union all select right_key, mid, 1, currency from live_pairs
-    union all select p.event_key, m.mid, p.side, g.currency
-    from live_members m join live_groups g using (mid) join pool p using (eid)
-    where m.counts
+          select p.event_key from pool p join standing_in s using (eid)
+          where s.mid in (select mid from refunds_seen)))
 )
-select m.mid, m.side, sum(abs(c.refunded_amount)) as total
-from claimed c join members m using (event_key)
-where c.currency = m.currency group by m.mid, m.side""",
+select s.mid, p.side, sum(abs(c.refunded_amount)) as total
+from claimed c join pool p using (event_key) join standing_in s using (eid)
+join live_currency l using (mid)
+where p.currency = l.currency group by s.mid, p.side""",
             "what each side says was refunded, in columns and as events",
         ),
         Step(
@@ -77,19 +71,19 @@ select mid, 'refund_mismatch' as note from (
 where told_left is not null and abs(told_left - coalesce(told_right, 0)) > {allowed}
 union all
 select mid, 'fee_mismatch' from (
-    select o.mid, o.diff, sum(e.fee) filter (p.side = 0) as left_fee,
-           sum(e.fee) filter (p.side = 1) as right_fee
+    select o.mid, o.diff, sum(f.fee) filter (o.side = 0) as left_fee,
+           sum(f.fee) filter (o.side = 1) as right_fee
     from (
-        select mid, unnest([left_eid, right_eid]) as eid,
+        select mid, unnest([left_eid, right_eid]) as eid, unnest([0, 1]) as side,
                abs(left_sum - right_sum) as diff
         from live_pairs where amount_note = 'amount_mismatch'
         union all
-        select m.mid, m.eid, abs(left_sum - right_sum)
-        from live_groups g join live_members m using (mid)
-        where g.amount_note = 'amount_mismatch' and m.counts
+        select m.mid, m.eid, p.side, abs(left_sum - right_sum)
+        from (from live_groups where amount_note = 'amount_mismatch') g
+        join (from live_members where counts) m using (mid) join pool p using (eid)
     ) o
-    join pool p using (eid)
-    join (select event_key, fee from events where fee <> 0) e using (event_key)
+    join facts f using (eid)
+    where f.fee <> 0
     group by o.mid, o.diff)
 where diff in (abs(left_fee), abs(right_fee))
 union all
@@ -99,12 +93,8 @@ select mid, 'duplicate' from live_members where role = 'duplicate' group by mid"
     )
 
 
-def id_steps(rec: Reconciliation) -> tuple[Step, ...]:
-    """`match_id` of every match: hash of the reconciliation and the sorted member keys."""
-    pair = model.digest_sql(
-        quote_text(rec.name), "least(left_key, right_key)", "greatest(left_key, right_key)"
-    )
-    many = f"left(sha256({quote_text(rec.name)} || chr(31) || listed), 32)"
+def id_steps() -> tuple[Step, ...]:
+    """Members of matches that are more than a pair, and what is noted of each match."""
     return (
         Step(
             "larger",
@@ -132,41 +122,70 @@ from (select *, unnest([left_key, right_key]) as event_key, unnest([0, 1]) as si
             "their members",
         ),
         Step(
-            "heads",
-            f"""
-create or replace table heads as
-select {pair} as match_id, *
-from live_pairs anti join larger using (mid)
-union all by name
-select {many} as match_id, m.*
-from (select * exclude (left_eid, right_eid, left_key, right_key) from live_pairs
-      semi join larger using (mid) union all by name from live_groups) m
-join (select mid, string_agg(event_key || chr(31), '' order by event_key) as listed
-      from member_rows group by mid) using (mid)""",
-            "identity by content: the same members are the same match on any machine",
-        ),
-    )
-
-
-def out_steps(rec: Reconciliation) -> tuple[Step, ...]:
-    """The two tables as a run keeps them."""
-    return (
-        Step(
             "said_of",
             """
 create or replace table said_of as
 select mid, list(note order by note) as notes from (
     from notes
     union all
-    select h.mid, 'residual_accepted' from closed_residuals h)
+    select mid, 'residual_accepted' from closed_residuals)
 group by mid""",
             "further notes of each match",
         ),
+    )
+
+
+def out_steps(rec: Reconciliation) -> tuple[Step, ...]:
+    """`heads` (a row per match, with what identifies it), and the two tables of a run on it."""
+    pair = model.digest_sql(
+        quote_text(rec.name), "least(left_key, right_key)", "greatest(left_key, right_key)"
+    )
+    many = f"left(sha256({quote_text(rec.name)} || chr(31) || listed), 32)"
+    one, part = ("right", "left") if keys.one_side(rec) == "right" else ("left", "right")
+    return (
+        Step(
+            "heads",
+            f"""
+create or replace table heads as
+select {pair} as match_id, {_head(rec)}, mid, left_key, right_key, key_used
+from live_pairs left join said_of using (mid) anti join larger using (mid)
+union all
+select {many}, {_head(rec)}, mid, null, null, null
+from (select * exclude (left_eid, right_eid, left_key, right_key) from live_pairs
+      semi join larger using (mid) union all by name from live_groups)
+left join said_of using (mid)
+join (select mid, string_agg(event_key || chr(31), '' order by event_key) as listed
+      from member_rows group by mid) using (mid)""",
+            "the same members are the same match on any machine",
+        ),
         Step(
             "out_matches",
+            "create or replace view out_matches as select "
+            + ", ".join(model.RUN_TABLES["matches"]) + " from heads",
+            "matches with disposition and discrepancies",
+        ),
+        Step(
+            "out_match_members",
             f"""
-create or replace table out_matches as
-select match_id, {quote_text(rec.name)} as reconciliation, method,
+create or replace view out_match_members as
+select match_id, {one}_key as event_key, '{one}' as side, 'principal' as role, true as counts,
+       {one}_sum as allocated_minor, key_used, null::varchar as parent
+from heads where left_key is not null
+union all
+select match_id, {part}_key, '{part}', 'part', true, {part}_sum, key_used, null
+from heads where left_key is not null
+union all
+select h.match_id, m.event_key, case m.side when 0 then 'left' else 'right' end, m.role,
+       m.counts, m.allocated::bigint, m.key_used, m.parent
+from member_rows m join (from heads where left_key is null) h using (mid)""",
+            "members are the truth of a match",
+        ),
+    )  # fmt: skip
+
+
+def _head(rec: Reconciliation) -> str:
+    """The columns of `matches` after `match_id`, over a live match and its `notes`."""
+    return f"""{quote_text(rec.name)} as reconciliation, method,
        case when method = 'decided' then 'confirmed'
             when doubt is not null then 'review'
             when {_over_limit(rec)} then 'review' else 'auto' end as disposition,
@@ -181,30 +200,7 @@ select match_id, {quote_text(rec.name)} as reconciliation, method,
                 || coalesce(notes, []), lambda x: x is not null))))::varchar, '[]')
             end as discrepancies,
        null::varchar as rule_id, model_hash, null::varchar as certificate_id,
-       null::varchar as inputs_hash
-from heads left join said_of using (mid)""",
-            "matches with disposition and discrepancies",
-        ),
-        Step(
-            "out_match_members",
-            f"""
-create or replace table out_match_members as
-select match_id, left_key as event_key, 'left' as side,
-       {"'part'" if keys.one_side(rec) == "right" else "'principal'"} as role, true as counts,
-       left_sum::bigint as allocated_minor, key_used, null::varchar as parent
-from heads where left_key is not null
-union all
-select match_id, right_key, 'right',
-       {"'principal'" if keys.one_side(rec) == "right" else "'part'"}, true,
-       right_sum::bigint, key_used, null
-from heads where left_key is not null
-union all
-select h.match_id, m.event_key, case m.side when 0 then 'left' else 'right' end, m.role,
-       m.counts, m.allocated::bigint, m.key_used, m.parent
-from member_rows m join heads h using (mid)""",
-            "members are the truth of a match",
-        ),
-    )
+       null::varchar as inputs_hash"""
 
 
 def residual_open(rec: Reconciliation) -> str:

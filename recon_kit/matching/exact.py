@@ -17,7 +17,7 @@ Tables left behind (`eid`s of `pool`):
 from __future__ import annotations
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import amounts, contradictions, fx, groups, keys
+from recon_kit.matching import amounts, contradictions, fx, groups, keys, late
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -49,18 +49,25 @@ def run(engine: Engine, rec: Reconciliation, zone: str) -> None:
     """Match all key groups of `rest`; `prepare` and `decided` must have run."""
     for number, key in enumerate(rec.keys):
         engine.run(*pair_steps(rec, number, key))
-        if engine.count("suspect_pairs"):
+        crowded = engine.count("crowd") > 0
+        if crowded:
+            engine.run(*groups.steps(rec, number, key))
+        if number == 0:
+            engine.run(*late.steps())
+        engine.run(*suspect_steps(key))
+        if engine.count("suspects"):
             engine.run(*contradictions.steps(rec, zone), *fx.steps(rec), *veto_steps())
-        if engine.count("crowd"):
-            groups.run(engine, rec, number, key, zone)
+        if crowded:
+            groups.resolve(engine, rec, key, zone)
         take_out(engine, number + 1)
+    if not rec.keys:
+        engine.run(*late.steps())
 
 
 def pair_steps(rec: Reconciliation, number: int, key: str) -> tuple[Step, ...]:
-    """Groups of exactly one left and one right event; those that disagree become suspects."""
+    """Groups of exactly one left and one right event."""
     used, k, t = quote_text(key), f"k{number}", f"t{number}"
     anchor = f"{keys.one_side(rec)}_eid"
-    suspicious = f"key_used = {used} and amount_note in ('amount_mismatch', 'currency')"
     return (
         Step(
             f"{key}.crowd",
@@ -83,17 +90,25 @@ from (
     join (from rest where side = 1) r using ({k})
     anti join crowd on crowd.k = {k}
 )
-where same_text
-  and (left_eid, right_eid) not in (select (left_eid, right_eid) from barred_pool)""",
+anti join barred_pool using (left_eid, right_eid)
+where same_text""",
             "one left and one right event carry the key",
         ),
+    )
+
+
+def suspect_steps(key: str) -> tuple[Step, ...]:
+    """Take pairs that disagree out of the matches until it is known what speaks against them."""
+    return (
         Step(
             f"{key}.suspects",
             f"""
-create or replace table suspect_pairs as from live_pairs where {suspicious};
-delete from live_pairs where {suspicious};
-create or replace table suspects as select left_eid, right_eid from suspect_pairs""",
-            "pairs whose amounts disagree must not contradict themselves",
+create or replace table suspect_pairs as
+from live_pairs
+where key_used = {quote_text(key)} and amount_note in ('amount_mismatch', 'currency');
+create or replace table suspects as select left_eid, right_eid from suspect_pairs;
+delete from live_pairs where left_eid in (select left_eid from suspects)""",
+            "pairs whose amounts disagree, or that share no currency",
         ),
     )
 
@@ -105,7 +120,7 @@ def veto_steps() -> tuple[Step, ...]:
             "judged",
             """
 create or replace table judged as
-select s.*, v.customer, v.late, f.plausible,
+select s.*, v.customer, f.plausible,
        coalesce(case when amount_note = 'currency' then not plausible end, false)
        or (customer = 'disagree' and late and not coalesce(plausible, false)) as vetoed
 from suspect_pairs s
@@ -124,12 +139,12 @@ select left_eid, right_eid, key_used, 'id_conflict' from judged where vetoed""",
             "unsuspected",
             """
 insert into live_pairs
-select * exclude (customer, late, plausible, vetoed) replace (
+select * exclude (customer, plausible, vetoed) replace (
     case when plausible then 'fx_residue' else amount_note end as amount_note,
-    case when customer = 'disagree' and not coalesce(plausible, false) then 'id_conflict'
-         when plausible then null else doubt end as doubt)
+    case when plausible then null when customer = 'disagree' then 'id_conflict'
+         else doubt end as doubt)
 from judged where not vetoed""",
-            "another customer and another amount: a person looks",
+            "two of three contradictions do not part a pair, but a person looks",
         ),
     )
 

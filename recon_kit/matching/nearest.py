@@ -8,6 +8,7 @@ Reasons are looked for in this order, and the first that is found is told:
 | id_conflict, cardinality | an event with the same key was kept apart from it |
 | ambiguous | several answers are equally good |
 | proposed | the probable counterpart waits for a person |
+| not_same | a person said of a pair that it is not the same |
 | key_taken | an event with the same key stands in another match |
 | amount | an open event has the same amount, another key or none |
 | customer | an open event is of the same customer, with another amount |
@@ -17,19 +18,26 @@ Reasons are looked for in this order, and the first that is found is told:
 
 from __future__ import annotations
 
+import polars as pl
+
+from recon_kit import money
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import keys
+from recon_kit.matching import contradictions, keys
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
 
-def run(engine: Engine, rec: Reconciliation, zone: str) -> None:
+def run(engine: Engine, rec: Reconciliation) -> None:
     """Leave `nearest(eid, proposed, nearest_key, why_code, why)`, a row per row of `open_rows`."""
-    engine.run(*candidate_steps(rec), taken_step(rec), *near_steps())
-    engine.run(*sentence_steps(rec, zone))
+    places = money.currency_exponents()
+    engine.put(
+        "currency_places",
+        pl.DataFrame({"currency": list(places), "places": list(places.values())}),
+    )
+    engine.run(*candidate_steps(), *taken_steps(rec), *near_steps(), *sentence_steps(rec))
 
 
-def candidate_steps(rec: Reconciliation) -> tuple[Step, ...]:
+def candidate_steps() -> tuple[Step, ...]:
     """What methods noted on their way: vetoes, ambiguities, proposals."""
     return (
         Step(
@@ -43,6 +51,9 @@ from (
     union all
     select unnest([left_eid, right_eid]), unnest([right_eid, left_eid]), 'ambiguous', 2, key_used
     from ambiguous
+    union all
+    select unnest([left_eid, right_eid]), unnest([right_eid, left_eid]), 'not_same', 4, null
+    from barred_pool
 ) where eid is not null
 union all
 select unnest([l.eid, r.eid]), unnest([r.eid, l.eid]),
@@ -66,20 +77,20 @@ where o.mid is null group by o.eid""",
     )
 
 
-def taken_step(rec: Reconciliation) -> Step:
+def taken_steps(rec: Reconciliation) -> tuple[Step, ...]:
     """Events of the other side that carry the same key but stand in a match already."""
-    arms = (
-        " union all ".join(
-            f"select o.eid, p.eid as other, p.event_key, {number} as number, {quote_text(key)}"
-            f" as key_used from waiting o join pool p using (k{number}, t{number})"
-            " where p.side <> o.side and p.side < 2"
-            for number, key in enumerate(rec.keys)
-        )
-        or "select null::bigint as eid, null::bigint as other, '' as event_key, 0 as number, '' as key_used limit 0"
-    )  # noqa: E501 - one fallback for reconciliations without keys
-    return Step(
-        "key_taken",
-        f"""
+    arms = " union all ".join(
+        f"select o.eid, p.eid as other, p.event_key, {number} as number,"
+        f" {quote_text(key)} as key_used from waiting o join pool p using (k{number}, t{number})"
+        " where p.side = 1 - o.side and p.eid not in (select eid from rest)"
+        for number, key in enumerate(rec.keys)
+    )
+    if not arms:
+        return ()
+    return (
+        Step(
+            "key_taken",
+            f"""
 create or replace table waiting as
 select p.* from open_rows o join pool p using (eid)
 where o.mid is null and o.side < 2 and o.eid not in (select eid from near);
@@ -87,7 +98,8 @@ insert into near
 select eid, arg_min(other, (number, event_key)), 'key_taken',
        arg_min(key_used, (number, event_key))
 from ({arms}) group by eid""",
-        "the key is known on the other side, but taken",
+            "the key is known on the other side, but taken",
+        ),
     )
 
 
@@ -128,13 +140,13 @@ insert into near select eid, other, 'amount', null from same_amount""",
             "same_customer",
             """
 create or replace table same_customer as
-with people as (
-    select event_key, lower(trim(email)) as mail from who where email like '%_@_%'
+with mails as (
+    select eid, lower(trim(email)) as mail from people where email like '%_@_%'
 ), asking as (
-    select l.*, p.mail from lonely l join people p using (event_key)
+    select l.*, p.mail from lonely l join mails p using (eid)
     where l.eid not in (select eid from near)
 ), offering as (
-    select o.*, p.mail from offered o join people p using (event_key)
+    select o.*, p.mail from offered o join mails p using (eid)
     where p.mail in (select mail from asking)
 )
 select a.eid, arg_min(o.eid, (abs(epoch_us(o.ts) - epoch_us(a.ts)), o.event_key)) as other
@@ -146,13 +158,11 @@ insert into near select eid, other, 'customer', null from same_customer""",
     )
 
 
-def sentence_steps(rec: Reconciliation, zone: str) -> tuple[Step, ...]:
+def sentence_steps(rec: Reconciliation) -> tuple[Step, ...]:
     """Put the reason into a sentence."""
-    del zone
     left, right = (" or ".join(t.replace("_", " ") for t in s.types) for s in (rec.left, rec.right))
-    names = ", ".join(keys_named(rec))
     listed = ", ".join(
-        f"case when p.t{i} is not null then {quote_text(key + ' ')} || p.t{i} end"
+        f"case when p.k{i} is not null then {quote_text(_spoken(key) + ' ')} || p.t{i} end"
         for i, key in enumerate(rec.keys)
     )
     return (
@@ -166,78 +176,90 @@ select o.eid, o.mid, o.side, o.amount, o.currency, n.other, n.key_used,
                                       else 'refund_without_payment' end
             else 'nothing' end as why_code,
        q.event_key as nearest_key, e.event_type, oe.event_type as other_type,
-       coalesce(oe.native_id, oe.order_id, oe.transaction_id, q.event_key) as other_name,
+       coalesce(oe.native_id, oe.order_id, oe.transaction_id) as other_name,
        case o.home when 0 then {quote_text(right)} else {quote_text(left)} end as other_side,
-       array_to_string(list_filter([{listed}], lambda x: x is not null), ', ') as carried,
-       (epoch_us(q.ts) - epoch_us(o.ts)) // 86400000000 as days, q.amount is not distinct from
-       o.amount and q.currency is not distinct from o.currency as same_amount,
+       array_to_string(list_filter([{listed}]::varchar[], lambda x: x is not null), ', ')
+           as carried,
+       (epoch_us(q.ts) - epoch_us(o.ts)) // 86400000000 as days,
        q.currency is distinct from o.currency as other_currency,
-       lower(trim(ow.email)) <> lower(trim(w.email)) as other_customer
+       q.amount is distinct from o.amount as other_amount,
+       coalesce(lower(trim(ow.email)) <> lower(trim(w.email)), false)
+       and not coalesce({contradictions.names_alike("ow.customer_name", "w.customer_name")}, false)
+           as other_customer,
+       {_money("abs(o.amount)", "o.currency", "a.places")} as money,
+       {_money("q.amount", "q.currency", "b.places")} as other_money
 from open_rows o
 join pool p on p.eid = o.eid
 left join near n on n.eid = o.eid and o.mid is null
 left join pool q on q.eid = n.other
-left join (select event_key, event_type from events
-           where event_key in (select event_key from open_rows)) e on e.event_key = o.event_key
-left join (select event_key, event_type, native_id, order_id, transaction_id from events
-           where event_key in (select event_key from pool
-                               where eid in (select other from near))) oe
-       on oe.event_key = q.event_key
-left join (select event_key, email from who
-           where event_key in (select event_key from open_rows)) w on w.event_key = o.event_key
-left join (select event_key, email from who
-           where event_key in (select event_key from pool
-                               where eid in (select other from near))) ow
-       on ow.event_key = q.event_key""",
+left join facts e on e.eid = o.eid
+left join facts oe on oe.eid = n.other
+left join people w on w.eid = o.eid
+left join people ow on ow.eid = n.other
+left join currency_places a on a.currency = o.currency
+left join currency_places b on b.currency = q.currency""",
             "the item beside what came nearest",
         ),
         Step(
             "nearest",
             f"""
 create or replace table nearest as
-select eid, why_code in ('ambiguous', 'proposed') as proposed, nearest_key, why_code,
-       case when why_code = 'residual' then 'the match leaves money open: the other side has '
-                || case when amount > 0 then 'less' else 'more' end
-            when why_code = 'refund_without_payment' or why_code = 'chargeback'
-            then 'no row carries the id that this ' || coalesce(event_type, 'event')
-                || ' corrects'
-            else {_no_key(names)} || case why_code
-                when 'nothing' then '; nothing open comes near in amount or customer'
-                when 'amount' then '; nearest by amount: ' || {_OTHER} || {_APART}
-                when 'customer' then '; nearest by customer: ' || {_OTHER} || {_APART}
-                when 'proposed' then '; most probable: ' || {_OTHER} || {_APART}
-                else '' end end as why
-from (select *, case when {_KEPT} then {_SAME_KEY} end as same_key from compared)""",
+select eid, why_code in ('ambiguous', 'proposed') as proposed, nearest_key, why_code, case why_code
+    when 'residual' then coalesce(money, 'an amount') || case
+        when (amount > 0) = ({"true" if keys.one_side(rec) == "left" else "false"})
+        then ' of it has no counterpart yet' else ' more than it came in' end
+    when 'refund_without_payment' then {_ORPHAN}
+    when 'chargeback' then {_ORPHAN}
+    when 'id_conflict' then {_SAME_KEY} || ', but contradicts it' || {_APART}
+    when 'cardinality' then {_SAME_KEY} || ', but has its counterpart'
+    when 'key_taken' then {_SAME_KEY} || ', but stands in another match'
+    when 'ambiguous' then {_SAME_KEY} || ', and so do others: no answer is better'
+    when 'not_same' then 'a person said that ' || {_OTHER} || ' is not its counterpart'
+    when 'amount' then {_no_key(rec)} || '; nearest by amount: ' || {_OTHER} || {_APART}
+    when 'customer' then {_no_key(rec)} || '; nearest by customer: ' || {_OTHER} || {_APART}
+    when 'proposed' then {_no_key(rec)} || '; most probable: ' || {_OTHER} || {_APART}
+    else {_no_key(rec)} || '; nothing open comes near by amount or customer' end as why
+from compared""",
             "in words",
         ),
     )
 
 
-_KEPT = "why_code in ('id_conflict', 'cardinality', 'ambiguous', 'key_taken')"
-_OTHER = "coalesce(other_type || ' ', '') || coalesce(other_name, '')"
-_APART = """coalesce(case when days = 0 then ', the same day'
-         when days > 0 then ', ' || days || case days when 1 then ' day' else ' days' end || ' later'
-         else ', ' || -days || case days when -1 then ' day' else ' days' end || ' earlier' end, '')
-    || case when other_currency then ', another currency'
-            when not same_amount then ', another amount' else '' end
-    || case when other_customer then ', another customer' else '' end"""
-_SAME_KEY = f"""coalesce({_OTHER}, 'an event') || ' carries the same '
-    || coalesce(key_used, 'key') || case why_code
-        when 'id_conflict' then ', but contradicts it' || {_APART}
-        when 'cardinality' then ', but has its counterpart'
-        when 'key_taken' then ', but stands in another match'
-        else ', and so do others: no answer is better' end"""
+def _spoken(key: str) -> str:
+    """A declared key as a person reads it: `raw_keys.booking_ref` is `booking ref`."""
+    return key.rpartition(".")[2].replace("_", " ")
 
 
-def keys_named(rec: Reconciliation) -> tuple[str, ...]:
-    """The declared keys as a person reads them."""
-    return tuple(key.replace("_", " ") for key in rec.keys)
-
-
-def _no_key(names: str) -> str:
-    """Say that the key was not found, unless it was found and something kept it apart."""
-    none = quote_text(f"it carries none of: {names}")
+def _money(minor: str, currency: str, places: str) -> str:
+    """Minor units as decimal text with the currency; null when either is unknown."""
+    scale = f"(10 ** {places})::hugeint"
+    whole, cents = f"(abs({minor}) // {scale})", f"(abs({minor}) % {scale})"
     return (
-        f"case when same_key is not null then same_key when carried = '' then {none}"
-        " else 'no ' || other_side || ' carries ' || carried end"
+        f"case when {minor} < 0 then '-' else '' end || {whole}::varchar"
+        f" || case when {places} > 0 then '.' || lpad({cents}::varchar, {places}::int, '0') else '' end"
+        f" || ' ' || {currency}"
+    )
+
+
+_OTHER = "coalesce(other_type || ' ' || other_name, other_type, 'an event')"
+_KEY = "replace(regexp_replace(coalesce(key_used, 'key'), '^.*[.]', ''), '_', ' ')"
+_SAME_KEY = f"{_OTHER} || ' carries the same ' || {_KEY}"
+_ORPHAN = "'no row carries the id that this ' || coalesce(event_type, 'event') || ' corrects'"
+_DAYS = "abs(days) || case when abs(days) = 1 then ' day' else ' days' end"
+_APART = f"""
+    coalesce(', ' || other_money, '')
+    || case when days = 0 then ', the same day' when days > 0 then ', ' || {_DAYS} || ' later'
+            when days < 0 then ', ' || {_DAYS} || ' earlier' else '' end
+    || case when other_currency then ', another currency' when other_amount then ', another amount'
+            else '' end
+    || case when other_customer then ', another customer' else '' end"""
+
+
+def _no_key(rec: Reconciliation) -> str:
+    """Say that its keys were not found, or that it has none."""
+    if not rec.keys:
+        return "'no key is declared'"
+    none = quote_text("it carries none of: " + ", ".join(_spoken(k) for k in rec.keys))
+    return (
+        f"case when carried = '' then {none} else 'no ' || other_side || ' carries ' || carried end"
     )

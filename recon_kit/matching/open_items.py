@@ -29,7 +29,7 @@ from recon_kit.settings import Reconciliation
 def run(engine: Engine, rec: Reconciliation, as_of: datetime, zone: str) -> None:
     """Write `out_open_items`; matches, attachments and proposals must stand."""
     engine.run(*open_steps(rec, zone), *covered_steps(rec, zone))
-    nearest.run(engine, rec, zone)
+    nearest.run(engine, rec)
     engine.run(*out_steps(rec, as_of, zone))
 
 

@@ -53,10 +53,8 @@ def steps(rec: Reconciliation) -> tuple[Step, ...]:
             f"({keys.attached_filter(rec.left, rec.attach)}"
             f" or {keys.attached_filter(rec.right, rec.attach)})"
         )
-    hashed = [f"hash(t{i}) as k{i}" if name else "" for i, name in enumerate(rec.keys)]
     texts = [f"{keys.key_text(name)} as t{i}" for i, name in enumerate(rec.keys)]
-    kept = [f"case when t{i} is not null then {h.partition(' as ')[0]} end as k{i}, t{i}"
-            for i, h in enumerate(hashed)]  # fmt: skip
+    kept = [f"{keys.key_hash(f't{i}')} as k{i}, t{i}" for i in range(len(rec.keys))]
     shown = [
         "case " + " ".join(
             f"when side = {number} then {column}"

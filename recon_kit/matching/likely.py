@@ -1,0 +1,155 @@
+"""Method `probable` inside the cascade: open events go out, matches and proposals come back.
+
+`open_left` and `open_right` hold what is still open, wide enough to be compared, with ids dense and
+in order of `event_key`. `probable` scores pairs of them, `assign` picks the pairs that stand
+together; here a picked pair becomes a match where that is allowed, else a question for a person:
+
+| why_code | why it is a question |
+| --- | --- |
+| ambiguous | another answer is exactly as good |
+| margin | the best rival comes too near |
+| below_floor | its probability is under `auto_match_floor` |
+| uncertified | good enough, but nothing certifies the threshold yet |
+"""
+
+from __future__ import annotations
+
+from recon_kit.ledger.engine import Engine, Step
+from recon_kit.matching import amounts, assign, keys, probable
+from recon_kit.model import StoredModel
+from recon_kit.safe import quote_text
+from recon_kit.settings import Reconciliation
+
+
+def run(engine: Engine, rec: Reconciliation, model: StoredModel | None) -> StoredModel | None:
+    """Score and assign what is open; returns the model that was used, learned if none was given.
+
+    Leaves matches in `live_pairs` or `live_groups`, questions in `offered_pairs`, and
+    `likely(left_eid, right_eid, ...)`, the picked pairs with their evidence, in `eid`s of `pool`.
+    """
+    engine.run(*open_steps())
+    if not (engine.count("open_left") and engine.count("open_right")):
+        return None
+    scored = probable.score(engine, rec, model)
+    assign.assign(engine, scored.table, rec.cardinality)
+    model_hash = scored.model.model_hash if scored.model else None
+    engine.run(*likely_steps(rec), *live_steps(rec, model_hash))
+    return scored.model
+
+
+def open_steps() -> tuple[Step, ...]:
+    """What is open on each side, and the pairs nobody may join."""
+    first = {"left": "0", "right": "(select count(*) from open_left)"}
+    sides = [
+        Step(
+            f"open_{name}",
+            f"""
+create or replace table open_{name} as
+select row_number() over (order by r.event_key) + {first[name]} as eid, r.eid as pool_eid,
+       r.event_key, r.ts as event_ts, f.ts_precision, r.amount, r.currency,
+       r.shown as presentment_amount, r.shown_currency as presentment_currency, f.description,
+       f.source, f.event_type as type, f.status
+from (from rest where side = {number}) r join facts f using (eid)""",
+            "open events, wide enough to be compared; no id stands on both sides",
+        )
+        for number, name in ((0, "left"), (1, "right"))
+    ]
+    barred = Step(
+        "barred",
+        """
+create or replace table barred as
+select l.eid as left_eid, r.eid as right_eid
+from (from barred_pool
+      union select left_eid, right_eid from conflicts where why_code = 'id_conflict') b
+join open_left l on l.pool_eid = b.left_eid
+join open_right r on r.pool_eid = b.right_eid""",
+        "pairs that a person or a veto parted",
+    )
+    return (*sides, barred)
+
+
+def likely_steps(rec: Reconciliation) -> tuple[Step, ...]:
+    """Picked pairs above `review_min`, and what makes each a question (null: nothing)."""
+    settings = rec.probable
+    certain = "null" if settings.uncertified == "auto" else "'uncertified'"
+    return (
+        Step(
+            "likely",
+            f"""
+create or replace table likely as
+select l.pool_eid as left_eid, r.pool_eid as right_eid, l.event_key as left_key,
+       r.event_key as right_key, a.match_weight, a.match_probability, a.margin,
+       coalesce(ll.event_key, rr.event_key) as rival_key, a.rival_weight, a.equal_answers,
+       s.levels, s.weights,
+       case when a.equal_answers > 1 then 'ambiguous'
+            when a.match_probability < {settings.auto_match_floor!r} then 'below_floor'
+            when a.margin < {settings.margin_min!r} then 'margin'
+            else {certain} end as why_code
+from assigned_pairs a
+join scored_pairs s using (left_eid, right_eid)
+join open_left l on l.eid = a.left_eid
+join open_right r on r.eid = a.right_eid
+left join open_left ll on ll.eid = a.rival_eid
+left join open_right rr on rr.eid = a.rival_eid
+where a.match_probability >= {settings.review_min!r}""",
+            "the pairs worth a look",
+        ),
+    )
+
+
+def live_steps(rec: Reconciliation, model_hash: str | None) -> tuple[Step, ...]:
+    """Pairs without a question are matches; those that share a principal are one match."""
+    one, many = ("left", "right") if keys.one_side(rec) == "left" else ("right", "left")
+    model = quote_text(model_hash) if model_hash else "null"
+    return (
+        Step(
+            "likely_money",
+            f"""
+create or replace table likely_money as
+select k.*, l.dead <> r.dead as status_note,
+       count(*) over (partition by {one}_eid) as partners, {amounts.pair_money(rec)}
+from (from likely where why_code is null) k
+join pool l on l.eid = left_eid join pool r on r.eid = right_eid""",
+            "what the picked pairs are worth",
+        ),
+        Step(
+            "likely_live",
+            f"""
+insert into live_pairs
+select {one}_eid, 'probable', null, currency, left_sum, right_sum, amount_note, status_note,
+       case when amount_note = 'currency' then 'currency' end, match_probability, margin, {model},
+       left_eid, right_eid, left_key, right_key
+from likely_money where partners = 1;
+insert into live_groups
+select mid, 'probable', null, currency, left_sum, right_sum,
+       case when left_sum is null or right_sum is null then 'no_amount'
+            when {amounts.agree(rec, "left_sum", "right_sum")} then null
+            else 'amount_mismatch' end,
+       status_note, null, confidence, margin, {model}
+from (
+    select *, {amounts.side_sums(rec)} from (
+        select {one}_eid as mid, min(currency) as currency, bool_or(status_note) as status_note,
+               case when min(currency) = max(currency) then any_value({one}_sum) end as target,
+               case when min(currency) = max(currency) and count({many}_sum) = count(*)
+                    then sum({many}_sum) end as total,
+               min(match_probability) as confidence, min(margin) as margin
+        from likely_money where partners > 1 group by {one}_eid));
+insert into live_members
+select m.mid, m.{many}_eid, 'part', true,
+       case when g.left_sum is not null and g.right_sum is not null then m.{many}_sum end
+from (select *, {one}_eid as mid from likely_money where partners > 1) m
+join live_groups g using (mid)
+union all
+select mid, mid, 'principal', true, {one}_sum from live_groups
+where mid in (select {one}_eid from likely_money where partners > 1)""",
+            "matches above the floor and the margin",
+        ),
+        Step(
+            "offered_pairs",
+            f"""
+insert into offered_pairs
+select left_eid, right_eid, 'probable', match_probability, margin, why_code, {model}
+from likely where why_code is not null""",
+            "pairs for a person",
+        ),
+    )
