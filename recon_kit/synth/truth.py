@@ -1,0 +1,399 @@
+"""What is true about the twin: links between native ids, labels of what went wrong, true rates.
+
+Tables (parquet, in `truth/`):
+    links/<reconciliation>: reconciliation, left_source, left_native_id, right_source,
+        right_native_id, kind (how the pair can be known), relation.
+    labels: source, native_id, label, main (true for the one label that names an event's class).
+    expected: reconciliation, cohort (ISO week, or `all`), name, currency (null for counts),
+        numerator, denominator, value, mature.
+    places: file, sha256, row, native_id of events whose rows have no id of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from recon_kit.synth import orders as book_of
+from recon_kit.synth import payments as moves_of
+from recon_kit.synth import tables
+from recon_kit.synth.adverts import KEYS, VALUES, expected_conversions
+from recon_kit.synth.banking import ARRIVALS, Bank
+from recon_kit.synth.draws import Draws
+from recon_kit.synth.orders import CLASSES, WHOLESALE_FROM, Calendar
+from recon_kit.synth.other_files import conversion_ids
+from recon_kit.synth.payments import (
+    CHARGE,
+    DAY,
+    DISPUTE,
+    DOUBLE,
+    NO_ORDER_FROM,
+    NONE,
+    REDELIVERED,
+    REFUND,
+)
+from recon_kit.synth.payouts import PAYOUTS_FROM, Payouts
+from recon_kit.synth.stripe_files import payout_ids, restated, transaction_ids
+from recon_kit.synth.tables import ACCOUNTS, US
+
+TOLERANCE = 2  # minor units that may differ without being a discrepancy
+# Days after which each reconciliation's left events ought to be settled.
+SETTLING_DAYS = {
+    "orders_to_payments": 14, "payments_to_payouts": 7, "payouts_to_bank": 7,
+    "orders_to_conversions": 7,
+}  # fmt: skip
+LINK_COLUMNS: tuple[str, ...] = (
+    "reconciliation", "left_source", "left_native_id", "right_source", "right_native_id", "kind",
+    "relation",
+)  # fmt: skip
+_RATES = ("has_counterpart", "agrees")
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything that happened, before it is told by files."""
+
+    draws: Draws
+    period: Calendar
+    book: pl.DataFrame
+    moves: pl.DataFrame  # all movements of orders
+    paid: Payouts  # what the processor's files tell
+    bank: Bank
+    conversions: pl.DataFrame
+    refunds: pl.DataFrame  # refunds that the shop knows of
+
+
+def write_truth(world: World, places: pl.DataFrame, folder: Path) -> dict[str, int]:
+    """Write the tables below `folder`/truth; returns the number of rows of each."""
+    target = folder / "truth"
+    (target / "links").mkdir(parents=True, exist_ok=True)
+    links = {
+        "orders_to_payments": _payments(world), "payments_to_payouts": _payouts(world),
+        "payouts_to_bank": _deposits(world), "orders_to_conversions": _conversions(world),
+    }  # fmt: skip
+    rows: dict[str, int] = {}
+    for name, frame in links.items():
+        whole = frame.select(pl.lit(name).alias("reconciliation"), *LINK_COLUMNS[1:])
+        whole.write_parquet(target / "links" / f"{name}.parquet")
+        rows[f"links/{name}"] = whole.height
+    for name, frame in {
+        "labels": labels(world), "expected": expected(world), "places": places,
+    }.items():  # fmt: skip
+        frame.write_parquet(target / f"{name}.parquet")
+        rows[name] = frame.height
+    return rows
+
+
+def order_names(world: World, i: pl.Series) -> pl.DataFrame:
+    """Columns `source` and `native_id` of orders by number."""
+    number = i.to_numpy()
+    wholesale = pl.Series(number >= WHOLESALE_FROM)
+    names = book_of.wholesale_names(np.where(number >= WHOLESALE_FROM, number, WHOLESALE_FROM))
+    shop = book_of.names_of(world.period, number)
+    return pl.DataFrame({"w": wholesale, "a": names, "b": shop}).select(
+        pl.when("w").then(pl.lit("wholesale")).otherwise(pl.lit("shop")).alias("source"),
+        pl.when("w").then("a").otherwise("b").alias("native_id"),
+    )
+
+
+def _told(world: World) -> pl.DataFrame:
+    """Movements that the files tell and that belong to an order that the files tell."""
+    return world.paid.moves.filter(
+        (pl.col("i") >= 0) & (pl.col("i") < NO_ORDER_FROM)
+    ).join(world.book.select("i", "class"), on="i", how="left", maintain_order="left")  # fmt: skip
+
+
+def _payments(world: World) -> pl.DataFrame:
+    told = _told(world)
+    names = order_names(world, told["i"]).rename(
+        {"source": "left_source", "native_id": "left_native_id"}
+    )
+    slot, kind = pl.col("slot"), pl.col("kind")
+    again = slot.is_in([DOUBLE, REDELIVERED])
+    return told.select(
+        names["left_source"], names["left_native_id"],
+        _account(told), _transactions(world, told).alias("right_native_id"),
+        pl.when(slot == REDELIVERED).then(pl.lit("redelivered"))
+        .when(slot == DOUBLE).then(pl.lit("double_charge"))
+        .when(kind == REFUND).then(pl.lit("refund"))
+        .when(kind >= DISPUTE).then(pl.lit("chargeback"))
+        .otherwise(_class_name(pl.col("class"))).alias("kind"),
+        pl.when(again).then(pl.lit("duplicate_of"))
+        .when(kind == REFUND).then(pl.lit("refunds"))
+        .when(kind >= DISPUTE).then(pl.lit("charges_back"))
+        .otherwise(pl.lit("pays")).alias("relation"),
+    )  # fmt: skip
+
+
+def _payouts(world: World) -> pl.DataFrame:
+    members = world.paid.moves.filter(pl.col("payout") >= 0)
+    return members.select(
+        _account(members).alias("left_source"),
+        _transactions(world, members).alias("left_native_id"),
+        _account(members),
+        _payout_names(world, members).alias("right_native_id"),
+        pl.when("instant").then(pl.lit("instant")).otherwise(pl.lit("payout_id")).alias("kind"),
+        pl.lit("member_of").alias("relation"),
+    )
+
+
+def _deposits(world: World) -> pl.DataFrame:
+    rows = world.bank.deposits.join(
+        world.paid.payouts.select("payout", "account"), on="payout", maintain_order="left"
+    )
+    return rows.select(
+        _account(rows).alias("left_source"), _payout_names(world, rows).alias("left_native_id"),
+        pl.lit("bank").alias("right_source"), pl.col("reference").alias("right_native_id"),
+        pl.col("arrival").replace_strict(
+            list(range(len(ARRIVALS))), list(ARRIVALS), return_dtype=pl.String
+        ).alias("kind"),
+        pl.lit("deposits").alias("relation"),
+    )  # fmt: skip
+
+
+def _conversions(world: World) -> pl.DataFrame:
+    rows = world.conversions.filter(pl.col("i") != NONE)
+    return rows.select(
+        *order_names(world, rows["i"]).rename(
+            {"source": "left_source", "native_id": "left_native_id"}
+        ).get_columns(),
+        pl.lit("ads").alias("right_source"),
+        conversion_ids(rows["id"]).alias("right_native_id"),
+        pl.Series(KEYS).gather(rows["key"]).alias("kind"),
+        pl.lit("conversion_of").alias("relation"),
+    )  # fmt: skip
+
+
+def labels(world: World) -> pl.DataFrame:
+    """Every event's class (`main`) and whatever else is odd about it."""
+    parts = [*_order_labels(world), *_move_labels(world), *_other_labels(world)]
+    return pl.concat(parts).sort("source", "native_id", "main", "label", descending=[
+        False, False, True, False])  # fmt: skip
+
+
+def _order_labels(world: World) -> list[pl.DataFrame]:
+    book = world.book.filter(~pl.col("ghost"))
+    told = _told(world).filter(pl.col("kind") == CHARGE)
+    paid = book["i"].is_in(told["i"].implode())
+    method, state = pl.col("method"), pl.col("state")
+    first = told.filter(pl.col("slot") == 0).select(
+        "i", "created", "amount_drift", "currency", "account"
+    )
+    rows = book.join(
+        first.rename({"currency": "seen", "account": "taken_by"}),
+        on="i",
+        how="left",
+        maintain_order="left",
+    ).with_columns(
+        paid.alias("paid"),
+        *order_names(world, book["i"]).get_columns(),
+        pl.Series(
+            "twin", world.draws.chance("twin", book["i"].to_numpy() // 2, book_of.TWINS_PER_MILLION)
+        ),
+    )
+    main = (
+        pl.when(state == book_of.VOIDED).then(pl.lit("voided"))
+        .when(state == book_of.PENDING).then(pl.lit("pending"))
+        .when(state == book_of.CANCELLED_UNPAID).then(pl.lit("cancelled_unpaid"))
+        .when(state == book_of.ZERO).then(pl.lit("free"))
+        .when(method == tables.PAYPAL).then(pl.lit("other_processor"))
+        .when(method == tables.GIFT_CARD).then(pl.lit("gift_card"))
+        .when(method == tables.BOGUS).then(pl.lit("test_order"))
+        .otherwise(_class_name(pl.col("class")))
+    )  # fmt: skip
+    scoped = ~pl.col("class").is_in([book_of.OUT_OF_SCOPE, book_of.NO_PAYMENT])
+    drift = pl.col("amount_drift")
+    flags = {
+        "not_paid_yet": scoped & ~pl.col("paid"),
+        "gift_card_part": pl.col("gift") > 0,
+        "cancelled": state == book_of.CANCELLED,
+        "twin_order": pl.col("twin") & ~pl.col("wholesale"),
+        "late_payment": pl.col("created") - pl.col("ts")
+        > SETTLING_DAYS["orders_to_payments"] * DAY,
+        "amount_less_fee": drift == moves_of.LESS_FEE,
+        "amount_rounded": drift == moves_of.ROUNDED,
+        "order_edited": drift == moves_of.EDITED,
+        "converted": pl.col("seen").cast(pl.Int64) != pl.col("taken_by").cast(pl.Int64),
+        "no_decimals": pl.col("currency") == tables.CURRENCIES.index("JPY"),
+        "three_decimals": pl.col("currency") >= tables.CURRENCIES.index("KWD"),
+    }
+    return [_main(rows, main), *_flags(rows, flags)]
+
+
+def _move_labels(world: World) -> list[pl.DataFrame]:
+    moves = world.paid.moves
+    kind, slot, i = pl.col("kind"), pl.col("slot"), pl.col("i")
+    rows = moves.with_columns(
+        _account(moves).alias("source"),
+        _transactions(world, moves).alias("native_id"),
+        restated(world.draws, world.period, moves),
+    ).join(world.book.select("i", "class"), on="i", how="left", maintain_order="left")
+    known = world.refunds.select("uid", pl.lit(value=True).alias("known"))
+    rows = rows.join(known, on="uid", how="left", maintain_order="left")
+    main = (
+        pl.when(kind == moves_of.FEE).then(pl.lit("account_fee"))
+        .when(i >= NO_ORDER_FROM).then(pl.lit("no_order"))
+        .when(i < 0).then(pl.lit("order_before_files"))
+        .when(slot == REDELIVERED).then(pl.lit("redelivered"))
+        .when(slot == DOUBLE).then(pl.lit("double_charge"))
+        .when(kind == REFUND).then(pl.lit("refund"))
+        .when(kind >= DISPUTE).then(pl.lit("chargeback"))
+        .otherwise(_class_name(pl.col("class")))
+    )  # fmt: skip
+    flags = {
+        "restated": pl.col("restated"),
+        "not_paid_out": (pl.col("payout") < 0) & (slot != REDELIVERED),
+        "instant": pl.col("instant"),
+        "refund_unknown_to_shop": (kind == REFUND) & (i >= 0) & pl.col("known").is_null(),
+        "only_in_text": (pl.col("key") == moves_of.IN_TEXT) & (kind == CHARGE),
+    }
+    return [_main(rows, main), *_flags(rows, flags)]
+
+
+def _other_labels(world: World) -> list[pl.DataFrame]:
+    payouts = world.paid.payouts.join(
+        world.bank.deposits.select("payout", "arrival"),
+        on="payout",
+        how="left",
+        maintain_order="left",
+    ).with_columns(
+        _account(world.paid.payouts).alias("source"),
+        _payout_names(world, world.paid.payouts).alias("native_id"),
+    )
+    arrival = pl.col("arrival").replace_strict(
+        list(range(len(ARRIVALS))), list(ARRIVALS), return_dtype=pl.String
+    ).fill_null("not_at_bank")  # fmt: skip
+    lines = world.bank.lines.with_columns(
+        pl.lit("bank").alias("source"), pl.col("reference").alias("native_id")
+    )
+    line = (
+        pl.when(pl.col("line").is_not_null()).then(pl.lit("payout"))
+        .when(pl.col("description").str.starts_with("STRIPE")).then(pl.lit("strange_deposit"))
+        .otherwise(pl.lit("everyday"))
+    )  # fmt: skip
+    ads = world.conversions.with_columns(
+        pl.lit("ads").alias("source"), conversion_ids(world.conversions["id"]).alias("native_id"),
+        pl.Series(KEYS).gather(world.conversions["key"]).alias("join_key"),
+    )  # fmt: skip
+    drift = {f"value_{name}": pl.col("value") == k for k, name in enumerate(VALUES) if k}
+    return [
+        _main(payouts, arrival), *_flags(payouts, {"instant": pl.col("instant")}),
+        _main(lines, line), _main(ads, pl.col("join_key")), *_flags(ads, drift),
+    ]  # fmt: skip
+
+
+def expected(world: World) -> pl.DataFrame:
+    """True rates by cohort: of the left events, how many have a counterpart, how many agree."""
+    moves, payouts = world.paid.moves, world.paid.payouts
+    ads = expected_conversions(world.book)
+    banked, converted = world.bank.deposits["payout"], world.conversions["i"]
+    cohorts = {
+        "orders_to_payments": _order_cohorts(world),
+        "payments_to_payouts": _plain(moves, pl.col("created") // DAY, pl.col("payout") >= 0),
+        "payouts_to_bank": _plain(payouts, pl.col("day"), pl.col("payout").is_in(banked.implode())),
+        "orders_to_conversions": _plain(ads, pl.col("day"), pl.col("i").is_in(converted.implode())),
+    }
+    parts = [_rates(world, name, rows) for name, rows in cohorts.items()]
+    return pl.concat(parts).sort("reconciliation", "cohort", "name", "currency")
+
+
+def _plain(rows: pl.DataFrame, day: pl.Expr, there: pl.Expr) -> pl.DataFrame:
+    """Left events with their day and whether they have a counterpart; no money."""
+    return rows.select(
+        day.cast(pl.Int64).alias("day"), pl.lit(None, pl.String).alias("money"),
+        pl.lit(0, pl.Int64).alias("total"), pl.lit(0, pl.Int64).alias("covered"),
+        *(there.alias(name) for name in _RATES),
+    )  # fmt: skip
+
+
+def _order_cohorts(world: World) -> pl.DataFrame:
+    """Orders that the demo's settings compare, with what their payments cover."""
+    scope = world.book.filter(
+        ~pl.col("ghost") & (pl.col("total") > 0)
+        & pl.col("method").is_in([tables.STRIPE, tables.GIFT_AND_STRIPE])
+        & ~pl.col("state").is_in([book_of.VOIDED, book_of.PENDING])
+    )  # fmt: skip
+    money = pl.Series(tables.CURRENCIES).gather(scope["currency"].cast(pl.Int64))
+    once = _told(world).filter(
+        (pl.col("kind") == CHARGE) & ~pl.col("slot").is_in([DOUBLE, REDELIVERED])
+    )
+    sums = once.group_by("i").agg(pl.col("presented").sum().alias("sum"))
+    return scope.with_columns(money.alias("money")).join(
+        sums, on="i", how="left", maintain_order="left"
+    ).select(
+        pl.col("day").cast(pl.Int64), "money", "total",
+        pl.min_horizontal("total", pl.col("sum").fill_null(0)).alias("covered"),
+        pl.col("sum").is_not_null().alias("has_counterpart"),
+        ((pl.col("sum") - pl.col("total")).abs() <= TOLERANCE).fill_null(value=False)
+        .alias("agrees"),
+    )  # fmt: skip
+
+
+def _rates(world: World, reconciliation: str, rows: pl.DataFrame) -> pl.DataFrame:
+    day = pl.from_epoch(pl.col("day").cast(pl.Int32), time_unit="d")
+    weekly = rows.with_columns(
+        day.dt.strftime("%G-W%V").alias("cohort"),
+        (pl.col("day") - (pl.col("day") + 3) % 7 + 6).alias("sunday"),
+    )
+    last = world.period.end_day - SETTLING_DAYS[reconciliation]
+    both = pl.concat([weekly, weekly.with_columns(pl.lit("all").alias("cohort"))])
+    counts = [
+        both.group_by("cohort").agg(
+            pl.lit(name).first().alias("name"), pl.lit(None, pl.String).first().alias("currency"),
+            pl.col(name).sum().cast(pl.Int64).alias("numerator"),
+            pl.len().cast(pl.Int64).alias("denominator"), pl.col("sunday").max().alias("sunday"),
+        )
+        for name in _RATES
+    ]  # fmt: skip
+    sums = both.filter(pl.col("money").is_not_null()).group_by("cohort", "money").agg(
+        pl.lit("money_covered").first().alias("name"),
+        pl.col("covered").sum().alias("numerator"), pl.col("total").sum().alias("denominator"),
+        pl.col("sunday").max().alias("sunday"),
+    ).rename({"money": "currency"})  # fmt: skip
+    whole = pl.concat([*counts, sums.select(counts[0].columns)])
+    return whole.select(
+        pl.lit(reconciliation).alias("reconciliation"), "cohort", "name", "currency",
+        "numerator", "denominator",
+        (pl.col("numerator") / pl.col("denominator")).alias("value"),
+        (pl.col("sunday") < last).alias("mature"),
+    )  # fmt: skip
+
+
+def _account(rows: pl.DataFrame) -> pl.Series:
+    return pl.Series(ACCOUNTS).gather(rows["account"].cast(pl.Int64)).alias("right_source")
+
+
+def _transactions(world: World, rows: pl.DataFrame) -> pl.Series:
+    return transaction_ids(world.draws, rows["uid"].to_numpy())
+
+
+def _payout_names(world: World, rows: pl.DataFrame) -> pl.Series:
+    """Native ids of payouts: of their own row where the report has one, else the payout's id."""
+    payout = rows["payout"].to_numpy()
+    told = transaction_ids(world.draws, payout + PAYOUTS_FROM)
+    return told.zip_with(rows["account"] == US, payout_ids(world.draws, payout))
+
+
+def _class_name(index: pl.Expr) -> pl.Expr:
+    return index.replace_strict(
+        list(range(len(CLASSES))), list(CLASSES), default=None, return_dtype=pl.String
+    )
+
+
+def _main(rows: pl.DataFrame, label: pl.Expr) -> pl.DataFrame:
+    return rows.select(
+        "source", "native_id", label.alias("label"), pl.lit(value=True).alias("main")
+    )
+
+
+def _flags(rows: pl.DataFrame, flags: Mapping[str, pl.Expr]) -> list[pl.DataFrame]:
+    return [
+        rows.filter(flag.fill_null(value=False)).select(
+            "source", "native_id", pl.lit(name).alias("label"), pl.lit(value=False).alias("main")
+        )
+        for name, flag in flags.items()
+    ]
