@@ -198,7 +198,7 @@ def why(event: str, *, reconciliation: str | None = None, common: Common = _COMM
     Parameters
     ----------
     event: An event key, or an id that names one event.
-    reconciliation: In which reconciliation; needed when it takes part in several.
+    reconciliation: In which reconciliation; the first it takes part in, where not given.
     """
     return _show(_bench(common).why(event, reconciliation), common)
 
@@ -254,7 +254,7 @@ def export(
     out: File to write; its ending chooses CSV or parquet.
     reconciliation: Only of this reconciliation.
     """
-    return _show(_bench(common).export(what, out, reconciliation=reconciliation), common)
+    return _show(_bench(common).export(what, out.resolve(), reconciliation=reconciliation), common)
 
 
 @app.command
@@ -307,7 +307,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _bench(common: Common) -> Any:
-    from recon_kit.workbench.bench import Workbench, find
+    from recon_kit.workbench.bench import Workbench
+    from recon_kit.workbench.setup import find
 
     return Workbench(find(common.workspace))
 

@@ -23,7 +23,7 @@ import polars as pl
 from recon_kit.errors import CorruptStoreError, LedgerError
 from recon_kit.ledger.files import Places
 from recon_kit.ledger.hashchain import START, canonical, link_hash
-from recon_kit.ledger.lock import writer_lock
+from recon_kit.ledger.lock import shared_lock, writer_lock
 from recon_kit.ledger.tables import TABLES
 from recon_kit.safe import quote_ident
 
@@ -161,20 +161,44 @@ class Catalog:
 
     @contextmanager
     def read(self) -> Iterator[Reader]:
-        """A read-only look; every query in it sees the same commits."""
-        uri = f"file:{quote(str(self._places.meta))}?mode=ro"
+        """A read-only look; every query in it sees the same commits.
+
+        Raises:
+            CorruptStoreError: the file is no catalog any more.
+            LedgerError: it cannot be read by this user.
+        """
+        meta = self._places.meta
         try:
-            con = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
-            try:
-                con.execute("begin")
-                yield Reader(con)
-            finally:
-                con.close()
+            with self._read_uri() as uri:
+                con = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+                try:
+                    con.execute("begin")
+                    yield Reader(con)
+                finally:
+                    con.close()
+        except sqlite3.OperationalError as why:
+            raise LedgerError(f"{meta} cannot be read by this user ({why}).") from why
         except sqlite3.DatabaseError as why:
             raise CorruptStoreError(
-                f"{self._places.meta} cannot be read ({why}). Restore it from a backup; raw/ and "
-                "seg/ are untouched."
+                f"{meta} cannot be read ({why}). Restore it from a backup; raw/ and seg/ are "
+                "untouched."
             ) from why
+
+    @contextmanager
+    def _read_uri(self) -> Iterator[str]:
+        """How to open the catalog for reading.
+
+        SQLite needs to make a file beside a catalog even to read it. Where this user may not, the
+        catalog is read as it lies there, with writers kept out for the moment that takes.
+        """
+        uri = f"file:{quote(str(self._places.meta))}?mode=ro"
+        if os.access(self._places.root, os.W_OK):
+            yield uri
+            return
+        with shared_lock(self._places.lock):
+            log = self._places.meta.with_name(self._places.meta.name + "-wal")
+            pending = log.exists() and log.stat().st_size > 0
+            yield uri if pending else uri + "&immutable=1"
 
     @contextmanager
     def write(self) -> Iterator[Writer]:

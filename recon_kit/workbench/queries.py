@@ -6,9 +6,15 @@ polars frame whose order ends in a unique key.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 import polars as pl
 
 from recon_kit.ledger.engine import Engine
+from recon_kit.resolution import clocks
+from recon_kit.settings import Settings
+from recon_kit.workbench.run import Done
 
 _LABEL = "coalesce(e.native_id, e.order_id, e.transaction_id, left(e.event_key, 8))"
 
@@ -20,11 +26,11 @@ _TOTALS = """
       from match_members mm join matches m using (match_id, run_id)
       join events e using (event_key)
       left join open_items oi on oi.match_id = m.match_id and oi.run_id = m.run_id
-        and oi.event_key is null
       where mm.side = 'left' and mm.role in ('principal', 'part')
       union all
       select o.reconciliation, o.currency, o.event_key, o.state, e.amount, e.currency
-      from open_items o join events e using (event_key) where o.side = 'left'
+      from open_items o join events e using (event_key)
+      where o.side = 'left' and o.match_id is null
     )
     select reconciliation, own as currency, state, count(*) as items,
       sum(amount_minor)::bigint as amount_minor
@@ -37,11 +43,7 @@ _OPEN = f"""
       o.why_code, o.why, coalesce(n.native_id, n.order_id, left(n.event_key, 8)) as nearest,
       o.event_key, o.match_id
     from open_items o
-    left join (
-      select match_id, run_id, min(event_key) as event_key from match_members
-      where role = 'principal' group by match_id, run_id
-    ) p on p.match_id = o.match_id and p.run_id = o.run_id and o.event_key is null
-    left join events e on e.event_key = coalesce(o.event_key, p.event_key)
+    left join events e on e.event_key = o.event_key
     left join events n on n.event_key = o.nearest_key
     order by abs(o.amount_minor) desc nulls last, o.item_id
 """
@@ -69,17 +71,33 @@ _MATCHES = f"""
 """
 
 _QUEUE = f"""
-    select f.case_id, f.reconciliation, f.kind, f.class, f.severity, f.priority, f.owner,
-      e.source, {_LABEL} as native_id, f.amount_minor, f.currency, f.opened_at, f.opening,
-      f.suggested_action, f.diffs, f.subjects, f.anchor_key
-    from findings f left join events e on e.event_key = f.anchor_key
-    order by f.priority, abs(f.amount_minor) desc nulls last, f.case_id
+    select q.*, e.source, {_LABEL} as native_id
+    from queue_rows q left join events e on e.event_key = q.anchor_key
+    order by q.place
 """
 
-_METHODS = """
-    select reconciliation, method, disposition, count(*) as matches,
-      sum(abs(residual_minor) > 0)::bigint as with_residual
-    from matches group by all order by reconciliation, method, disposition
+_SOURCES = """
+    with told as (
+      select source, count(*) as events, min(event_ts) as first_ts, max(event_ts) as last_ts
+      from events group by source
+    ),
+    files as (
+      select source, count(*) as files, max(as_of) as as_of from artefacts group by source
+    ),
+    aside as (select source, sum(records)::bigint as quarantined from quarantine group by source)
+    select d.source, d.feed, coalesce(f.files, 0) as files, coalesce(t.events, 0) as events,
+      coalesce(a.quarantined, 0) as quarantined, t.first_ts, t.last_ts, f.as_of,
+      case when f.files is null then 'no file yet' end as note
+    from declared_sources d left join told t using (source) left join files f using (source)
+    left join aside a using (source) order by d.place
+"""
+
+_RUNS = """
+    select d.reconciliation, d.run_id, d.fresh, d.note,
+      (select count(*) from matches m where m.run_id = d.run_id) as matches,
+      (select count(*) from open_items o where o.run_id = d.run_id) as open_items,
+      (select count(*) from findings f where f.run_id = d.run_id) as cases
+    from done_runs d order by d.place
 """
 
 
@@ -101,11 +119,38 @@ def matches(engine: Engine) -> pl.DataFrame:
     return engine.rows(_MATCHES)
 
 
-def methods(engine: Engine) -> pl.DataFrame:
-    """Matches by method and disposition."""
-    return engine.rows(_METHODS)
+def queue(engine: Engine, settings: Settings, as_of: datetime) -> pl.DataFrame:
+    """Open cases, most urgent first, with the names of the event they hang on."""
+    rows = clocks.queue(engine, settings, as_of, table="findings")
+    engine.put("queue_rows", rows.with_row_index("place"))
+    return engine.rows(_QUEUE).drop("place")
 
 
-def queue(engine: Engine) -> pl.DataFrame:
-    """Open cases, most urgent first."""
-    return engine.rows(_QUEUE)
+def sources(engine: Engine, settings: Settings) -> pl.DataFrame:
+    """One row per declared source: feed, files, events, what was set aside, dates covered."""
+    declared = [(i, s.name, s.feed) for i, s in enumerate(settings.sources)]
+    schema = {"place": pl.Int64, "source": pl.String, "feed": pl.String}
+    engine.put("declared_sources", pl.DataFrame(declared, schema=schema, orient="row"))
+    return engine.rows(_SOURCES)
+
+
+def filled_sentence(nulls: pl.DataFrame) -> str:
+    """Which canonical fields a source fills, and how far."""
+    told = nulls.group_by("field").agg(pl.col("nulls").sum(), pl.col("events").sum())
+    told = told.sort("nulls", "field").filter(pl.col("nulls") < pl.col("events"))
+    fields = [f"{row['field']} {1 - row['nulls'] / row['events']:.0%}" for row in told.to_dicts()]
+    return "Filled fields: " + (", ".join(fields) or "none") + "."
+
+
+def runs(engine: Engine, done: Sequence[Done]) -> pl.DataFrame:
+    """What each finished run found."""
+    rows = [
+        (i, d.run.reconciliation, d.run.run_id, d.fresh, "; ".join(d.notes) or None)
+        for i, d in enumerate(done)
+    ]
+    schema = {
+        "place": pl.Int64, "reconciliation": pl.String, "run_id": pl.String,
+        "fresh": pl.Boolean, "note": pl.String,
+    }  # fmt: skip
+    engine.put("done_runs", pl.DataFrame(rows, schema=schema, orient="row"))
+    return engine.rows(_RUNS)

@@ -87,7 +87,12 @@ def evaluate(
         outcome = cascade.reconcile(engine, rec, context)
         progress(f"{rec.name}: cases")
         cases.find_cases(
-            engine, rec, settings, request.as_of_time, previous=_earlier_findings(engine, earlier)
+            engine,
+            rec,
+            settings,
+            request.as_of_time,
+            previous=_earlier_findings(engine, earlier),
+            runs_before=len(earlier),
         )
         progress(f"{rec.name}: SLIs")
         slis = indicators.compute(engine, rec, settings, request.as_of_time)
@@ -101,7 +106,7 @@ def evaluate(
             run, tables, slis=slis, model=outcome.model, recorded_at=request.as_of_time
         )
     stored = store.run(run.run_id)
-    return Done(stored or run, fresh=True, notes=tuple(outcome.notes))
+    return Done(stored or run, fresh=True, notes=tuple(getattr(outcome, "notes", ())))
 
 
 def facts_seq(store: Store) -> int:
@@ -167,7 +172,7 @@ def _live_runs(store: Store, reconciliation: str) -> list[str]:
 
 
 def _earlier_findings(engine: Engine, runs: list[str]) -> pl.DataFrame:
-    """Findings of earlier live runs with `run_order` (0 is the oldest)."""
+    """The last finding of every anchor in earlier live runs, with `run_order` (0 is the oldest)."""
     order = pl.DataFrame(
         {"run_id": runs, "run_order": range(len(runs))},
         schema={"run_id": pl.String, "run_order": pl.Int64},
@@ -175,5 +180,6 @@ def _earlier_findings(engine: Engine, runs: list[str]) -> pl.DataFrame:
     engine.put("run_order", order)
     return engine.rows(
         "select f.*, o.run_order from findings f join run_order o using (run_id) "
-        "order by o.run_order, f.case_id"
+        "qualify row_number() over (partition by f.anchor_key order by f.opening desc, "
+        "o.run_order desc, f.case_id) = 1 order by o.run_order, f.case_id"
     )

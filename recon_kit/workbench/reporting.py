@@ -1,0 +1,126 @@
+"""Reports: which notebook, which week, which numbers; the rendering itself is `present.reports`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+import recon_kit
+from recon_kit import workdays
+from recon_kit.errors import ParameterError, ReportError, UnknownNameError
+from recon_kit.ledger.engine import Engine
+from recon_kit.present import reports
+from recon_kit.present.views import About, HealthFacts
+from recon_kit.settings import Settings
+from recon_kit.workbench import queries
+
+# Name of a report: its notebook.
+REPORTS: dict[str, str] = {"weekly_health": "report_weekly_health.ipynb"}
+WEEKS_SHOWN = 13
+_RATES = {"match_rate": "count", "match_rate_money": "money"}
+
+_WEEK_TOTALS = """
+    with bounds as (select ?::timestamptz as first_ts, ?::timestamptz as end_ts),
+    left_side as (
+      select m.reconciliation, e.currency, e.event_ts, e.amount as amount_minor,
+        case when oi.item_id is null then 'matched' else 'residual' end as state
+      from match_members mm join matches m using (match_id, run_id)
+      join events e using (event_key)
+      left join open_items oi on oi.match_id = m.match_id and oi.run_id = m.run_id
+      where mm.side = 'left' and mm.role in ('principal', 'part')
+      union all
+      select o.reconciliation, e.currency, e.event_ts, e.amount, o.state
+      from open_items o join events e using (event_key)
+      where o.side = 'left' and o.match_id is null
+    )
+    select reconciliation, currency, state, count(*) as items,
+      sum(amount_minor)::bigint as amount_minor
+    from left_side, bounds where event_ts >= first_ts and event_ts < end_ts
+    group by all order by reconciliation, currency, state
+"""
+
+
+def week_name(week: str, now: datetime, zone: str) -> str:
+    """The ISO week meant: `latest` is the last one that is over in the workspace zone.
+
+    Raises:
+        ParameterError: neither `latest` nor a week such as 2026-W46.
+    """
+    if week == "latest":
+        first, _ = workdays.week_bounds(workdays.week_of(now, zone), zone)
+        return workdays.week_of(first - timedelta(hours=1), zone)
+    try:
+        workdays.week_bounds(week, zone)
+    except ValueError as why:
+        raise ParameterError(f"week {week!r}: {why}") from None
+    return week
+
+
+def facts(  # noqa: PLR0913, PLR0917 - a report is made of these
+    engine: Engine, settings: Settings, about: About, slis: pl.DataFrame, week: str, audience: str
+) -> HealthFacts:
+    """Everything the weekly health report shows, from the current runs."""
+    zone = settings.workspace.timezone
+    chosen = week_name(week, about.as_of, zone)
+    first, end = workdays.week_bounds(chosen, zone)
+    rates = slis.filter(pl.col("name").is_in(list(_RATES)), pl.col("cohort").str.contains("-W"))
+    weekly = rates.select(
+        "reconciliation",
+        week=pl.col("cohort"),
+        currency=pl.col("currency"),
+        measure=pl.col("name").replace_strict(_RATES, return_dtype=pl.String),
+        share=pl.col("value"),
+        mature=pl.col("state") == "known",
+    ).filter(pl.col("week") <= chosen)
+    shown = sorted(weekly["week"].unique())[-WEEKS_SHOWN:]
+    waits = pl.lit(about.as_of) - pl.col("event_ts")
+    open_items = queries.open_items(engine).with_columns(age_days=waits.dt.total_days())
+    return HealthFacts(
+        about=about,
+        week=chosen,
+        first_day=first.date(),
+        last_day=(end - timedelta(hours=1)).date(),
+        audience=audience,
+        totals=engine.rows(_WEEK_TOTALS, [first, end]),
+        weekly=weekly.filter(pl.col("week").is_in(shown)),
+        slis=slis.filter(pl.col("cohort").is_in([chosen, "all"]) | ~_weekly_cohort()),
+        open_items=open_items,
+        cases=_cases(queries.queue(engine, settings, about.as_of)),
+    )
+
+
+def render(name: str, workspace: Path, folder: Path, week: str, audience: str) -> Path:
+    """Render a report for one week and audience into `folder`; returns the HTML file."""
+    out = folder / f"{name}_{week}_{audience}.html"
+    parameters = {"workspace": str(workspace), "week": week, "audience": audience}
+    return reports.render(notebook(name), parameters, out, folder=folder)
+
+
+def notebook(name: str) -> Path:
+    """Where a report's notebook stands: beside the package in a clone, inside it when installed.
+
+    Raises:
+        UnknownNameError: there is no such report.
+        ReportError: the notebook is missing.
+    """
+    if name not in REPORTS:
+        raise UnknownNameError("report", name, REPORTS)
+    package = Path(recon_kit.__file__).parent
+    for folder in (package.parent / "notebooks", package / "notebooks"):
+        if (folder / REPORTS[name]).is_file():
+            return folder / REPORTS[name]
+    raise ReportError(f"{REPORTS[name]} is missing from this installation; reinstall recon_kit")
+
+
+def _weekly_cohort() -> pl.Expr:
+    return pl.col("cohort").str.contains("-W").fill_null(value=False)
+
+
+def _cases(queue: pl.DataFrame) -> pl.DataFrame:
+    return (
+        queue.group_by("kind", "owner")
+        .agg(cases=pl.len(), oldest_days=(pl.col("age_hours").max() / 24).floor().cast(pl.Int64))
+        .sort("cases", "kind", "owner", descending=[True, False, False], nulls_last=True)
+    )
