@@ -8,6 +8,8 @@ become floats only as coordinates of ink; every amount in words is exact text.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +33,10 @@ _ALERT = "var(--rk-alert, #b4480f)"
 _QUIET = "var(--rk-quiet, #9aa7b5)"
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
+# Vermilion for what is late, the accent for what waits for a person, grey for what is in order.
+_PLACES = alt.Scale(type="threshold", domain=[1.5, 2.5], range=[_ALERT, _ACCENT, _QUIET])
+# Only ids and references: inside quotes and brackets data is escaped and cannot look like these.
+_CLIP = re.compile(r'(?<=id=")clip[0-9]+(?=")|(?<=url\(#)clip[0-9]+(?=\))')
 OPEN_STATES = ("overdue", "residual", "proposed", "in_flight", "not_covered")
 
 
@@ -105,8 +111,16 @@ def enable() -> None:
 
 
 def to_svg(spec: dict[str, Any]) -> str:
-    """A Vega-Lite specification as SVG; any URL in it is refused."""
-    return str(vlc.vegalite_to_svg(spec, vl_version=VL_VERSION, allowed_base_urls=[]))
+    """A Vega-Lite specification as SVG; any URL in it is refused.
+
+    The same specification gives the same text: Vega numbers clip paths through the life of the
+    process, so their ids are named anew, by content, which also keeps charts of one page apart.
+    """
+    drawn = str(vlc.vegalite_to_svg(spec, vl_version=VL_VERSION, allowed_base_urls=[]))
+    places = {name: str(place) for place, name in enumerate(dict.fromkeys(_CLIP.findall(drawn)))}
+    plain = _CLIP.sub(lambda found: places[found[0]], drawn)
+    key = hashlib.sha256(plain.encode()).hexdigest()[:10]
+    return _CLIP.sub(lambda found: f"clip-{key}-{places[found[0]]}", drawn)
 
 
 def bundle(spec: dict[str, Any], description: str) -> dict[str, Any]:
@@ -165,8 +179,9 @@ def matched_share(weekly: pl.DataFrame, caption: str = "Matched share by week") 
     low = min(0.9, float(data["share"].min() or 0.0)) if data.height else 0.0  # type: ignore[arg-type]
     floor = max(0.0, int(low * 20) / 20)
     measures = data["measure"].unique().sort().to_list()
+    short = alt.Axis(labelAngle=0, labelOverlap=True, labelExpr="slice(datum.value, 5)")
     base = alt.Chart(data).encode(
-        x=alt.X("week:O", title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+        x=alt.X("week:O", title=None, axis=short),
         y=alt.Y("share:Q", title=None, scale=alt.Scale(domain=[floor, 1.0], clamp=True),
                 axis=alt.Axis(format=".0%", tickCount=5)),
         color=alt.Color("measure:N", scale=_scale(measures)),
@@ -185,7 +200,7 @@ def matched_share(weekly: pl.DataFrame, caption: str = "Matched share by week") 
     ]
     note = "" if data["mature"].all() else " Hollow points: the week is not mature yet."
     return Chart(
-        (line + dots).properties(width=WIDTH, height=200),
+        (line + dots).properties(width=WIDTH, height=180),
         caption,
         f"{caption}, {'; '.join(told) or 'no mature week yet'}.{note}",
         data,
@@ -221,7 +236,7 @@ def open_by_state(open_money: pl.DataFrame, caption: str = "Open amount by state
         x=alt.X("share:Q", title=None, axis=None, scale=alt.Scale(domain=[0, 1.45])),
     )
     bars = base.mark_bar(height=14, cornerRadiusEnd=1).encode(
-        color=alt.condition("datum.place < 2", alt.value(_ALERT), alt.value(_ACCENT))
+        color=alt.Color("place:Q", legend=None, scale=_PLACES)
     )
     words = base.mark_text(align="left", dx=6, fill=_INK).encode(text="label:N")
     layered = (bars + words).properties(width=WIDTH - 100, height=alt.Step(24))
@@ -264,7 +279,7 @@ def ageing(ages: pl.DataFrame, caption: str = "Age of open items") -> Chart:
         color=alt.condition("datum.place > 4", alt.value(_ALERT), alt.value(_ACCENT))
     )
     words = base.mark_text(dy=-8, fill=_INK).encode(text=alt.Text("items:Q", format=","))
-    told = ", ".join(f"{row['items']:,} {row['bucket']} days" for row in data.to_dicts())
+    told = ", ".join(f"{row['items']:,} at {row['bucket']} days" for row in data.to_dicts())
     return Chart(
         (bars + words).properties(width=WIDTH, height=150), caption, f"{caption}: {told}.", data
     )
@@ -272,10 +287,10 @@ def ageing(ages: pl.DataFrame, caption: str = "Age of open items") -> Chart:
 
 def age_buckets(days: pl.Series) -> pl.DataFrame:
     """Ages in days, counted by `AGE_BUCKETS`: `bucket, items`."""
-    edges = [edge for _, edge in AGE_BUCKETS[:-1]]
-    labels = [name for name, _ in AGE_BUCKETS]
-    cut = days.drop_nulls().cast(pl.Float64).cut(edges, labels=labels, left_closed=True)
-    counted = cut.cast(pl.String).alias("bucket").value_counts(name="items")
+    edges = pl.Series([edge for _, edge in AGE_BUCKETS[:-1]])
+    known = days.drop_nulls().cast(pl.Float64)
+    names = pl.Series("bucket", [name for name, _ in AGE_BUCKETS])
+    counted = names.gather(edges.search_sorted(known, side="right")).value_counts(name="items")
     return counted.with_columns(pl.col("items").cast(pl.Int64)).sort("bucket")
 
 
@@ -309,7 +324,7 @@ def time_to_reconcile(curve: pl.DataFrame, caption: str = "Time to reconcile") -
     ]
     said = " and ".join(told) if told else "fewer than half are reconciled yet"
     return Chart(
-        alt.layer(*layers).properties(width=WIDTH, height=200), caption, f"{caption}: {said}.", data
+        alt.layer(*layers).properties(width=WIDTH, height=180), caption, f"{caption}: {said}.", data
     )
 
 

@@ -211,9 +211,9 @@ def _counted(name: str) -> pl.Expr:
 
 
 SLI_COLUMNS: tuple[Column, ...] = (
-    Column("label", "Indicator"),
+    Column("label", "Indicator", "word"),
     Column("reconciliation", "Reconciliation"),
-    Column("cohort", "Week"),
+    Column("cohort", "Week", "word"),
     Column("currency", "Currency"),
     Column("shown", "Value", "figure"),
     Column("part", "Numerator", "figure"),

@@ -180,13 +180,13 @@ BOARD_COLUMNS: Sequence[Column] = (
     Column("all", "Items", "count"),
     Column("matched", "Matched", "count"),
     Column("matched_share", "of due", "share"),
-    Column("matched_minor", "Matched money", "money"),
-    Column("matched_share_money", "of due money", "share"),
+    Column("matched_minor", "in money", "money"),
+    Column("matched_share_money", "of due", "share"),
     Column("in_flight", "In flight", "count"),
     Column("not_covered", "Not covered", "count"),
     Column("proposed", "Proposed", "count"),
     Column("unexplained", "Unexplained", "count"),
-    Column("unexplained_minor", "Unexplained money", "money"),
+    Column("unexplained_minor", "in money", "money"),
 )
 BOARD_NOTE = (
     "Due is every left item but those in flight (inside their settlement time) and not covered "

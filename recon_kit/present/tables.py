@@ -21,9 +21,11 @@ from recon_kit.safe import escape_html, masked_frame
 Kind = Literal["text", "word", "code", "count", "money", "share", "number", "figure", "time", "day"]
 NOTHING = "–"
 ROWS_SHOWN = 20
-_TEXT_WIDTH_MAX = 60
+_TEXT_WIDTH_MAX = 76
 _RIGHT = {"count", "money", "share", "number", "figure"}
-_WHOLE = {"time", "day"}
+# A run of letters that no line can hold may be broken; ids of usual length stay as they are.
+_LONG_RUN = r"(\S{40})"
+_WHOLE = {"time", "day", "word"}
 _IDS = re.compile(r" (?:id|headers)=\"rk-[^\"]*\"")
 
 
@@ -231,10 +233,11 @@ def _element(told: Written, name: str) -> str:
 
     right = [f"c{i}" for i, kind in enumerate(told.kinds) if kind in _RIGHT]
     left = [f"c{i}" for i, kind in enumerate(told.kinds) if kind not in _RIGHT | _WHOLE]
-    # Nothing is centred here: the style gives that class to dates, which must not be broken.
+    # Nothing is centred here: the style gives that class to dates and words not to be broken.
     whole = [f"c{i}" for i, kind in enumerate(told.kinds) if kind in _WHOLE]
     labels: dict[str, Any] = {f"c{i}": label for i, label in enumerate(told.labels)}
-    table = GT(told.cells, rowname_col="c0", id="rk").cols_label(**labels)
+    cells = told.cells.with_columns(pl.all().str.replace_all(_LONG_RUN, "${1}\u200b"))
+    table = GT(cells, rowname_col="c0", id="rk").cols_label(**labels)
     table = table.tab_stubhead(label=told.labels[0])
     for align, names in (("right", right), ("left", left), ("center", whole)):
         if names:

@@ -1,0 +1,229 @@
+"""Views: the first screen, the queue, a history ... built from literal tables."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import fake_bench
+import polars as pl
+import pytest
+
+from recon_kit.errors import ParameterError
+from recon_kit.model import Counts, Receipt
+from recon_kit.present import show, summary, views
+
+BENCH = fake_bench.Workbench("demo")
+ALL_VIEWS = {
+    "profile": BENCH.profile(),
+    "reconcile": BENCH.reconcile(),
+    "summary": BENCH.summary(),
+    "matches": BENCH.matches(),
+    "open items": views.OpenItemsView(fake_bench.OPEN_ITEMS, fake_bench.ABOUT),
+    "queue": BENCH.queue(),
+    "slis": BENCH.slis(),
+    "history": BENCH.history("#1001"),
+    "why": BENCH.why("#1003"),
+    "export": BENCH.export("open-items", "open.csv"),
+    "health": BENCH.health(),
+}
+
+
+@pytest.mark.parametrize("name", ALL_VIEWS)
+def test_a_view_shows_itself_in_jupyter_and_in_a_terminal(name):
+    """Every view leaves marked HTML that a report accepts, and plain text without markup."""
+    view = ALL_VIEWS[name]
+
+    bundle = view._repr_mimebundle_()
+
+    assert show.verified(bundle) == view.html()
+    assert repr(view) == bundle["text/plain"]
+    assert "<section" not in repr(view)
+    assert bundle["text/html"].startswith("<style>")
+
+
+@pytest.mark.parametrize("name", ALL_VIEWS)
+def test_a_view_is_frozen_and_has_a_json_form(name):
+    """Every view is a frozen record and gives a dictionary."""
+    view = ALL_VIEWS[name]
+
+    assert isinstance(view.as_dict(), dict)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        view.about = None
+
+
+def test_the_scoreboard_counts_what_is_due():
+    """Due leaves out in flight and not covered; unexplained is overdue and residual."""
+    totals = pl.DataFrame(
+        {
+            "reconciliation": ["r"] * 6,
+            "currency": ["EUR"] * 6,
+            "state": ["matched", "residual", "in_flight", "not_covered", "overdue", "proposed"],
+            "items": [80, 5, 100, 50, 10, 5],
+            "amount_minor": [8_000, 500, 10_000, 5_000, 1_000, 500],
+        }
+    )
+
+    row = summary.scoreboard(totals).row(0, named=True)
+
+    assert (row["all"], row["due"], row["unexplained"]) == (250, 100, 15)
+    assert (row["matched_share"], row["matched_share_money"]) == (0.8, 0.8)
+    assert row["unexplained_minor"] == 1_500
+
+
+def test_totals_beyond_int64_do_not_wrap_on_the_way():
+    """States are added in wide integers, so partial sums cannot wrap around."""
+    big = 2**62
+    totals = pl.DataFrame(
+        {
+            "reconciliation": ["r"] * 3,
+            "currency": ["EUR"] * 3,
+            "state": ["matched", "overdue", "residual"],
+            "items": [1, 1, 1],
+            "amount_minor": [big, big, -big],
+        }
+    )
+
+    assert big == summary.scoreboard(totals)["due_minor"][0]
+
+
+def test_the_largest_items_come_from_every_currency():
+    """No currency hides another: the largest of each is shown first."""
+    items = pl.DataFrame(
+        {
+            "item_id": ["a", "b", "c", "d"],
+            "amount_minor": [900_000, 800_000, 700_000, -50],
+            "currency": ["JPY", "JPY", "JPY", "EUR"],
+        }
+    )
+
+    assert summary.largest(items, rows_max=2)["item_id"].to_list() == ["d", "a"]
+
+
+def test_the_first_screen_says_what_is_matched_and_what_to_do():
+    """Headline, board, twenty largest items with their reasons, the export line, the next step."""
+    text = repr(BENCH.summary())
+
+    assert "orders_to_payments: 6,202 of 6,307 due items are matched (98.3 %)" in text
+    assert "618,702.90" in text
+    assert 'bench.export("open-items", "reports/open_items.csv")' in text
+    assert 'Next: 13 proposals wait for a person: bench.review("orders_to_payments").' in text
+    assert "uncertified: orders_to_payments" in text
+    assert text.count("the nearest differs by 12.40 USD") >= 2
+
+
+def test_the_first_screen_before_any_run_says_what_to_do():
+    """An empty workspace is told how to begin."""
+    empty = views.Summary(
+        fake_bench.ABOUT, fake_bench.TOTALS.clear(), fake_bench.OPEN_ITEMS.clear()
+    )
+
+    assert "Nothing has been reconciled yet" in repr(empty)
+    assert "bench.ingest" in repr(empty)
+
+
+def test_a_script_in_an_order_name_is_text_on_the_first_screen():
+    """An order named like a script is shown as its name."""
+    attacked = pl.DataFrame(fake_bench.OPEN_ITEMS).filter(pl.col("native_id") == fake_bench.ATTACK)
+
+    page = views.Summary(fake_bench.ABOUT, fake_bench.TOTALS, attacked).html()
+
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_a_receipt_ties_its_counts():
+    """The six counts stand beside one another, and what was set aside is added up."""
+    receipt = Receipt("shop", "a.csv", "0" * 64, 3, Counts(10, 7, 1, 0, 2, 0), 7)
+
+    view = views.ReceiptView((receipt, receipt))
+
+    assert view.quarantined == 4
+    assert list(view.frame.row(0)[2:8]) == [10, 7, 1, 0, 2, 0]
+
+
+def test_a_failed_run_names_its_reason():
+    """A reconciliation that could not run is told with its reason, and the view says so."""
+    run = views.RunView(BENCH.reconcile().frame, fake_bench.ABOUT, {"bad": "no <left> source"})
+
+    assert run.failed
+    assert "bad failed: no <left> source" in repr(run)
+    assert "no &lt;left&gt; source" in run.html()
+
+
+def test_a_history_is_a_timeline_in_the_workspace_zone():
+    """Moments are shown in order, with money, file and row, in the zone of the workspace."""
+    page = BENCH.history("#1001").html()
+
+    assert page.index("2026-11-03 10:04") < page.index("2026-11-10 00:00")
+    assert "100.00 EUR" in page
+    assert "orders.csv, row 17" in page
+
+
+def test_why_tells_methods_candidates_and_weights():
+    """The methods gone through, the nearest candidate, and the weights of the best pair."""
+    text = repr(BENCH.why("#1003"))
+
+    assert "no payment has key 1003" in text
+    assert "amount differs by 12.40 USD" in text
+    assert "-12.4" in text
+
+
+def test_an_unknown_audience_is_refused():
+    """The report has three audiences; a misspelt one names the nearest."""
+    with pytest.raises(ParameterError, match="did you mean 'finance'"):
+        BENCH.health(audience="finances")
+
+
+@pytest.mark.parametrize("audience", ["ops", "finance", "growth"])
+def test_every_audience_reads_the_same_headline(audience):
+    """Audiences differ in what follows, never in the numbers."""
+    told = BENCH.health(audience=audience).headline.as_dict()["headline"]
+
+    assert told == "98.3 % of what was due is matched in orders to payments: 6,202 of 6,307 items"
+
+
+def test_unknown_indicators_are_said_to_be_unknown():
+    """An indicator without a value is unknown, not zero and not empty."""
+    text = repr(BENCH.slis())
+
+    assert "no audit draw has been labelled yet" in text
+    assert "unknown" in text
+
+
+def test_weekly_shares_keep_immature_weeks_apart():
+    """A week without a value yet is drawn from its parts and flagged as not mature."""
+    weekly = views.weekly_shares(fake_bench.SLIS, "2026-W47")
+
+    last = weekly.filter(pl.col("week") == "2026-W47").row(0, named=True)
+
+    assert (last["measure"], last["share"], last["mature"]) == ("by count", 0.944, False)
+    assert weekly.filter(pl.col("week") == "2026-W45")["mature"].all()
+
+
+@pytest.mark.parametrize(
+    ("html", "problem"),
+    [
+        ("<script>1</script>", "element script"),
+        ('<p onclick="x()">a</p>', "attribute onclick"),
+        ("<svg><foreignObject></foreignObject></svg>", "element foreignobject"),
+        ('<p style="background:url(//x)">a</p>', "reference in style"),
+        ("<!-- x -->", "comment"),
+        ("<iframe src=x></iframe>", "element iframe"),
+        ("<p>1 < 2</p>", "bare <"),
+    ],
+)
+def test_what_our_renderers_never_write_is_refused(html, problem):
+    """Marked content is still read tag by tag before a report embeds it."""
+    bundle = {"text/html": html, show.MARK: show.mark("text/html", html)}
+
+    assert show.forbidden(html).startswith(problem)
+    assert show.verified(bundle) is None
+
+
+def test_a_changed_or_unmarked_output_is_not_ours():
+    """HTML without our mark, or other than what was marked, is not embedded."""
+    view = BENCH.queue()._repr_mimebundle_()
+
+    assert show.verified({"text/html": view["text/html"]}) is None
+    assert show.verified(view | {"text/html": view["text/html"] + "<p>more</p>"}) is None
