@@ -95,8 +95,6 @@ payout_id = {{ from = "Description", extract = '(po_\\w+)' }}
 
 [[reconciliations]]
 name = "orders_to_payments"
-# PayPal, cash on delivery, gift cards and test orders have no file here: they stay outside.
-left = {{ sources = ["shop", "wholesale"], types = ["order"], where = {{ payment_method = ["Stripe", "gift_card + Stripe"], status_not = ["voided", "pending"], amount_minor_min = 1 }} }}
 right = {{ sources = ["stripe_us", "stripe_eu"], types = ["payment"] }}
 attach = ["refund", "chargeback"]
 keys = ["order_id", "transaction_id", "invoice_number"]
@@ -104,8 +102,26 @@ cardinality = "one_to_many"
 tolerance = {{ minor_units = 2 }}
 window = {{ before = "3d", after = "30d" }}
 settles_within = "10bd"
-sign_off_over = {{ USD = "2500.00", EUR = "5000.00", GBP = "5000.00", CAD = "3000.00", JPY = "400000", KWD = "800.000", BHD = "900.000" }}
 owner = "marketing_ops"
+
+[reconciliations.left]
+sources = ["shop", "wholesale"]
+types = ["order"]
+
+[reconciliations.left.where]
+# PayPal, cash on delivery, gift cards and test orders have no file here: they stay outside.
+payment_method = ["Stripe", "gift_card + Stripe"]
+status_not = ["voided", "pending"]
+amount_minor_min = 1
+
+[reconciliations.sign_off_over]   # a person decides above
+USD = "2500.00"
+EUR = "5000.00"
+GBP = "5000.00"
+CAD = "3000.00"
+JPY = "400000"
+KWD = "800.000"
+BHD = "900.000"
 
 [reconciliations.probable]
 enabled = true
@@ -153,7 +169,6 @@ enabled = false
 
 [[reconciliations]]
 name = "orders_to_conversions"
-left = {{ sources = ["shop"], types = ["order"], where = {{ channel = ["google"], status_not = ["voided"], amount_minor_min = 1 }} }}
 right = {{ sources = ["ads"], types = ["conversion"] }}
 keys = ["order_id", "click_id"]
 cardinality = "one_to_one"
@@ -161,6 +176,15 @@ tolerance = {{ minor_units = 1, percent = "0.5" }}
 window = {{ before = "1d", after = "7d" }}
 settles_within = "5bd"
 owner = "growth"
+
+[reconciliations.left]
+sources = ["shop"]
+types = ["order"]
+
+[reconciliations.left.where]
+channel = ["google"]            # only orders that an ad brought ought to have a conversion
+status_not = ["voided"]
+amount_minor_min = 1
 
 [reconciliations.probable]
 enabled = true
@@ -172,7 +196,7 @@ uncertified = "auto"
 [[chains]]
 name = "order_to_cash"
 steps = ["orders_to_payments", "payments_to_payouts", "payouts_to_bank"]
-"""  # noqa: E501 - the lines of a settings file stay whole
+"""
 
 
 def demo_settings(as_of: datetime, reports: str | None = None) -> str:
