@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -11,9 +12,11 @@ import pytest
 from recon_kit import model, settings
 from recon_kit.errors import FileRejectedError
 from recon_kit.ingestion.guess import guess_column, guess_dialect
+from recon_kit.ingestion.ingest import ingest_file
 from recon_kit.ingestion.overlap import key_overlap, profile_sources
 from recon_kit.ingestion.profile import profile_file, recognise
 from recon_kit.ledger.engine import open_engine
+from recon_kit.ledger.store import Store
 
 GOLDEN = Path(__file__).parent / "golden"
 SHARED = Path(__file__).parents[2] / "shared"
@@ -80,6 +83,28 @@ def test_what_is_in_the_columns(tmp_path):
     assert (found.rows, found.blank, found.duplicate_rows) == (4, 1, 1)
     assert (str(found.first_day), str(found.last_day)) == ("2026-01-13", "2026-01-16")
     assert found.days_without_rows == 1
+
+
+def test_payouts_named_in_free_text_are_proposed(tmp_path):
+    """Where bank lines name payouts in their description the block extracts them."""
+    text = "Date,Amount,Currency,Description\n2026-01-01,1.00,USD,STRIPE po_7abc TRANSFER\n"
+    layout = declared(profile_file(table(tmp_path, text)).toml).layout
+
+    assert layout is not None
+    assert layout.columns["payout_id"].origin == ("Description",)
+    assert layout.columns["payout_id"].extract == r"(po_\w+)"
+
+
+def test_a_proposed_block_can_be_ingested(tmp_path):
+    """The block as it stands reads the file: every row becomes an event."""
+    path = table(tmp_path, BANK)
+    source = declared(profile_file(path).toml)
+    received = datetime(2026, 2, 1, tzinfo=UTC)
+    store = Store.create(tmp_path / "store", created_at=received)
+    receipt = ingest_file(store, source, path, workspace_timezone="UTC", received_at=received)
+
+    counts = receipt.counts
+    assert (counts.physical, counts.accepted, counts.quarantined, counts.blank) == (5, 2, 2, 1)
 
 
 def test_dates_that_read_both_ways_are_said(tmp_path):

@@ -247,6 +247,9 @@ def _columns(
         for field in (*_FIELD_WORDS, "direction")
         if field in chosen
     ]
+    named = _payouts_in_text(guesses, rows) if "payout_id" not in chosen else None
+    if named is not None:
+        lines.append(f"payout_id = {{ from = {_text(named)}, extract = '(po_\\w+)' }}")
     if "currency" not in chosen:
         found = _currency_sign(guesses, chosen, rows)
         why = "from the sign in the amounts" if found else "no column holds one: put the right one"
@@ -257,6 +260,13 @@ def _columns(
             key = re.sub(r"[^a-z0-9]+", "_", normal_header(column)).strip("_") or "key"
             lines.append(f"# {_text('raw_keys.' + key)} = {_text(column)}")
     return lines
+
+
+def _payouts_in_text(guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame) -> str | None:
+    """The column of free text that names Stripe's payouts, as bank lines do."""
+    texts = [c for c, g in guesses.items() if g.kind == "text" and c in rows.columns]
+    named = (c for c in texts if rows[c].cast(pl.String).str.contains(r"\bpo_\w{2,}").any())
+    return next(named, None)
 
 
 def _currency_sign(
