@@ -243,6 +243,31 @@ def test_one_movement_told_by_two_sources_is_read_once(store):
     assert kept.rows() == [(model.event_key("hook", "evt_9"), "retold")]
 
 
+def test_a_told_row_is_read_before_a_derived_one(store):
+    """A payout's own row replaces the payout that was derived from its members."""
+    derived = {"event_id": "sum_7", "business_key": "po_7", "records": 0, "record_row": 1}
+    ingest(store, [{"event_id": "ch_1"}, derived])
+    ingest(store, [{"event_id": "po_7", "business_key": "po_7"}], received_at=T0 + DAY)
+
+    assert read(store, "select event_id from events order by event_id").rows() == [
+        ("ch_1",), ("po_7",),
+    ]  # fmt: skip
+
+
+def test_all_movements_of_the_source_that_is_read_are_kept(store):
+    """Two single refunds replace the cumulative one; neither of them is dropped."""
+    ingest(store, [{"event_id": "sum", "amount": -30, "business_key": "refund:1"}])
+    singles = [
+        {"event_id": "re_1", "amount": -10, "business_key": "refund:1"},
+        {"event_id": "re_2", "amount": -20, "business_key": "refund:1"},
+    ]
+    ingest(store, singles, source="stripe")
+
+    query = "select amount from events order by amount"
+    assert read(store, query, precedence={"stripe": 1}).rows() == [(-20,), (-10,)]
+    assert read(store, query, precedence={"shop": 1}).rows() == [(-30,)]
+
+
 def test_a_snapshot_reads_as_of_its_sequence(store):
     """What came later is not seen, and a row is as it was told by then."""
     ingest(store, [{"event_id": "a", "status": "open"}])

@@ -178,6 +178,19 @@ def test_a_read_only_store_can_be_read_and_says_why_it_cannot_be_written(store, 
     assert read(store, "select event_id from events").item() == "a"
 
 
+def test_a_store_that_nobody_may_write_is_read_as_it_lies(store, monkeypatch):
+    """On a read-only mount nothing can be made beside the catalog, not even to read it."""
+    ingest(store, [{"event_id": "a"}])
+    listed = sorted(p.name for p in store.path.iterdir())
+    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    assert read(store, "select event_id from events").item() == "a"
+    assert store.verify("all") == []
+    assert sorted(p.name for p in store.path.iterdir()) == listed
+    with pytest.raises(LedgerError, match=r"cannot be written \(read-only for this user\)"):
+        ingest(store, [{"event_id": "b"}])
+
+
 def test_who_waits_in_vain_is_told_who_holds_the_lock(store, monkeypatch):
     """A busy store names process, host and purpose of its holder; the lock dies with it."""
     command = [sys.executable, str(TESTS / "ledger_worker.py"), "hold", str(store.path), "60"]

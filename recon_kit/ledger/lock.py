@@ -43,6 +43,8 @@ def writer_lock(path: Path, purpose: str, wait_seconds: float = WAIT_SECONDS) ->
         StoreBusyError: another process held the lock all that time; the message names it.
     """
     with plain_errors(purpose, path.parent):
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, "read-only for this user")
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     _held.add(handle)
     owner = os.getpid()
@@ -58,12 +60,30 @@ def writer_lock(path: Path, purpose: str, wait_seconds: float = WAIT_SECONDS) ->
             os.close(handle)
 
 
-def _acquire(handle: int, path: Path, wait_seconds: float) -> None:
+@contextmanager
+def shared_lock(path: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]:
+    """Keep writers out while reading; needs no right to write.
+
+    Raises:
+        StoreBusyError: a writer held the lock all that time.
+    """
+    if not path.exists():  # nobody has ever written
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _acquire(handle, path, wait_seconds, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _acquire(handle: int, path: Path, wait_seconds: float, kind: int = fcntl.LOCK_EX) -> None:
     # How long to wait is a matter of the machine, not of results: no value depends on this clock.
     deadline, pause = time.monotonic() + wait_seconds, 0.002
     while True:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
         except OSError as why:
             if why.errno not in {errno.EAGAIN, errno.EACCES}:
                 raise

@@ -1,8 +1,10 @@
 """A consistent view of the ledger as of one sequence: which files, read how.
 
 What is current is decided here, when reading, so that the order in which files arrived never
-matters. Of several tellings of one event the newest is read; of several events that bear one
-business key, the one whose source has the lowest precedence.
+matters. Of several tellings of one event the newest is read. Of several sources that tell one
+business key, the one with the lowest precedence is read; at equal precedence a told row comes
+before an event derived from other rows (`records` 0), then the source's name decides. Several
+events of the source that is read are all kept: two refunds of one order are two.
 
 | view | rows |
 | --- | --- |
@@ -264,28 +266,20 @@ def _make_events(engine: Engine, precedence: Mapping[str, int], *, contested: bo
                 select business_key from current_events where business_key is not null
                 group by business_key having count(*) > 1
             ),
-            rows as (
-                select business_key, event_key, payload_hash, version_order,
-                    coalesce(r.rank, {PRECEDENCE}) as rank, source
+            placed as (
+                select business_key, event_key, dense_rank() over (
+                    partition by business_key
+                    order by coalesce(r.rank, {PRECEDENCE}), records = 0, source) as place
                 from current_events left join source_ranks r using (source)
                 where business_key in (from several)
             ),
-            newest as (
-                select business_key, event_key, rank, source,
-                    greatest(rows.version_order,
-                        coalesce(max(t.version_order), rows.version_order)) as version_order
-                from rows left join retold t using (event_key, payload_hash)
-                group by business_key, event_key, rank, source, rows.version_order
-            ),
-            placed as (
-                select event_key,
-                    first_value(event_key) over by_rank as kept_key
-                from newest
-                window by_rank as (partition by business_key
-                    order by rank, source, version_order desc, event_key)
+            kept as (
+                select business_key, min(event_key) as kept_key from placed
+                where place = 1 group by business_key
             )
-            select event_key, kept_key from placed where event_key <> kept_key""",
-            "tellings of a movement that a source of lower precedence tells as well",
+            select event_key, kept_key from placed join kept using (business_key)
+            where place > 1""",
+            "tellings of a movement that a better source, or a row of its own, tells as well",
         ),
         Step(
             "events",

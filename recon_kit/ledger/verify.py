@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from recon_kit.errors import CorruptStoreError, LedgerError
+from recon_kit.errors import LedgerError
 from recon_kit.ledger import files
 from recon_kit.ledger.catalog import Catalog, Reader, veil
 from recon_kit.ledger.files import Places
@@ -35,7 +35,7 @@ def verify(
                 found += _files(places, reader)
             if level == "all":
                 found += _pages(reader)
-    except CorruptStoreError as why:
+    except LedgerError as why:
         found.append(Problem("catalog_unreadable", places.meta.name, str(why)))
     return found
 
