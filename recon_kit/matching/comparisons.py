@@ -168,7 +168,8 @@ def _lag(before: int, after: int) -> Comparison:
         levels.append(Level("1 day before", f"{day} = -1", 0.02, 0.008))
     if before > 1:
         earlier = f"{day} between {-before} and -2"
-        levels.append(Level(f"2 to {before} days before", earlier, 0.01, 0.008 * before))
+        name = "2 days before" if before == 2 else f"2 to {before} days before"
+        levels.append(Level(name, earlier, 0.01, 0.008 * before))
     levels.append(Level("outside the window", None, 0.002, 0.6))
     return Comparison("lag", "time lag", "l.ts is null or r.ts is null", tuple(levels))
 

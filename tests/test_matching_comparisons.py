@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from recon_kit.ledger.engine import open_engine
+from recon_kit.matching import blocking
+from recon_kit.matching.comparisons import Terms, comparisons, days
+from recon_kit.matching.ladders import Comparison, Level, explain, splink_settings, splink_sql
+from recon_kit.settings import parse_duration
+
+TERMS = Terms(parse_duration("2d"), parse_duration("30d"), extra=("raw_keys.booking",))
+EVERYTHING = {
+    "amount", "currency", "ts", "email", "name", "phone", "postcode", "text",
+    "name_text", "text_name", "x0",
+}  # fmt: skip
+
+
+def level_of(ladder: Comparison, left: dict[str, object], right: dict[str, object]) -> str:
+    """The label of the level that one pair stands on, as DuckDB decides."""
+    with open_engine() as engine:
+        engine.put("one_left", pl.DataFrame([left]))
+        engine.put("one_right", pl.DataFrame([right]))
+        sql = f"select {ladder.level_sql()} from one_left l, one_right r"
+        number = engine.one(sql)[0]
+    assert isinstance(number, int)
+    return ladder.levels[number].label if number >= 0 else "nothing to compare"
+
+
+def ladder(name: str, *has: str, terms: Terms = TERMS) -> Comparison:
+    return next(c for c in comparisons(has, terms) if c.name == name)
+
+
+def money(amount: int | None, currency: str = "EUR", rare: int = 0) -> dict[str, object]:
+    return {"amount": amount, "currency": currency, "amount_rare": rare}
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "label"),
+    [
+        (money(10_000, rare=13), money(10_000), "same amount, fewer than 1 row in 4096"),
+        (money(10_000), money(10_000), "same amount, a common one"),
+        (money(10_000), money(9_998), "off by at most 3 minor units"),
+        (money(10_000), money(9_680), "right is 2 to 3.5 % lower"),
+        (money(10_000), money(10_150), "right is 1 to 2 % higher"),
+        (money(10_000), money(5_000), "amounts differ"),
+        (money(10_000), money(10_000, "USD"), "currencies differ"),
+        (money(None), money(10_000), "nothing to compare"),
+        (money(-10_000), money(10_000), "amounts differ"),
+    ],
+)
+def test_amount_levels(left, right, label):
+    """Amounts stand on the level that their difference, its direction and rarity give."""
+    assert label == level_of(ladder("amount", "amount", "currency"), left, right)
+
+
+def test_presented_amount_is_compared_in_the_shared_currency():
+    """A charge of 65.40 USD presented as 60.00 EUR equals an order of 60.00 EUR."""
+    order = {**money(6_000), "shown": None, "shown_currency": ""}
+    charge = {**money(6_540, "USD"), "shown": 6_000, "shown_currency": "EUR"}
+    shown = ladder("amount", "amount", "shown")
+    assert level_of(shown, order, charge) == "same amount, a common one"
+    assert level_of(shown, charge, order) == "same amount, a common one"
+    assert level_of(shown, {**order, "currency": "GBP"}, charge) == "nothing to compare"
+
+
+@pytest.mark.parametrize(
+    ("gap", "instant", "label"),
+    [
+        (1_800, True, "within the hour after"),
+        (30_000, True, "8 to 24 hours after"),
+        (0, False, "same day"),
+        (86_400, False, "1 day after"),
+        (82_800, False, "1 day after"),  # the day on which clocks go forward
+        (-86_400, False, "1 day before"),
+        (-172_800, False, "2 days before"),
+        (30 * 86_400, False, "22 to 30 days after"),
+        (31 * 86_400, False, "outside the window"),
+    ],
+)
+def test_lag_levels(gap, instant, label):
+    """Time is right minus left, in hours between instants, in days between dates."""
+    left = {"ts": 1_000_000_800, "instant": instant}
+    right = {"ts": 1_000_000_800 + gap, "instant": instant}
+    assert label == level_of(ladder("lag", "ts"), left, right)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("5d", 5), ("36h", 2), ("90m", 1), ("5bd", 8), ("10bd", 15), ("8bh", 4)]
+)
+def test_days_of_a_window(text, count):
+    """Durations become whole calendar days that are never too short."""
+    assert count == days(parse_duration(text))
+
+
+def test_default_odds_are_ordered_and_positive():
+    """Every level has a positive m and u, and the last level tells against a pair."""
+    for found in comparisons(EVERYTHING, TERMS):
+        assert all(level.m > 0 and level.u > 0 for level in found.levels)
+        assert found.levels[-1].m < found.levels[-1].u
+        assert found.levels[-1].sql is None
+
+
+def test_splink_reads_the_same_conditions():
+    """`l.` and `r.` become Splink's suffixes, functions and numbers stay."""
+    sql = "abs(l.amount - r.amount) <= 3 and l.text_words = r.text_words"
+    expected = 'abs("amount_l" - "amount_r") <= 3 and "text_words_l" = "text_words_r"'
+    assert expected == splink_sql(sql)
+    ladders = comparisons({"amount"}, TERMS)
+    m = {c.name: [v.m for v in c.levels] for c in ladders}
+    settings = splink_settings(ladders, m, m, 0.01)
+    levels = settings["comparisons"][0]["comparison_levels"]
+    assert levels[0]["is_null_level"]
+    assert levels[-1]["sql_condition"] == "ELSE"
+
+
+def test_explain_is_a_waterfall():
+    """The prior first, then comparisons by strength, then the sum."""
+    records = explain(
+        {"amount": "same amount", "lag": "1 day after"},
+        {"prior": -8.0, "lag": 4.0, "amount": 9.5},
+    )
+    assert [r["step"] for r in records] == ["prior", "amount", "lag", "match weight"]
+    assert [r["to"] for r in records] == [-8.0, 1.5, 5.5, 5.5]
+    assert records[1] == {
+        "step": "amount", "level": "same amount", "weight": 9.5, "from": -8.0, "to": 1.5,
+    }  # fmt: skip
+
+
+def test_ladder_takes_the_first_level_that_holds():
+    """The expression numbers levels from the top, -1 where there is nothing to compare."""
+    steps = (Level("both", "l.a = r.a", 0.9, 0.1), Level("else", None, 0.1, 0.9))
+    sql = Comparison("a", "a", "l.a is null", steps).level_sql()
+    assert sql == "case when l.a is null then -1 when l.a = r.a then 0 else 1 end"
+
+
+def rows(amounts: list[int], words: list[str]) -> pl.DataFrame:
+    count = len(amounts)
+    return pl.DataFrame(
+        {
+            "eid": range(count), "seq": range(1, count + 1), "amount": amounts,
+            "currency": ["EUR"] * count, "ts": [1_000_000 + 10 * i for i in range(count)],
+            "shown": [None] * count, "shown_currency": [""] * count, "name": words,
+        },
+        schema_overrides={"shown": pl.Int64, "shown_currency": pl.String},
+    )  # fmt: skip
+
+
+NAMED = blocking.Rule(
+    "same name", (blocking.Rung("name", "name", "window"), blocking.Rung("name", "name", "equal"))
+)
+
+
+def test_a_common_key_goes_on_to_the_narrower_rung():
+    """A name that everybody has pairs only rows of the same amount; a rare one pairs freely."""
+    amounts = [*range(1_000, 1_300), 5]
+    names = ["ANA"] * 300 + ["ZOE"]
+    with open_engine() as engine:
+        engine.put("side_left", rows(amounts, names))
+        engine.put("side_right", rows([*amounts[:-1], 7], names))
+        counts = blocking.block(engine, [NAMED], (86_400, 86_400), 10_000)
+        assert engine.count("candidate_pairs") == 301
+    assert [(c.form, c.keys_over) for c in counts] == [("window", 1), ("equal", 0)]
+    assert blocking.notes(counts, [NAMED]) == []
+
+
+def test_what_is_left_out_is_said():
+    """Pairs over the budget on the narrowest rung are counted in a note."""
+    with open_engine() as engine:
+        engine.put("side_left", rows([500] * 200, ["ANA"] * 200))
+        engine.put("side_right", rows([500] * 200, ["ANA"] * 200))
+        counts = blocking.block(engine, [NAMED], (86_400, 86_400), 1_000)
+        assert engine.count("candidate_pairs") == 0
+    assert blocking.notes(counts, [NAMED]) == [
+        (
+            "blocking rule 'same name' (equal) left out 40,000 pairs of 1 key values "
+            "that are too common"
+        )
+    ]
+
+
+def test_near_amounts_are_found_across_bucket_borders():
+    """Every pair within 30 percent and the window is a candidate, and no other."""
+    left, right = (
+        [100, 1_000, 12_345, 0, -700],
+        [70, 130, 69, 131, 1_300, 999, 16_000, 0, -910, 700],
+    )
+    rule = blocking.Rule("same name", (blocking.Rung("name", "name", "near"),))
+    with open_engine() as engine:
+        engine.put("side_left", rows(left, ["ANA"] * 5))
+        engine.put("side_right", rows(right, ["ANA"] * 10))
+        blocking.block(engine, [rule], (86_400, 86_400), 1_000)
+        found = engine.rows("select l, r from candidate_pairs order by l, r").rows()
+    expected = [
+        (i, j)
+        for i, a in enumerate(left, 1)
+        for j, b in enumerate(right, 1)
+        if abs(a) * 70 <= abs(b) * 100 <= abs(a) * 130 and (a > 0) - (a < 0) == (b > 0) - (b < 0)
+    ]
+    assert expected == found

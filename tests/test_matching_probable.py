@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from recon_kit.errors import MatchingError
+from recon_kit.ledger.engine import Engine, open_engine
+from recon_kit.matching import probable
+from recon_kit.matching.assign import assign
+from recon_kit.model import WHO_SCHEMA, StoredModel
+from recon_kit.settings import Probable, Reconciliation, Side
+
+BOOKING = pl.concat_str(pl.lit('{"booking":"BK-'), pl.col("true") + 70_000, pl.lit('"}'))
+START = datetime(2026, 1, 5, 9, tzinfo=UTC)
+FIRST = ("ANA", "BO", "CARLA", "DINO", "EVA", "FLO", "GUS", "HANA", "IVO", "JANA", "KIM", "LEA")
+LAST = ("DIAZ", "MOSER", "NKEMELU", "OKAFOR", "PETROV", "QUINTERO", "ROSSI", "SILVA", "TANAKA")
+
+REC = Reconciliation(
+    name="orders_to_payments",
+    left=Side(sources=("shop",), types=("order",)),
+    right=Side(sources=("bank",), types=("bank_line",)),
+)
+
+
+def draw(*parts: object) -> int:
+    """A number that depends on nothing but its parts."""
+    return int(hashlib.sha256(repr(parts).encode()).hexdigest()[:12], 16)
+
+
+def side(number: int, count: int, *, shift: int = 0, salt: str = "") -> pl.DataFrame:
+    """Events of one side: row i of the left and row i of the right tell one story."""
+    rows = []
+    for i in range(shift, shift + count):
+        name = f"{FIRST[draw('f', i) % 12]} {LAST[draw('l', i) % 9]}"
+        memo = f"{name} {('PAYMENT', 'GIFT', 'RENT')[draw('m', i) % 3]} {draw('r', i) % 997}"
+        amount = 500 + draw("a", i) % 90_000
+        lag = draw("g", i) % 3 if number else 0
+        if number:
+            memo = memo[: 14 + draw("c", i) % 8]
+            amount -= amount * (draw("d", i) % 3) // 100
+        rows.append(
+            {
+                "eid": draw("e", number, i, salt) % 2**40,
+                "event_key": hashlib.sha256(f"{number}/{i}".encode()).hexdigest()[:32],
+                "event_ts": START + timedelta(days=draw("t", i) % 60 + lag),
+                "ts_precision": "date",
+                "amount": amount,
+                "currency": "EUR",
+                "presentment_amount": None,
+                "presentment_currency": None,
+                "description": memo,
+                "true": i,
+            }
+        )
+    types = {"presentment_amount": pl.Int64, "presentment_currency": pl.String}
+    return pl.DataFrame(rows, schema_overrides=types)
+
+
+def fill(engine: Engine, left: pl.DataFrame, right: pl.DataFrame) -> None:
+    engine.put("open_left", left.drop("true"))
+    engine.put("open_right", right.drop("true"))
+    engine.put("who", pl.DataFrame(schema=WHO_SCHEMA))
+
+
+def true_share(engine: Engine, left: pl.DataFrame, right: pl.DataFrame) -> tuple[int, int]:
+    """(pairs assigned above one half, how many of them are true)."""
+    found = engine.rows("select * from assigned_pairs where match_probability > 0.5")
+    joined = found.join(left.select("true", left_eid="eid"), on="left_eid").join(
+        right.select("true", right_eid="eid"), on="right_eid"
+    )
+    return len(joined), joined.filter(pl.col("true") == pl.col("true_right")).height
+
+
+def test_learns_without_labels_and_finds_the_pairs():
+    """From 400 unlabelled rows a side nearly every true pair is found, and hardly a wrong one."""
+    left, right = side(0, 400), side(1, 400)
+    with open_engine() as engine:
+        fill(engine, left, right)
+        scored = probable.score(engine, REC, None)
+        assign(engine, scored.table, REC.cardinality)
+        found, true = true_share(engine, left, right)
+    assert scored.learned
+    assert true >= 390
+    assert found - true <= 4
+
+
+def test_learns_that_nothing_matches():
+    """Two sides that share no story give no pair above one half."""
+    left, right = side(0, 400), side(1, 400, shift=1_000)
+    with open_engine() as engine:
+        fill(engine, left, right)
+        assign(engine, probable.score(engine, REC, None).table, REC.cardinality)
+        assert true_share(engine, left, right)[0] == 0
+
+
+def test_model_and_scores_do_not_depend_on_threads_ids_or_row_order():
+    """Shuffled rows, other eids and another number of threads give the same model and weights."""
+    found = []
+    for threads, salt in ((1, "a"), (2, "b")):
+        left, right = side(0, 300, salt=salt), side(1, 300, salt=salt)
+        with open_engine(threads=threads) as engine:
+            fill(engine, left.sort("eid"), right.sort("eid", descending=True))
+            scored = probable.score(engine, REC, None)
+            assign(engine, scored.table, REC.cardinality)
+            assert scored.model is not None
+            picked = engine.rows(
+                """select l.event_key, r.event_key as other, a.match_weight, a.match_probability,
+                    a.margin, a.equal_answers from assigned_pairs a
+                join open_left l on l.eid = left_eid join open_right r on r.eid = right_eid
+                order by all"""
+            )
+            found.append((scored.model.json, picked))
+    assert found[0][0] == found[1][0]
+    assert found[0][1].equals(found[1][1])
+
+
+def test_stored_model_only_scores():
+    """A second run with the stored model gives the same scores, and does not learn."""
+    with open_engine() as engine:
+        fill(engine, side(0, 200), side(1, 200))
+        first = probable.score(engine, REC, None)
+        weights = engine.rows("select * from scored_pairs order by left_seq, right_seq")
+        second = probable.score(engine, REC, first.model)
+        again = engine.rows("select * from scored_pairs order by left_seq, right_seq")
+    assert not second.learned
+    assert first.model == second.model
+    assert weights.equals(again)
+
+
+def test_weights_add_up_to_splinks_weight():
+    """The prior and the weights told per comparison sum to the match weight that Splink gives."""
+    with open_engine() as engine:
+        fill(engine, side(0, 200), side(1, 200))
+        probable.score(engine, REC, None)
+        rows = engine.rows("select match_weight, levels, weights from scored_pairs")
+    assert len(rows) > 150
+    for weight, levels, weights in rows.iter_rows():
+        told = json.loads(weights)
+        assert math.isclose(weight, sum(told.values()), abs_tol=1e-4)
+        assert set(json.loads(levels)) == set(told) - {"prior"}
+
+
+def test_barred_pair_is_no_candidate():
+    """A pair that a person parted is not scored again."""
+    left, right = side(0, 100), side(1, 100)
+    barred = {"left_eid": [left["eid"][7]], "right_eid": [right["eid"][7]]}
+    with open_engine() as engine:
+        fill(engine, left, right)
+        engine.put("barred", pl.DataFrame(barred))
+        probable.score(engine, REC, None)
+        pair = [left["eid"][7], right["eid"][7]]
+        sql = "select count(*) from scored_pairs where left_eid = ? and right_eid = ?"
+        assert engine.one(sql, pair) == (0,)
+        assert engine.one("select count(*) > 50 from scored_pairs") == (True,)
+
+
+def test_small_data_uses_default_odds():
+    """With twelve rows a side nothing is learned, the default odds still find the pairs."""
+    left, right = side(0, 12), side(1, 12)
+    with open_engine() as engine:
+        fill(engine, left, right)
+        scored = probable.score(engine, REC, None)
+        assign(engine, scored.table, REC.cardinality)
+        found, true = true_share(engine, left, right)
+    assert any("default odds" in note for note in scored.notes)
+    assert true >= 9
+    assert found == true
+
+
+def test_nothing_in_common_is_said():
+    """Sides without a field in common give an empty table and a note."""
+    left = side(0, 60).with_columns(
+        amount=pl.lit(None, pl.Int64), event_ts=pl.lit(None, pl.Datetime("us", "UTC"))
+    )
+    right = side(1, 60).with_columns(description=pl.lit(None, pl.String))
+    with open_engine() as engine:
+        fill(engine, left, right)
+        scored = probable.score(engine, REC, None)
+        assert engine.count("scored_pairs") == 0
+    assert scored.model is None
+    assert scored.notes == ("the two sides fill no field in common that could be compared",)
+
+
+def test_one_side_without_rows_is_said():
+    """An empty side gives an empty table."""
+    with open_engine() as engine:
+        fill(engine, side(0, 5), side(1, 5).clear())
+        scored = probable.score(engine, REC, None)
+        assert engine.count("scored_pairs") == 0
+    assert scored.notes == ("one side has no open rows",)
+
+
+def test_declared_field_is_compared():
+    """A booking reference under `raw_keys` finds the pairs where nothing else is told."""
+    rec = REC.model_copy(update={"probable": Probable(compare=("raw_keys.booking",))})
+    left, right = side(0, 80), side(1, 80)
+    silent = [pl.lit(None, pl.String).alias("description"), pl.lit(None, pl.Int64).alias("amount")]
+    events = pl.concat(frame.select("event_key", raw_keys=BOOKING) for frame in (left, right))
+    with open_engine() as engine:
+        fill(engine, left.with_columns(silent), right.with_columns(silent))
+        engine.put("events", events)
+        assign(engine, probable.score(engine, rec, None).table, rec.cardinality)
+        assert true_share(engine, left, right) == (80, 80)
+        told = engine.rows("select distinct levels ->> 'x0' as level from scored_pairs")
+    assert "same" in told["level"].to_list()
+
+
+def test_splink_loads_the_stored_model():
+    """The stored model is a complete Splink 5 settings dictionary; its charts draw from it."""
+    from splink import DuckDBAPI, Linker
+
+    with open_engine() as engine:
+        fill(engine, side(0, 100), side(1, 100))
+        scored = probable.score(engine, REC, None)
+        assert scored.model is not None
+        settings = probable.as_splink(scored.model, 100, 100, REC)
+        api = DuckDBAPI(connection=engine.con)
+        frames = [api.register(f"splink_{s}", dataset_display_name=s) for s in ("left", "right")]
+        chart = Linker(frames, settings, log_level=None).visualisations.match_weights_chart()
+        assert "text" in json.dumps(chart.chart_dict)
+
+
+def test_model_that_was_changed_is_refused():
+    """A stored model whose text does not fit its hash, or of another format, is an error."""
+    with pytest.raises(MatchingError, match="is not what was stored; train it again"):
+        probable.read(StoredModel("0" * 64, "orders_to_payments", "{}"))
+    text = '{"format":99}'
+    with pytest.raises(MatchingError, match="has format 99, this version reads 1"):
+        probable.read(StoredModel(hashlib.sha256(text.encode()).hexdigest(), "r", text))
+
+
+def test_names_of_people_do_not_enter_the_model():
+    """Common starts are kept as hashes; the text of no memo is in the model."""
+    with open_engine() as engine:
+        fill(engine, side(0, 100), side(1, 100))
+        model = probable.score(engine, REC, None).model
+    assert model is not None
+    assert not any(name in model.json for name in ("DIAZ", "NKEMELU", "OKAFOR"))
