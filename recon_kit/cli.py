@@ -215,7 +215,7 @@ def labels_import(
     reconciliation: To which the labels belong; needed when several are declared.
     """
     result = _bench(common).import_labels(file, reconciliation)
-    return _show(result, common, PARTLY if not result.problems.is_empty() else DONE)
+    return _show(result, common, DONE if result.frame.is_empty() else PARTLY)
 
 
 @app.command
@@ -273,7 +273,7 @@ def verify(
     """
     level = "chain" if chain and not segments else "segments" if segments and not chain else "all"
     result = _bench(common).verify(level)
-    return _show(result, common, FAILED if result.problems else DONE)
+    return _show(result, common, DONE if result.frame.is_empty() else FAILED)
 
 
 @app.command

@@ -245,7 +245,7 @@ class Workbench:
         """The parts of the weekly health report, for its notebook.
 
         Args:
-            week: an ISO week such as `2026-W46`, or `latest`: the last one that is over.
+            week: an ISO week such as `2026-W46`, or `latest`: the newest that is over.
             audience: `ops`, `finance` or `growth`.
         """
         with self._current(None) as (engine, about):
@@ -262,7 +262,8 @@ class Workbench:
         progress: Progress = _quiet,
     ) -> FileView:
         """Render a report notebook into one HTML file inside the reports folder."""
-        chosen = reporting.week_name(week, self.now(), self.settings.workspace.timezone)
+        with self._current(None) as (engine, about):
+            chosen = reporting.week_name(engine, week, about.as_of, about.zone)
         progress(f"report {name}, {chosen}, for {audience}")
         path = reporting.render(name, self.folder, self._reports(), chosen, audience)
         return FileView(path, "report")

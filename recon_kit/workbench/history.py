@@ -12,6 +12,7 @@ import polars as pl
 from recon_kit import model
 from recon_kit.errors import ReconError
 from recon_kit.ledger.engine import Engine, Step
+from recon_kit.ledger.keys import key_hash
 
 HOPS_MAX = 6
 
@@ -48,8 +49,9 @@ def history(engine: Engine, order: str) -> pl.DataFrame:
     Raises:
         OrderNotFoundError: no event carries this id.
     """
-    normal = pl.DataFrame({"raw": [order]}).select(key=model.normal_key(pl.col("raw")))
-    engine.put("asked", normal.with_columns(raw=pl.lit(order)))
+    asked = pl.DataFrame({"raw": [order]}).with_columns(key=model.normal_key(pl.col("raw")))
+    hashes = [key_hash(key) for key in asked["key"].drop_nulls()] or [0]
+    engine.put("asked", asked.with_columns(key_hash=pl.Series(hashes, dtype=pl.UInt64)))
     engine.run(_SEEDS)
     if engine.count("story") == 0:
         raise OrderNotFoundError(order)
@@ -80,8 +82,9 @@ _SEEDS = Step(
     "seeds",
     """
     create or replace table story as
-    select distinct event_key, 0 as hop from keys join asked on keys.key = asked.key
-    where event_key in (select event_key from events)
+    select distinct event_key, 0 as hop from keys join asked using (key_hash, key)
+    where kind not in ('customer_id', 'business_key')
+      and event_key in (select event_key from events)
     union
     select event_key, 0 from events, asked where events.event_key = asked.raw
     """,

@@ -42,15 +42,23 @@ _WEEK_TOTALS = """
 """
 
 
-def week_name(week: str, now: datetime, zone: str) -> str:
-    """The ISO week meant: `latest` is the last one that is over in the workspace zone.
+_LAST_LEFT = """
+    select max(e.event_ts) from events e where e.event_ts < ?::timestamptz and e.event_key in (
+      select event_key from match_members where side = 'left'
+      union all select event_key from open_items where side = 'left')
+"""
+
+
+def week_name(engine: Engine, week: str, now: datetime, zone: str) -> str:
+    """The ISO week meant: `latest` is the newest one that is over and has left events.
 
     Raises:
         ParameterError: neither `latest` nor a week such as 2026-W46.
     """
     if week == "latest":
-        first, _ = workdays.week_bounds(workdays.week_of(now, zone), zone)
-        return workdays.week_of(first - timedelta(hours=1), zone)
+        this_week, _ = workdays.week_bounds(workdays.week_of(now, zone), zone)
+        newest = engine.rows(_LAST_LEFT, [this_week]).item()
+        return workdays.week_of(newest or this_week - timedelta(hours=1), zone)
     try:
         workdays.week_bounds(week, zone)
     except ValueError as why:
@@ -63,7 +71,7 @@ def facts(  # noqa: PLR0913, PLR0917 - a report is made of these
 ) -> HealthFacts:
     """Everything the weekly health report shows, from the current runs."""
     zone = settings.workspace.timezone
-    chosen = week_name(week, about.as_of, zone)
+    chosen = week_name(engine, week, about.as_of, zone)
     first, end = workdays.week_bounds(chosen, zone)
     rates = slis.filter(pl.col("name").is_in(list(_RATES)), pl.col("cohort").str.contains("-W"))
     weekly = rates.select(

@@ -17,7 +17,10 @@ from recon_kit.workbench.history import OrderNotFoundError
 
 _NAMED = """
     select e.event_key, e.source, e.event_type, e.event_ts from events e
-    where e.event_key = ? or e.event_key in (select k.event_key from keys k where k.key = ?)
+    where e.event_key = ? or e.event_key in (
+      select k.event_key from keys k
+      where k.key = ? and k.kind not in ('customer_id', 'business_key', 'parent_key')
+    )
     order by e.event_ts nulls last, e.event_key
 """
 
