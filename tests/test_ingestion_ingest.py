@@ -99,7 +99,7 @@ def test_the_same_name_with_other_content_is_said(take):
 
 def test_a_refused_file_commits_nothing(store, take):
     """A file without its columns leaves no batch and no event."""
-    with pytest.raises(FileRejectedError, match="the header lacks 'date'.*Nothing was committed"):
+    with pytest.raises(FileRejectedError, match=r"the header lacks 'date'.*Nothing was committed"):
         take("id,day,amount\n1,2026-11-05,1.00\n")
 
     assert store.batches().height == 0

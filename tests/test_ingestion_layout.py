@@ -306,6 +306,24 @@ currency = { value = "EUR" }
     assert rows == expected
 
 
+def test_a_group_takes_its_type_and_fee_from_its_own_lines(tell):
+    """A group without a type has none of its neighbour's, and its net is of the sums."""
+    layout = """
+event_type = { column = "type" }
+group_by = ["order_id"]
+[sources.layout.columns]
+order_id = "o"
+amount = "a"
+fee = "f"
+currency = { value = "EUR" }
+"""
+    told = tell(layout, "o,type,a,f\n1,payment,10,\n1,,,1\n1,,5,1\n2,,5,1\n")
+
+    names = ("event_type", "amount", "fee", "net", "records")
+    assert columns(told, *names) == [("payment", 1500, 200, 1300, 3)]
+    assert codes(told) == [(4, "event_type_unknown", "event_type")]
+
+
 def test_totals_that_repeat_are_not_added(tell):
     """With an empty `sum`, an amount told on every line must agree and counts once."""
     layout = MINIMAL.replace('"payment"', '"order"\ngroup_by = ["order_id"]\nsum = []')

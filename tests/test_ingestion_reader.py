@@ -232,6 +232,7 @@ def test_ndjson_keeps_every_digit(opened):
     ("line", "code"),
     [
         (b'{"a":1,"a":2}', "json_duplicate_key"),
+        (b'{"a.b":1,"a":{"b":2}}', "json_duplicate_key"),
         (b'{"a":NaN}', "json_not_a_number"),
         (b'{"a":-Infinity}', "json_not_a_number"),
         (b"[1]", "json_not_object"),

@@ -38,15 +38,10 @@ def first_problem(rows: pl.DataFrame, checks: Sequence[tuple[pl.Expr, str]]) -> 
     return rows.with_columns(code=code, column=column)
 
 
-def read_types(
-    rows: pl.DataFrame, event_type: str | Column, *, grouped: Sequence[str]
-) -> pl.DataFrame:
+def read_types(rows: pl.DataFrame, event_type: str | Column) -> pl.DataFrame:
     """Column `event_type` as a canonical type, or the code `event_type_unknown`."""
     if isinstance(event_type, str):
         return rows.with_columns(pl.lit(event_type).alias("event_type"))
-    if grouped:
-        # Lines below the first leave the cells of their header blank.
-        rows = rows.with_columns(pl.col("event_type").forward_fill())
     kind = pl.col("event_type").str.to_lowercase().str.replace_all(r"[\s\-]+", "_")
     known = kind.is_in(list(model.EVENT_TYPES)).fill_null(value=False)
     code = pl.when(~known).then(pl.lit("event_type_unknown"))
@@ -56,7 +51,7 @@ def read_types(
 
 def read_money(rows: pl.DataFrame, layout: Layout) -> tuple[pl.DataFrame, int]:
     """Columns of `MONEY` in minor units with the declared sign, and how many were rounded."""
-    rows = _with_currencies(rows, layout)
+    rows = _with_currencies(rows)
     names = [m for m in (*MONEY, "debit", "credit") if m in rows.columns]
     rounds = layout.round_excess or _only_conversions(rows)
     rows = rows.with_columns(
@@ -79,12 +74,14 @@ def read_money(rows: pl.DataFrame, layout: Layout) -> tuple[pl.DataFrame, int]:
     )
     absent = [m for m in MONEY if m not in names]
     rows = rows.with_columns(pl.lit(None, dtype=pl.Int64).alias(m) for m in absent)
-    rows = _signed(rows, layout)
+    return _signed(rows, layout), int(rounded.item())
+
+
+def with_net(rows: pl.DataFrame) -> pl.DataFrame:
+    """A net that the file does not tell follows from amount and fee, where both are known."""
     known = pl.col("amount").is_not_null() & pl.col("fee").is_not_null()
-    rows = rows.with_columns(
-        net=pl.coalesce("net", pl.when(known).then(pl.col("amount") - pl.col("fee")))
-    )
-    return rows, int(rounded.item())
+    net = pl.when(known).then(pl.col("amount") - pl.col("fee"))
+    return rows.with_columns(net=pl.coalesce("net", net))
 
 
 def _only_conversions(rows: pl.DataFrame) -> bool:
@@ -92,12 +89,11 @@ def _only_conversions(rows: pl.DataFrame) -> bool:
     return kinds == ["conversion"]
 
 
-def _with_currencies(rows: pl.DataFrame, layout: Layout) -> pl.DataFrame:
+def _with_currencies(rows: pl.DataFrame) -> pl.DataFrame:
     for name in ("currency", "presentment_currency"):
         if name not in rows.columns:
             rows = rows.with_columns(pl.lit(None, dtype=pl.String).alias(name))
-        code = pl.col(name).str.to_uppercase()
-        rows = rows.with_columns((code.forward_fill() if layout.group_by else code).alias(name))
+        rows = rows.with_columns(pl.col(name).str.to_uppercase())
     return rows
 
 

@@ -6,7 +6,7 @@ A rule's name is the code of the rows that break it; they are quarantined, not r
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import dataframely as dy
 import polars as pl
@@ -133,8 +133,8 @@ def pass_gate(told: Told, *, strict_signs: bool, received_at: datetime | None = 
         pl.lit(None, dtype=model.UTC)
         if received_at is None
         else pl.when(planned)
-        .then(pl.lit(received_at + _AHEAD_PLANNED, dtype=model.UTC))
-        .otherwise(pl.lit(received_at + _AHEAD, dtype=model.UTC))
+        .then(pl.lit(received_at.astimezone(UTC) + _AHEAD_PLANNED, dtype=model.UTC))
+        .otherwise(pl.lit(received_at.astimezone(UTC) + _AHEAD, dtype=model.UTC))
     )
     checked = events.with_row_index("at").with_columns(
         longest_id=pl.max_horizontal(ids), strict_signs=pl.lit(strict_signs), latest=latest

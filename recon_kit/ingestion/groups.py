@@ -16,16 +16,36 @@ _PER_LINE = ("debit", "credit", "direction", "flipped", "code", "column", "recor
 _INT64_MAX = 2**63 - 1
 
 
-def put_together(rows: pl.DataFrame, layout: Layout) -> pl.DataFrame:
-    """One row per group of `layout.group_by`, in the order of the first lines.
+def with_group_keys(rows: pl.DataFrame, layout: Layout) -> pl.DataFrame:
+    """Columns that say which group a line belongs to; a blank key continues the line above.
 
-    A blank group key continues the line above. `records` counts the lines of the group.
+    Type and currency of a line that leaves them blank are those of its group, as money cannot be
+    read without them.
     """
-    keys = [f"__group_{i}" for i in range(len(layout.group_by))]
+    if not layout.group_by:
+        return rows
+    keys = _keys(layout)
     rows = rows.with_columns(
         pl.col(name).forward_fill().alias(key)
         for name, key in zip(layout.group_by, keys, strict=True)
     )
+    return rows.with_columns(
+        pl.coalesce(c, pl.col(c).drop_nulls().first().over(keys)).alias(c)
+        for c in ("event_type", "currency", "presentment_currency")
+        if c in rows.columns
+    )
+
+
+def _keys(layout: Layout) -> list[str]:
+    return [f"__group_{i}" for i in range(len(layout.group_by))]
+
+
+def put_together(rows: pl.DataFrame, layout: Layout) -> pl.DataFrame:
+    """One row per group of `layout.group_by`, in the order of the first lines.
+
+    `records` counts the lines of the group.
+    """
+    keys = _keys(layout)
     summed = [m for m in layout.sum if m in MONEY and m in rows.columns]
     once = [c for c in rows.columns if c not in {*_PER_LINE, *summed, *keys}]
     grouped = rows.group_by(keys, maintain_order=True).agg(

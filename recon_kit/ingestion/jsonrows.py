@@ -21,7 +21,7 @@ _DEPTH_MAX = 32
 JSON_PROBLEMS: dict[str, str] = {
     "json_unreadable": "the line is not JSON",
     "json_truncated": "the file ends in the middle of this line",
-    "json_duplicate_key": "an object names a key twice",
+    "json_duplicate_key": "the record names a key twice",
     "json_not_a_number": "NaN or Infinity stands where a number should",
     "json_too_deep": f"objects are nested more than {_DEPTH_MAX} deep",
     "json_not_object": "the record is no JSON object",
@@ -226,9 +226,13 @@ def _flatten(record: dict[str, Any], prefix: str, cells: dict[str, str | None], 
     if depth > _DEPTH_MAX:
         raise _RefusedError("json_too_deep")
     for key, value in record.items():
-        name = prefix + key
+        name = prefix + (key.strip() or "nameless")
+        if name == ROW:
+            name = f"{ROW} of the file"
         if isinstance(value, dict) and value:
             _flatten(value, name + ".", cells, depth + 1)
+        elif name in cells:
+            raise _RefusedError("json_duplicate_key")
         elif isinstance(value, str):
             cells[name] = value
         elif value is None or value == {}:

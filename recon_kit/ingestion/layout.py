@@ -26,7 +26,7 @@ from recon_kit.ingestion.feed import (
     normal_header,
     told_frame,
 )
-from recon_kit.ingestion.groups import put_together
+from recon_kit.ingestion.groups import put_together, with_group_keys
 from recon_kit.settings import Column, Layout, Source
 
 _ESSENTIAL = ("event_ts", "amount", "debit", "credit", "direction", "currency", "native_id")
@@ -104,12 +104,12 @@ class Table(Feed):
     def tell(self, records: pl.DataFrame, context: FeedContext) -> Told:
         """One event per row, or per group of rows."""
         header = Header(records)
-        rows = self._cells(records, header)
-        rows = amounts.read_types(rows, self.layout.event_type, grouped=self.layout.group_by)
+        rows = with_group_keys(self._cells(records, header), self.layout)
+        rows = amounts.read_types(rows, self.layout.event_type)
         rows, rounded = amounts.read_money(rows, self.layout)
         if self.layout.group_by:
             rows = put_together(rows, self.layout)
-        rows = self._with_times(rows, context)
+        rows = self._with_times(amounts.with_net(rows), context)
         rows = identity.with_ids(rows, self.layout)
         good = rows.filter(pl.col("code").is_null())
         missing = [f for f, c in self._fields.items() if not columns.is_present(c, header)]
@@ -149,7 +149,10 @@ class Table(Feed):
         rows = rows.with_columns(text.alias("__time"), raw.alias("raw_ts"))
         zone = pl.col("zone") if "zone" in have else context.timezone
         checks = []
-        for field, source in (("instant", "__time"), ("told", "told_at")):
+        for field, source, about in (
+            ("instant", "__time", "event_ts"),
+            ("told", "told_at", "told_at"),
+        ):
             if source == "told_at" and source not in have:
                 continue
             if rows[source].null_count() == rows.height:
@@ -164,7 +167,7 @@ class Table(Feed):
                     named_zone=named_zone,
                 ).alias(field)
             )
-            checks.append((pl.col(field).struct["code"], "event_ts"))
+            checks.append((pl.col(field).struct["code"], about))
         if "available_on" in have and rows["available_on"].null_count() < rows.height:
             rows = rows.with_columns(
                 times.parse_dates(pl.col("available_on"), formats=formats).alias("available")

@@ -68,11 +68,10 @@ def cut(data: bytes, notation: Notation, *, final: bool) -> tuple[Piece, bytes]:
     starts = np.concatenate((np.zeros(1, np.int64), ends[:-1])) if len(ends) else ends
     broken = len(data) - rest > notation.row_bytes_max
     if inside is not None and not broken:
-        broken = (final and bool(inside[-1])) or not _well_placed(data[:rest], inside, notation)
+        broken = (final and bool(inside[-1])) or not _well_placed(data[:rest], notation)
     if broken:
         return _slow(data, notation, final=final)
-    commas = data.count(notation.delimiter.encode(), 0, rest)
-    if inside is None and commas == len(ends) * (notation.columns - 1):
+    if _delimiters(data[:rest], inside, notation.delimiter) == len(ends) * (notation.columns - 1):
         # A row too long makes polars raise; with the right total none is too short then.
         return Piece(data, starts, ends, None, cut_off=cut_off), data[rest:]
     counts = _field_counts(data, inside, notation.delimiter, starts, ends)
@@ -137,6 +136,14 @@ def _record_ends(data: bytes, inside: Flags | None) -> Numbers:
     return (ends + 1).astype(np.int64, copy=False)
 
 
+def _delimiters(data: bytes, inside: Flags | None, delimiter: str) -> int:
+    """How many delimiters stand outside quotes."""
+    if inside is None:
+        return data.count(delimiter.encode())
+    marks = np.frombuffer(data, np.uint8) == ord(delimiter)
+    return int(np.count_nonzero(marks & (inside[: len(data)] == 0)))
+
+
 def _field_counts(
     data: bytes, inside: Flags | None, delimiter: str, starts: Numbers, ends: Numbers
 ) -> Numbers:
@@ -148,7 +155,7 @@ def _field_counts(
     return (upto - np.searchsorted(marks, starts) + 1).astype(np.int64, copy=False)
 
 
-def _well_placed(data: bytes, inside: Flags, notation: Notation) -> bool:
+def _well_placed(data: bytes, notation: Notation) -> bool:
     """Whether each quote opens right after a delimiter or line end, and closes right before one."""
     view = np.frombuffer(data, np.uint8)
     quote, delimiter = ord(notation.quote), ord(notation.delimiter)
@@ -159,8 +166,11 @@ def _well_placed(data: bytes, inside: Flags, notation: Notation) -> bool:
     may_open, may_close = np.zeros(256, bool), np.zeros(256, bool)
     may_open[[delimiter, _LF, quote]] = True
     may_close[[delimiter, _LF, _CR, quote]] = True
-    before = may_open[view[at - 1]]
-    before[0] = before[0] or at[0] == 0
-    after = may_close[view[np.minimum(at + 1, len(view) - 1)]]
-    after[-1] = after[-1] or at[-1] + 1 == len(view)
-    return bool(np.where(inside[at] == 1, before, after).all())
+    # Quotes alternate: at even places of the list they open, at odd ones they close.
+    opens, closes = at[::2], at[1::2]
+    before = may_open[view[opens - 1]]
+    before[0] = before[0] or opens[0] == 0
+    after = may_close[view[np.minimum(closes + 1, len(view) - 1)]]
+    if len(closes):
+        after[-1] = after[-1] or closes[-1] + 1 == len(view)
+    return bool(before.all() and after.all())
