@@ -61,7 +61,7 @@ class Snapshot:
             self._segments = reader.frame("segments", until, (self.seq,))
             self._artefacts = reader.frame("artefacts", until, (self.seq,))
             self._decisions = reader.frame("decisions", until, (self.seq,))
-            self._refuse_unknown_runs = _known_runs(reader)
+            self._known_runs = _known_runs(reader)
         self._places = places
 
     def __repr__(self) -> str:
@@ -107,7 +107,7 @@ class Snapshot:
         Raises:
             LedgerError: a run is not in the store.
         """
-        missing = sorted(set(runs) - self._refuse_unknown_runs)
+        missing = sorted(set(runs) - self._known_runs)
         if missing:
             raise LedgerError(f"the ledger holds no run {missing[0]!r}.")
         wanted = self._segments.filter(
