@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from recon_kit.errors import ReconError
-    from recon_kit.workbench.bench import Workbench, demo, init, open  # noqa: A004 - rk.open reads
+    from recon_kit.workbench.bench import Workbench, init, open  # noqa: A004 - rk.open reads
+    from recon_kit.workbench.demo import demo
 
 __all__ = ["ReconError", "Workbench", "__version__", "demo", "init", "open"]
 
@@ -23,7 +24,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "ReconError": "recon_kit.errors",
     "Workbench": "recon_kit.workbench.bench",
-    "demo": "recon_kit.workbench.bench",
+    "demo": "recon_kit.workbench.demo",
     "init": "recon_kit.workbench.bench",
     "open": "recon_kit.workbench.bench",
 }

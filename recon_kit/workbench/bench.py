@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from recon_kit.errors import MatchingError, ReconError, SettingsError, WorkspaceError
+from recon_kit.errors import MatchingError, SettingsError, WorkspaceError
 from recon_kit.ingestion import checks
+from recon_kit.ingestion.headers import header_frame
 from recon_kit.ingestion.ingest import ingest_file
 from recon_kit.ingestion.overlap import profile_sources
 from recon_kit.ledger.engine import Engine
@@ -133,7 +134,10 @@ class Workbench:
 
     def checks(self) -> RowsView:
         """Broken promises of the data: parity, uniqueness, relationships, money, coverage."""
+        files = self.store.artefacts()
         with self.store.snapshot().engine() as engine:
+            engine.put("batches", self.store.batches())
+            engine.put("headers", header_frame(files, self.store.raw_path, self.settings))
             found = checks.run_checks(engine, self.settings, self.now())
         return RowsView("Checks", checks.findings_frame(found))
 
@@ -383,12 +387,4 @@ def init(folder: Path | str = ".", *, preset: str = "shopify_stripe") -> Workben
     return Workbench(Path(folder))
 
 
-def demo(folder: Path | str = "data/demo", *, orders: int = 10_000, seed: int = 7) -> Workbench:
-    """Make the demo workspace (or bring it up to date) and open it."""
-    from recon_kit.workbench import demo as demonstration
-
-    demonstration.run(Path(folder), orders=orders, seed=seed)
-    return Workbench(Path(folder))
-
-
-__all__ = ["ReconError", "Workbench", "demo", "init", "open"]
+__all__ = ["Workbench", "init", "open"]

@@ -108,6 +108,12 @@ def run(
     return DemoView(bench.folder, report, bench.summary().headline, frame, seconds)
 
 
+def demo(folder: Path | str = "data/demo", *, orders: int = 10_000, seed: int = 7) -> Workbench:
+    """Make the demo workspace (or bring it up to date) and open it."""
+    run(Path(folder), orders=orders, seed=seed)
+    return Workbench(Path(folder))
+
+
 @contextmanager
 def _timed(progress: Progress, what: str) -> Iterator[None]:
     progress(f"{what} ...")

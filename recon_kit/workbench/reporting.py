@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -73,6 +74,7 @@ def facts(  # noqa: PLR0913, PLR0917 - a report is made of these
     zone = settings.workspace.timezone
     chosen = week_name(engine, week, about.as_of, zone)
     first, end = workdays.week_bounds(chosen, zone)
+    monday = first.astimezone(ZoneInfo(zone)).date()
     rates = slis.filter(pl.col("name").is_in(list(_RATES)), pl.col("cohort").str.contains("-W"))
     weekly = rates.select(
         "reconciliation",
@@ -88,8 +90,8 @@ def facts(  # noqa: PLR0913, PLR0917 - a report is made of these
     return HealthFacts(
         about=about,
         week=chosen,
-        first_day=first.date(),
-        last_day=(end - timedelta(hours=1)).date(),
+        first_day=monday,
+        last_day=monday + timedelta(days=6),
         audience=audience,
         totals=engine.rows(_WEEK_TOTALS, [first, end]),
         weekly=weekly.filter(pl.col("week").is_in(shown)),
