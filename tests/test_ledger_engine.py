@@ -1,0 +1,114 @@
+import socket
+
+import polars as pl
+import pytest
+
+from recon_kit.ledger.engine import Step, open_engine
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with one file that may be read and one that may not."""
+    for name in ("mine", "other"):
+        pl.DataFrame({"a": [1]}).write_parquet(tmp_path / f"{name}.parquet")
+        (tmp_path / f"{name}.parquet").chmod(0o444)
+    return tmp_path
+
+
+def test_exactly_the_files_asked_for_can_be_read(folder):
+    """A listed file is read; results leave as frames."""
+    with open_engine([folder / "mine.parquet"]) as engine:
+        rows = engine.rows(f"select a from read_parquet('{folder}/mine.parquet')")
+
+    assert rows.rows() == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "select * from read_parquet('{folder}/other.parquet')",
+        "select * from '{folder}/mine.parquet/../other.parquet'",
+        "select * from read_text('/etc/hostname')",
+        "select * from glob('{folder}/*')",
+        "copy (select 2 as a) to '{folder}/mine.parquet' (format parquet)",
+        "copy (select 2 as a) to '{folder}/new.parquet' (format parquet)",
+        "copy (select 2 as a) to '{temp}/../new.parquet' (format parquet)",
+        "export database '{folder}/all'",
+        "attach '{folder}/new.db'",
+        "install httpfs",
+        "load httpfs",
+        "create persistent secret s (type s3)",
+        "set enable_external_access = true",
+        "set allowed_paths = ['/']",
+        "reset lock_configuration",
+        "select * from a_python_variable",
+    ],
+)
+def test_everything_else_is_refused(folder, attack):
+    """No other path, no network, no extension, no change of configuration, no Python variable."""
+    a_python_variable = pl.DataFrame({"secret": [1]})
+    before = sorted(p.name for p in folder.iterdir())
+    with open_engine([folder / "mine.parquet"], folder=folder.parent) as engine:
+        statement = attack.format(folder=folder, temp=engine.folder)
+        with pytest.raises(Exception, match=r"Permission|Cannot change|Catalog|Invalid"):
+            engine.con.execute(statement).fetchall()
+
+    assert a_python_variable.height == 1
+    assert sorted(p.name for p in folder.iterdir()) == before
+    assert pl.read_parquet(folder / "mine.parquet").rows() == [(1,)]
+
+
+def test_a_symbolic_link_does_not_lead_out(folder):
+    """A link inside the temporary folder to a file outside stays shut."""
+    with open_engine([folder / "mine.parquet"]) as engine:
+        link = engine.folder / "link.parquet"
+        link.symlink_to(folder / "other.parquet")
+        with pytest.raises(Exception, match="Permission"):
+            engine.rows(f"select * from read_parquet('{link}')")
+
+
+def test_the_temporary_folder_goes_with_the_engine(folder, monkeypatch):
+    """What was written in it is gone afterwards."""
+    monkeypatch.setenv("RECON_TEMP", str(folder))
+    with open_engine() as engine:
+        path = engine.write("select 1 as a", "result")
+        there = path.exists()
+
+    assert there
+    assert path.is_relative_to(folder)
+    assert not path.parent.exists()
+
+
+def test_no_socket_is_opened(folder, monkeypatch):
+    """The engine works where the network is out of reach."""
+
+    def refuse(*_args, **_named):
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    with open_engine([folder / "mine.parquet"]) as engine:
+        engine.put("t", pl.DataFrame({"a": [1, 2]}))
+        assert engine.one("select sum(a)::bigint from t") == (3,)
+        assert engine.count("t") == 2
+
+
+def test_steps_are_timed_and_can_be_printed():
+    """A named step leaves its time, and shows its SQL with the reason for it."""
+    step = Step("numbers", "create table numbers as select 1 as a", "one is enough")
+    with open_engine(threads=1, memory_max="200MB") as engine:
+        engine.run(step)
+        first = engine.one("from numbers")
+        assert [t.name for t in engine.trail] == ["numbers"]
+        with pytest.raises(LookupError, match="gave no row"):
+            engine.one("from numbers where a > 1")
+
+    assert first == (1,)
+    assert str(step) == "-- numbers: one is enough\ncreate table numbers as select 1 as a;\n"
+
+
+def test_a_session_shows_times_in_utc():
+    """No zone of the machine leaks into what SQL prints."""
+    with open_engine() as engine:
+        shown = engine.one("select cast(to_timestamp(0) as varchar)")
+
+    assert shown == ("1970-01-01 00:00:00+00",)
