@@ -68,7 +68,8 @@ Method = Callable[[Engine, Reconciliation, MatchingContext], StoredModel | None]
 
 
 def _decided(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:  # noqa: ARG001 - one signature for all methods
-    decided.run(engine, rec)
+    if decided.run(engine, rec):
+        exact.take_out(engine, 1)
 
 
 def _exact(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:
@@ -84,7 +85,7 @@ def _probable(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
     from recon_kit.matching import likely
 
     model = likely.run(engine, rec, context.model)
-    exact.take_out(engine, len(rec.keys) + 1)
+    exact.take_out(engine, len(rec.keys) + 3)
     return model
 
 

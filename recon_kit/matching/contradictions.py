@@ -68,15 +68,22 @@ def late_sql(rec: Reconciliation, zone: str) -> str:
 
 def names_alike(one: str, other: str) -> str:
     """Whether two names may be spellings of one; null when one is unknown."""
-    a, b = _name(one), _name(other)
-    return f"({a} = {b} or jaro_winkler_similarity({a}, {b}) >= {NAMES_ALIKE})"
+    return _alike(_name(one), _name(other))
+
+
+def _alike(one: str, other: str) -> str:
+    """The same for names in one spelling: close letters, or a word of three letters in common."""
+    words = [f"list_filter(string_split({n}, ' '), lambda w: length(w) > 2)" for n in (one, other)]
+    return (
+        f"(jaro_winkler_similarity({one}, {other}) >= {NAMES_ALIKE}"
+        f" or list_has_any({words[0]}, {words[1]}))"
+    )
 
 
 def _same_person() -> str:
-    alike = f"jaro_winkler_similarity(a.name, b.name) >= {NAMES_ALIKE}"
     return (
         "coalesce(a.mail = b.mail, false) or coalesce(a.phone = b.phone, false)"
-        f" or coalesce(a.name = b.name, false) or coalesce({alike}, false)"
+        f" or coalesce({_alike('a.name', 'b.name')}, false)"
     )
 
 

@@ -20,11 +20,13 @@ from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
 
-def run(engine: Engine, rec: Reconciliation) -> None:
-    """Apply the decisions in view `decisions`; `exact.prepare` must have run."""
+def run(engine: Engine, rec: Reconciliation) -> bool:
+    """Apply the decisions in view `decisions`; returns whether a match was made of them."""
     engine.run(*read_steps(rec))
-    if engine.count("pins"):
-        engine.run(*pin_steps(rec))
+    if not engine.count("pins"):
+        return False
+    engine.run(*pin_steps(rec))
+    return True
 
 
 def read_steps(rec: Reconciliation) -> tuple[Step, ...]:

@@ -17,7 +17,7 @@ Tables left behind (`eid`s of `pool`):
 from __future__ import annotations
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import amounts, contradictions, fx, groups, keys, late
+from recon_kit.matching import amounts, complete, contradictions, fx, groups, keys, late
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -59,9 +59,11 @@ def run(engine: Engine, rec: Reconciliation, zone: str) -> None:
             engine.run(*contradictions.steps(rec, zone), *fx.steps(rec), *veto_steps())
         if crowded:
             groups.resolve(engine, rec, key, zone)
-        take_out(engine, number + 1)
+        take_out(engine, number + 2)
     if not rec.keys:
         engine.run(*late.steps())
+    if complete.run(engine, rec):
+        take_out(engine, len(rec.keys) + 2)
 
 
 def pair_steps(rec: Reconciliation, number: int, key: str) -> tuple[Step, ...]:

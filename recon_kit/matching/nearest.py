@@ -176,7 +176,7 @@ select o.eid, o.mid, o.side, o.amount, o.currency, n.other, n.key_used,
                                       else 'refund_without_payment' end
             else 'nothing' end as why_code,
        q.event_key as nearest_key, e.event_type, oe.event_type as other_type,
-       coalesce(oe.native_id, oe.order_id, oe.transaction_id) as other_name,
+       coalesce(oe.native_id, oe.transaction_id) as other_name,
        case o.home when 0 then {quote_text(right)} else {quote_text(left)} end as other_side,
        array_to_string(list_filter([{listed}]::varchar[], lambda x: x is not null), ', ')
            as carried,
@@ -236,7 +236,8 @@ def _money(minor: str, currency: str, places: str) -> str:
     whole, cents = f"(abs({minor}) // {scale})", f"(abs({minor}) % {scale})"
     return (
         f"case when {minor} < 0 then '-' else '' end || {whole}::varchar"
-        f" || case when {places} > 0 then '.' || lpad({cents}::varchar, {places}::int, '0') else '' end"
+        f" || case when {places} > 0"
+        f" then '.' || lpad({cents}::varchar, {places}::int, '0') else '' end"
         f" || ' ' || {currency}"
     )
 

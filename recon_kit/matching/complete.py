@@ -1,0 +1,117 @@
+"""Late parts: open events that make a match with a residual add up.
+
+A part may carry another key than the one that made the match (the second charge of a split names
+only its transaction), or come after a person joined the first one. Where the open events that share
+any declared key with a match, and with no other one, bring its sums together within tolerance,
+they are its parts. Nothing is added that does not close the residual.
+"""
+
+from __future__ import annotations
+
+from recon_kit.ledger.engine import Engine, Step
+from recon_kit.matching import amounts, keys
+from recon_kit.matching.dispose import residual_open
+from recon_kit.settings import Reconciliation
+
+
+def run(engine: Engine, rec: Reconciliation) -> bool:
+    """Complete matches from `rest`; returns whether any was."""
+    if rec.cardinality == "one_to_one" or not rec.keys:
+        return False
+    engine.run(needy_step(rec))
+    if not engine.count("needy"):
+        return False
+    engine.run(*found_steps(rec))
+    if not engine.count("completed"):
+        return False
+    engine.run(*live_steps(rec))
+    return True
+
+
+def needy_step(rec: Reconciliation) -> Step:
+    """Matches that leave money open."""
+    open_money = f"currency is not null and {residual_open(rec)}"
+    return Step(
+        "needy",
+        f"""
+create or replace table needy as
+select mid, currency, left_sum, right_sum from live_pairs where {open_money}
+union all
+select mid, currency, left_sum, right_sum from live_groups where {open_money}""",
+        "matches that leave money open",
+    )
+
+
+def found_steps(rec: Reconciliation) -> tuple[Step, ...]:
+    """`completed(mid, total)` and `late_parts(mid, eid, v)`."""
+    one = keys.one_side(rec)
+    many, number = ("right", 1) if one == "left" else ("left", 0)
+    shared = " union ".join(
+        f"select m.mid, r.eid, m.member from needy_members m"
+        f" join (from rest where side = {number}) r using (k{i}, t{i})"
+        for i in range(len(rec.keys))
+    )
+    return (
+        Step(
+            "needy_members",
+            """
+create or replace table needy_members as
+select n.mid, n.currency, p.eid as member, p.* exclude (eid, currency)
+from needy n
+join (select mid, unnest([left_eid, right_eid]) as eid from live_pairs
+      union all select mid, eid from live_members) m using (mid)
+join pool p using (eid)""",
+            "their members with all their keys",
+        ),
+        Step(
+            "late_parts",
+            f"""
+create or replace table late_parts as
+with sharing as ({shared}), single as (
+    select eid, min(mid) as mid from sharing
+    where not exists (
+        from barred_pool b where (b.left_eid = sharing.member and b.right_eid = sharing.eid)
+                              or (b.right_eid = sharing.member and b.left_eid = sharing.eid))
+    group by eid having count(distinct mid) = 1
+)
+select s.mid, s.eid, {amounts.amount_in("n.currency", "r")} as v
+from single s join needy n using (mid) join rest r using (eid);
+create or replace table completed as
+select mid, total from (
+    select n.mid, n.{one}_sum as target, n.{many}_sum + sum(p.v) as total
+    from needy n join late_parts p using (mid)
+    group by n.mid, n.{one}_sum, n.{many}_sum having count(p.v) = count(*))
+where {amounts.ties(rec, "total")}""",
+            "open events that share a key with them alone and close the residual",
+        ),
+    )
+
+
+def live_steps(rec: Reconciliation) -> tuple[Step, ...]:
+    """Add the late parts to their matches."""
+    one = keys.one_side(rec)
+    many = "right" if one == "left" else "left"
+    return (
+        Step(
+            "completed_live",
+            f"""
+insert into live_members
+select mid, {one}_eid, 'principal', true, {one}_sum from live_pairs semi join completed using (mid)
+union all
+select mid, {many}_eid, 'part', true, {many}_sum from live_pairs semi join completed using (mid)
+union all
+select mid, eid, 'part', true, v from late_parts semi join completed using (mid);
+create or replace table completed_heads as
+select * exclude (left_eid, right_eid, left_key, right_key)
+from live_pairs semi join completed using (mid)
+union all by name
+from live_groups semi join completed using (mid);
+delete from live_pairs where mid in (select mid from completed);
+delete from live_groups where mid in (select mid from completed);
+insert into live_groups
+select h.* replace (c.total as {many}_sum, null as amount_note,
+                    case when doubt = 'id_conflict' then null else doubt end as doubt)
+from completed_heads h join completed c using (mid)""",
+            "the match takes them in",
+        ),
+    )

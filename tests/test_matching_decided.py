@@ -1,0 +1,163 @@
+"""What people said comes first, while the evidence it was said on stands."""
+
+from __future__ import annotations
+
+from matching_world import day, event, order, payment, person, rec, reconciled, said
+
+from recon_kit import model
+from recon_kit.matching.evidence import evidence_hash
+
+LOOSE = [order("o1", 100), payment("p1", 100), order("o2", 100), payment("p2", 100)]
+
+
+def test_same_pins_a_pair_that_no_key_joins() -> None:
+    """A pinned pair is a confirmed match."""
+    with reconciled(LOOSE, decisions=[said(1, "same", "o1", "p2")]) as world:
+        assert world.groups() == ["o1+p2"]
+        assert world.matches("method", "disposition", "confidence", "residual_minor") == [
+            ("decided", "confirmed", 1.0, 0)
+        ]
+
+
+def test_pins_that_touch_are_one_match() -> None:
+    """Two payments said to be of one order are its parts, even under one_to_one."""
+    decisions = [said(1, "same", "o1", "p1"), said(2, "same", "o1", "p2")]
+    with reconciled(LOOSE, rec(cardinality="one_to_one"), decisions=decisions) as world:
+        assert world.groups() == ["o1+p1+p2"]
+        assert world.matches("left_sum", "right_sum", "disposition") == [(100, 200, "confirmed")]
+    chain = [*decisions, said(3, "same", "o2", "p2")]
+    with reconciled(LOOSE, decisions=chain) as world:
+        assert world.groups() == ["o1+o2+p1+p2"]
+
+
+def test_a_pin_takes_precedence_over_a_key() -> None:
+    """The key would join others; the person is believed."""
+    events = [order("o1", 100, order_id="1"), payment("p1", 100, order_id="1"), payment("p2", 100)]
+    with reconciled(events, decisions=[said(1, "same", "o1", "p2")]) as world:
+        assert world.groups() == ["o1+p2"]
+        assert world.open("event_key", "why_code") == [("p1", "key_taken")]
+
+
+def test_not_same_bars_the_pair_from_every_later_method() -> None:
+    """The key does not join it any more, in a pair or in a group."""
+    events = [order("o1", 100, order_id="1"), payment("p1", 100, order_id="1")]
+    with reconciled(events, decisions=[said(1, "not_same", "o1", "p1")]) as world:
+        assert world.groups() == []
+        assert world.open("event_key", "why_code", "why") == [
+            ("o1", "not_same", "a person said that payment is not its counterpart"),
+            ("p1", "not_same", "a person said that order is not its counterpart"),
+        ]
+    more = [*events, payment("p2", 100, order_id="1")]
+    with reconciled(more, decisions=[said(1, "not_same", "o1", "p1")]) as world:
+        assert world.groups() == ["o1+p2"]
+    two = [*events, order("o2", 100, order_id="1"), payment("p2", 100, order_id="1")]
+    bars = [said(1, "not_same", "o1", "p1"), said(2, "not_same", "o2", "p2")]
+    with reconciled(two, decisions=bars) as world:
+        assert world.groups() == ["o1+p2", "o2+p1"]
+
+
+def test_the_latest_word_on_a_pair_counts() -> None:
+    """A second decision on the same pair replaces the first."""
+    decisions = [said(1, "same", "o1", "p1"), said(2, "not_same", "o1", "p1")]
+    with reconciled(LOOSE, decisions=decisions) as world:
+        assert world.groups() == []
+
+
+def test_no_counterpart_takes_the_event_out() -> None:
+    """It is neither matched nor open."""
+    events = [order("o1", 100, order_id="1"), payment("p1", 100, order_id="1")]
+    with reconciled(events, decisions=[said(1, "no_counterpart", "o1", None)]) as world:
+        assert world.groups() == []
+        assert world.open("event_key") == [("p1",)]
+
+
+def test_a_decision_on_changed_evidence_is_asked_again() -> None:
+    """The hash of what was shown must be the hash of what is there."""
+    stands = model.digest("payload of o1", "payload of p2")
+    with reconciled(LOOSE, decisions=[said(1, "same", "o1", "p2", evidence_hash=stands)]) as world:
+        assert world.groups() == ["o1+p2"]
+        assert world.outcome.reopened.height == 0
+        assert evidence_hash(world.engine, ["p2", "o1"]) == stands
+    changed = [said(1, "same", "o1", "p2", evidence_hash="of yesterday"),
+               said(2, "not_same", "o2", "p2", evidence_hash="of yesterday"),
+               said(3, "same", "o2", "gone")]  # fmt: skip
+    with reconciled(LOOSE, decisions=changed) as world:
+        assert world.groups() == []
+        assert world.outcome.reopened.rows() == [
+            (1, "o1", "p2", "same", "evidence_changed"),
+            (2, "o2", "p2", "not_same", "evidence_changed"),
+            (3, "o2", "gone", "same", "event_gone"),
+        ]
+
+
+def test_accepting_a_residual_closes_it_while_the_match_stands() -> None:
+    """A new part changes the members, so the question is asked again."""
+    events = [order("o1", 100, order_id="1"), payment("p1", 60, order_id="1")]
+    stands = model.digest("payload of o1", "payload of p1")
+    accepted = [said(1, "accept_residual", "o1", "p1", evidence_hash=stands)]
+    with reconciled(events, decisions=accepted) as world:
+        assert world.open("event_key") == []
+        assert world.matches("discrepancies", "residual_minor") == [
+            ('["amount_mismatch","residual_accepted"]', 40)
+        ]
+    more = [*events, payment("p2", 10, order_id="1")]
+    with reconciled(more, decisions=accepted) as world:
+        assert world.open("event_key", "amount_minor") == [("o1", 30)]
+        assert world.outcome.reopened.rows() == [
+            (1, "o1", "p1", "accept_residual", "evidence_changed")
+        ]
+
+
+def test_write_off_closes_an_open_event_but_lets_it_match_later() -> None:
+    """Money given up is no open item; when it comes after all it is matched."""
+    lone = [order("o1", 100, order_id="1")]
+    decisions = [said(1, "write_off", "o1", None)]
+    with reconciled(lone, decisions=decisions) as world:
+        assert world.open("event_key") == []
+    with reconciled([*lone, payment("p1", 100, order_id="1")], decisions=decisions) as world:
+        assert world.groups() == ["o1+p1"]
+
+
+def test_a_late_part_joins_the_match_that_a_person_made() -> None:
+    """The second charge names only its transaction and closes the residual."""
+    events = [
+        order("o1", 100, order_id="1", transaction_id="t1"), payment("p1", 60),
+        payment("p2", 40, order_id="1"),
+    ]  # fmt: skip
+    with reconciled(events, decisions=[said(1, "same", "o1", "p1")]) as world:
+        assert world.groups() == ["o1+p1+p2"]
+        assert world.matches("method", "disposition", "residual_minor") == [
+            ("decided", "confirmed", 0)
+        ]
+    with reconciled(
+        [*events[:2], payment("p2", 41, order_id="1")], decisions=[said(1, "same", "o1", "p1")]
+    ) as world:
+        assert world.groups() == ["o1+p1"]
+
+
+def test_a_part_under_another_key_completes_an_exact_match() -> None:
+    """60 by the order id, 40 by the transaction id: one split."""
+    events = [
+        order("o1", 100, order_id="1", transaction_id="t1"), payment("p1", 60, order_id="1"),
+        payment("p2", 40, transaction_id="t1"),
+    ]  # fmt: skip
+    with reconciled(events) as world:
+        assert world.groups() == ["o1+p1+p2"]
+        assert world.matches("discrepancies", "residual_minor") == [(None, 0)]
+
+
+def test_decisions_of_another_reconciliation_do_nothing_here() -> None:
+    """A decision names its reconciliation."""
+    other = [said(1, "same", "o1", "p1", reconciliation="payouts_to_bank")]
+    with reconciled(LOOSE, decisions=other) as world:
+        assert world.groups() == []
+
+
+def test_a_pinned_pair_gets_its_refund() -> None:
+    """What hangs on a payment follows it into the match a person made."""
+    events = [*LOOSE[:2], event("r1", "stripe", "refund", -5, parent_key="t1", event_ts=day(9))]
+    events[1] = events[1] | {"transaction_id": "t1"}
+    with reconciled(
+        events, decisions=[said(1, "same", "o1", "p1")], who=[person("o1", "a@b.c")]
+    ) as world:
+        assert world.groups() == ["o1+p1+r1"]
