@@ -257,7 +257,7 @@ def _splink_predict(
             sides = [
                 api.register(f"splink_{side}", dataset_display_name=side) for side in features.SIDES
             ]
-            linker = Linker(sides, settings, log_level=None)
+            linker = Linker(sides, settings, log_level=None, validate_settings=False)
             engine.run(
                 Step(
                     "splink_pairs",
