@@ -236,7 +236,7 @@ class Workbench:
         if "missing" in folder:
             raise ReconError("the folder is no workspace; run `recon init`")
 
-    def profile(self) -> views.ProfileView:
+    def profile(self, *_: str) -> views.ProfileView:
         """Coverage of two sources."""
         frame = pl.DataFrame(
             {

@@ -95,12 +95,14 @@ def to_html(executed: nbformat.NotebookNode, title: str) -> str:
     import nbconvert
     from traitlets.config import Config
 
-    exporter: Any = nbconvert.HTMLExporter  # untyped as well
+    # Not the exporter for HTML: it parses the finished page once more and writes it anew.
+    exporter: Any = nbconvert.TemplateExporter  # untyped as well
     config = Config()
-    config.HTMLExporter.template_name = "recon"
-    config.HTMLExporter.extra_template_basedirs = [str(show.TEMPLATES)]
-    config.HTMLExporter.exclude_input = True
-    config.HTMLExporter.exclude_output_prompt = True
+    config.TemplateExporter.template_name = "recon"
+    config.TemplateExporter.extra_template_basedirs = [str(show.TEMPLATES)]
+    config.TemplateExporter.file_extension = ".html"
+    config.TemplateExporter.exclude_input = True
+    config.TemplateExporter.exclude_output_prompt = True
     made: Any = exporter(config=config)
     made.register_filter("prose", prose)
     told = {"title": title, "policy": POLICY, "lang": "en"}
@@ -166,7 +168,8 @@ def _execute(
     try:
         papermill.execute_notebook(
             _literal(notebook), _literal(executed), parameters=dict(values), kernel_name=kernel,
-            progress_bar=False, log_output=False, start_timeout=120, execution_timeout=seconds_max,
+            language="python", progress_bar=False, log_output=False, start_timeout=120,
+            execution_timeout=seconds_max,
         )  # fmt: skip
     except PapermillExecutionError as why:
         # Our own errors carry ids and remedies; what others say may carry values of a row.
