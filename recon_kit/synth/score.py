@@ -86,7 +86,7 @@ def overall(scored: pl.DataFrame) -> pl.DataFrame:
     return scored.filter(pl.col("class") == ALL)
 
 
-def _class(every: bool, column: str) -> pl.Expr:  # noqa: FBT001 - says which of two groupings
+def _class(every: bool, column: str) -> pl.Expr:
     return (pl.lit(ALL) if every else pl.col(column)).alias("class")
 
 
