@@ -9,13 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtr, bdtrc, betaincinv, gammaln, ndtri, pdtrc
 
 Floats = NDArray[np.float64]
 _ROUNDING = 1e-12  # what products of fractions may be off by
+
+
+@cache
+def _special() -> Any:
+    """`scipy.special`, loaded when a bound is asked for: it costs half a second."""
+    from scipy import special
+
+    return special
 
 
 # --- Bounds on a proportion --------------------------------------------------------------------
@@ -30,7 +39,7 @@ def clopper_pearson_upper(errors: float, trials: float, delta: float = 0.05) -> 
     _check_counts(errors, trials)
     if errors >= trials:
         return 1.0
-    return float(betaincinv(errors + 1, trials - errors, 1 - delta))
+    return float(_special().betaincinv(errors + 1, trials - errors, 1 - delta))
 
 
 def clopper_pearson_lower(errors: float, trials: float, delta: float = 0.05) -> float:
@@ -38,7 +47,7 @@ def clopper_pearson_lower(errors: float, trials: float, delta: float = 0.05) -> 
     _check_counts(errors, trials)
     if errors <= 0:
         return 0.0
-    return float(betaincinv(errors, trials - errors + 1, delta))
+    return float(_special().betaincinv(errors, trials - errors + 1, delta))
 
 
 def wilson(errors: int, trials: int, level: float = 0.95) -> tuple[float, float]:
@@ -49,7 +58,7 @@ def wilson(errors: int, trials: int, level: float = 0.95) -> tuple[float, float]
     _check_counts(errors, trials)
     if trials == 0:
         return 0.0, 1.0
-    z = float(ndtri(0.5 + level / 2))
+    z = float(_special().ndtri(0.5 + level / 2))
     share = errors / trials
     middle = share + z * z / (2 * trials)
     half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
@@ -105,7 +114,7 @@ def labels_needed(errors: int, rate_max: float, delta: float = 0.05) -> int:
 def binomial_at_most(errors: int, trials: int, rate: float) -> float:
     """P(at most `errors` of `trials`) at a true `rate`: small means the rate is surely lower."""
     _check_counts(errors, trials)
-    return float(bdtr(errors, trials, rate)) if errors < trials else 1.0
+    return float(_special().bdtr(errors, trials, rate)) if errors < trials else 1.0
 
 
 def binomial_at_least(errors: int, trials: int, rate: float) -> float:
@@ -114,14 +123,14 @@ def binomial_at_least(errors: int, trials: int, rate: float) -> float:
     Small means that so many bad events are no accident of an objective that allows `rate`.
     """
     _check_counts(errors, trials)
-    return float(bdtrc(errors - 1, trials, rate)) if errors > 0 else 1.0
+    return float(_special().bdtrc(errors - 1, trials, rate)) if errors > 0 else 1.0
 
 
 def poisson_at_least(events: int, expected: float) -> float:
     """P(at least `events`) where `expected` were due: the burn test for counts without trials."""
     if events < 0 or expected < 0:
         raise ValueError("events and their expectation are never negative")
-    return float(pdtrc(events - 1, expected)) if events > 0 else 1.0
+    return float(_special().pdtrc(events - 1, expected)) if events > 0 else 1.0
 
 
 DEFAULT_BETS: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.4)
@@ -288,7 +297,10 @@ def _draw_at_most(errors: int, audited: int, frame: int, wrong: int) -> float:
 
 
 def _log_choose(n: int, k: NDArray[np.int64]) -> Floats:
-    return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1), dtype=np.float64)
+    return np.asarray(
+        _special().gammaln(n + 1) - _special().gammaln(k + 1) - _special().gammaln(n - k + 1),
+        dtype=np.float64,
+    )
 
 
 def _check_counts(errors: float, trials: float) -> None:

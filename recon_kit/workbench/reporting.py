@@ -12,7 +12,6 @@ import recon_kit
 from recon_kit import workdays
 from recon_kit.errors import ParameterError, ReportError, UnknownNameError
 from recon_kit.ledger.engine import Engine
-from recon_kit.present import reports
 from recon_kit.present.views import About, HealthFacts
 from recon_kit.settings import Settings
 from recon_kit.workbench import queries
@@ -103,6 +102,8 @@ def facts(  # noqa: PLR0913, PLR0917 - a report is made of these
 
 def render(name: str, workspace: Path, folder: Path, week: str, audience: str) -> Path:
     """Render a report for one week and audience into `folder`; returns the HTML file."""
+    from recon_kit.present import reports  # loads Jupyter's machinery, which takes a second
+
     out = folder / f"{name}_{week}_{audience}.html"
     parameters = {"workspace": str(workspace), "week": week, "audience": audience}
     return reports.render(notebook(name), parameters, out, folder=folder)
