@@ -132,13 +132,16 @@ uncertified = "auto"            # a demonstration: every screen says "uncertifie
 
 [[reconciliations]]
 name = "payments_to_payouts"
-left = {{ sources = ["stripe_us", "stripe_eu"], types = ["payment", "refund", "chargeback", "fee"] }}
 right = {{ sources = ["stripe_us", "stripe_eu"], types = ["payout"] }}
 measure = {{ left = "net", right = "amount" }}
 keys = ["payout_id"]
 cardinality = "many_to_one"
 settles_within = "7d"
 owner = "finance"
+
+[reconciliations.left]
+sources = ["stripe_us", "stripe_eu"]
+types = ["payment", "refund", "chargeback", "fee"]
 
 [reconciliations.probable]
 enabled = false
