@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
@@ -116,7 +116,7 @@ def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
         raise MatchingError("as_of needs a time zone; pass an aware datetime")
     began = len(engine.trail)
     pool.build(engine, rec)
-    put_calendar(engine, context)
+    put_calendar(engine, rec, context)
     engine.run(*exact.prepare(), proposals.prepare(), evidence.prepare(), dispose.currencies())
     model = None
     for _, method in ORDER:
@@ -131,13 +131,20 @@ def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
     return _outcome(engine, rec, model, began)
 
 
-def put_calendar(engine: Engine, context: MatchingContext) -> None:
-    """Table `calendar`, wide enough for every due day of the pool."""
+def put_calendar(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:
+    """Table `calendar`, wide enough for every due day of the pool and for a look back as far."""
     # through a frame: DuckDB hands single zoned times over only where pytz is installed
     first, last = engine.rows("select min(ts), max(ts) from pool_rows").row(0)
     days = [t.astimezone(UTC).date() for t in (first, last, context.as_of)
             if isinstance(t, datetime)]  # fmt: skip
-    engine.put("calendar", workdays.calendar_around(min(days), max(days), context.holidays))
+    longest = max(d.count for d in (rec.settles_within, rec.window.before, rec.window.after))
+    back = timedelta(days=40 + 2 * longest)
+    engine.put(
+        "calendar",
+        workdays.calendar_around(
+            min(days) - back, max(days), context.holidays, business_days_max=max(60, longest)
+        ),
+    )
 
 
 INVARIANTS: tuple[tuple[str, str], ...] = (

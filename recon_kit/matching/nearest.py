@@ -34,7 +34,10 @@ def run(engine: Engine, rec: Reconciliation) -> None:
         "currency_places",
         pl.DataFrame({"currency": list(places), "places": list(places.values())}),
     )
-    engine.run(*candidate_steps(), *taken_steps(rec), *near_steps(), *sentence_steps(rec))
+    engine.run(*candidate_steps(), *taken_steps(rec), *near_steps(), unknown_step())
+    if engine.count("unknown"):
+        engine.run(unknown_facts_step())
+    engine.run(*sentence_steps(rec))
 
 
 def candidate_steps() -> tuple[Step, ...]:
@@ -155,6 +158,31 @@ where a.ts is not null group by a.eid;
 insert into near select eid, other, 'customer', null from same_customer""",
             "the nearest in time of the same customer",
         ),
+    )
+
+
+def unknown_step() -> Step:
+    """`unknown`: what came nearest but stands in a plain match, so that nobody looked at it yet."""
+    return Step(
+        "unknown",
+        """
+create or replace table unknown as
+select p.eid, p.event_key from pool p semi join (select other as eid from near) n using (eid)
+anti join facts f using (eid)""",
+        "who has the key",
+    )
+
+
+def unknown_facts_step() -> Step:
+    """Fetch them too."""
+    return Step(
+        "unknown_facts",
+        """
+insert into facts by name
+select u.eid, e.* from unknown u join (
+    select event_key, source, event_type, native_id, transaction_id from events
+) e using (event_key)""",
+        "its type and its name",
     )
 
 

@@ -1,0 +1,325 @@
+"""The cascade as a whole: promises that hold for every world, in any order, on any threads."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from matching_world import (
+    COVERAGE,
+    day,
+    event,
+    frame,
+    order,
+    payment,
+    person,
+    rec,
+    reconciled,
+    said,
+)  # fmt: skip
+
+from recon_kit import model
+from recon_kit.errors import MatchingError, UnknownNameError
+from recon_kit.ledger.engine import Engine, Step, open_engine
+from recon_kit.matching import cascade, exact, groups, pool, uneven
+from recon_kit.matching.evidence import why
+
+TABLES = [name for name in model.RUN_TABLES if name != "findings"]
+
+
+def test_tables_have_exactly_the_columns_of_a_run() -> None:
+    """Every `out_*` table has the columns and types that the ledger stores, in order."""
+    events = [order("o1", 100, order_id="1"), payment("p1", 60, order_id="1")]
+    with reconciled(events) as world:
+        for name in TABLES:
+            found = world.engine.rows(f"from out_{name}")
+            assert {c: str(t).replace("μs", "us") for c, t in found.schema.items()} == {
+                c: str(t).replace("μs", "us") for c, t in model.RUN_TABLES[name].items()
+            }, name
+
+
+def test_a_world_without_events_gives_empty_tables() -> None:
+    """No source has told anything: nothing is matched, nothing is open, nothing fails."""
+    with reconciled([]) as world:
+        assert world.outcome.tables == dict.fromkeys(TABLES, 0)
+    with reconciled([], rec(probable={"enabled": True})) as world:
+        assert world.outcome.tables == dict.fromkeys(TABLES, 0)
+
+
+def test_the_outcome_counts_methods_and_states() -> None:
+    """The record says what came of the evaluation, without its rows."""
+    events = [order("o1", 100, order_id="1"), payment("p1", 100, order_id="1"), order("o2", 5)]
+    with reconciled(events) as world:
+        outcome = world.outcome
+        assert outcome.methods.rows() == [("exact", "auto", 1)]
+        assert outcome.states.rows() == [("left", "overdue", 1)]
+        assert outcome.tables["match_members"] == 2
+        assert outcome.trail[0].name == "pool"
+
+
+def test_steps_can_be_read_before_they_run() -> None:
+    """Every step has a name, a reason and its SQL, and prints as SQL."""
+    declared = rec()
+    steps = [
+        *pool.steps(declared), *exact.pair_steps(declared, 0, "order_id"),
+        *groups.steps(declared, 0, "order_id"), *uneven.row_steps(declared),
+    ]  # fmt: skip
+    for step in steps:
+        assert str(step).startswith(f"-- {step.name}: {step.why}\n")
+        assert step.sql.strip()
+    assert len({s.name for s in steps}) == len(steps)
+
+
+def test_a_moment_without_a_zone_is_refused() -> None:
+    """What is in flight depends on an instant."""
+    with (
+        pytest.raises(MatchingError, match="as_of needs a time zone"),
+        reconciled([], as_of=day(0).replace(tzinfo=None)),
+    ):
+        pass
+
+
+def test_a_broken_promise_is_an_error_that_names_it() -> None:
+    """If the tables contradicted themselves nobody would be allowed to read them."""
+    events = [order("o1", 100, order_id="1"), payment("p1", 100, order_id="1")]
+    broken = {
+        "stands in more than one match": "insert into heads select * from heads",
+        "do not add up to its sum": "update heads set left_sum = left_sum + 1",
+        "lacks a side": "delete from out_match_members where side = 'left'",
+    }
+    for message, harm in broken.items():
+        with reconciled(events) as world:
+            if "delete" in harm:
+                members = world.engine.rows("from out_match_members")
+                world.engine.run(Step("drop", "drop view out_match_members"))
+                world.engine.put("out_match_members", members)
+            world.engine.run(Step("harm", harm))
+            with pytest.raises(MatchingError, match=message):
+                cascade.check(world.engine, rec())
+
+
+# --- Promises for every world -------------------------------------------------------------------
+KEYS = st.sampled_from(["a", "b", None])
+AMOUNTS = st.sampled_from([40, 60, 100, -40, None])
+CURRENCIES = st.sampled_from(["EUR", "EUR", "USD"])
+CARDINALITIES = st.sampled_from(["one_to_one", "one_to_many", "many_to_one", "many_to_many"])
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[list[dict[str, Any]], str]:
+    """Up to nine events that share few keys and few amounts, so that everything collides."""
+    events = []
+    for side, make, most in (("o", order, 4), ("p", payment, 4)):
+        for i in range(draw(st.integers(0, most))):
+            shown = draw(st.booleans())
+            amount = draw(AMOUNTS)
+            events.append(make(
+                f"{side}{i}", amount, order_id=draw(KEYS), transaction_id=draw(KEYS),
+                currency=draw(CURRENCIES), event_ts=day(draw(st.integers(0, 50))),
+                presentment_amount=amount if shown else None,
+                presentment_currency="GBP" if shown else None,
+            ))  # fmt: skip
+    events += [
+        event(f"r{i}", "stripe", "refund", -10, order_id=draw(KEYS))
+        for i in range(draw(st.integers(0, 2)))
+    ]
+    return events, draw(CARDINALITIES)
+
+
+def evaluate(
+    engine: Engine, events: list[dict[str, Any]], cardinality: str, who: list[dict[str, Any]]
+) -> dict[str, pl.DataFrame]:
+    """All tables of one evaluation, sorted."""
+    engine.put("events", frame(events, model.EVENT_SCHEMA))
+    engine.put("who", frame(who, model.WHO_SCHEMA))
+    engine.put("decisions", frame([], model.DECISION_SCHEMA))
+    covered = [("shop", day(-60), day(60), day(60)), ("stripe", day(-60), day(60), day(60))]
+    engine.put("coverage", pl.DataFrame(covered, schema=COVERAGE, orient="row"))
+    declared = rec(cardinality=cardinality, keys=["order_id", "transaction_id"])
+    cascade.reconcile(engine, declared, cascade.MatchingContext(as_of=day(30)))
+    return {name: engine.rows(f"from out_{name} order by all") for name in TABLES}
+
+
+def members_of(tables: dict[str, pl.DataFrame]) -> dict[str, list[dict[str, Any]]]:
+    """Members by match."""
+    found = defaultdict(list)
+    for row in tables["match_members"].iter_rows(named=True):
+        found[row["match_id"]].append(row)
+    return found
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(worlds(), st.randoms(use_true_random=False))
+def test_no_event_is_used_twice_and_no_cent_is_invented(
+    world: tuple[list[dict[str, Any]], str], shuffle: random.Random
+) -> None:
+    """By brute force over the events themselves, and the same from shuffled input."""
+    events, cardinality = world
+    people = [person(e["event_key"], f"{e['amount']}@x.io") for e in events]
+    with open_engine(threads=2) as engine:
+        tables = evaluate(engine, events, cardinality, people)
+        mixed = shuffle.sample(events, len(events))
+        again = evaluate(engine, mixed, cardinality, people[::-1])
+    for name in TABLES:
+        assert tables[name].equals(again[name]), name
+    by_key = {e["event_key"]: e for e in events}
+    used = Counter(tables["match_members"]["event_key"].to_list())
+    assert set(used.values()) <= {1}
+    lone = tables["open_items"].filter(pl.col("match_id").is_null())["event_key"].to_list()
+    sides = {k for k in by_key if k[0] in "op"}
+    assert Counter(lone) + Counter(k for k in used if k in sides) == Counter(
+        [*sides, *(k for k in lone if k not in sides)]
+    )
+    for match in tables["matches"].iter_rows(named=True):
+        _check_match(match, members_of(tables)[match["match_id"]], by_key, cardinality)
+
+
+def _check_match(
+    match: dict[str, Any], members: list[dict[str, Any]], by_key: dict[str, dict[str, Any]],
+    cardinality: str,
+) -> None:  # fmt: skip
+    counted = [m for m in members if m["counts"]]
+    sides = Counter(m["side"] for m in counted)
+    assert match["match_id"] == model.match_id(
+        "orders_to_payments", [m["event_key"] for m in members]
+    )
+    assert sides["left"] <= (1 if cardinality.startswith("one") else 99)
+    assert sides["right"] <= (1 if cardinality.endswith("one") else 99)
+    for member in counted:
+        told = by_key[member["event_key"]]
+        own = told["amount"] if told["currency"] == match["currency"] else None
+        shown = told["presentment_amount"] if match["currency"] == "GBP" else None
+        assert member["allocated_minor"] in (own, shown, None)
+    for side in ("left", "right"):
+        allocated = [m["allocated_minor"] for m in counted if m["side"] == side]
+        known = [a for a in allocated if a is not None]
+        assert match[f"{side}_sum"] == (sum(known) if known else None)
+    shared = [{by_key[m["event_key"]][k] for k in ("order_id", "transaction_id")} - {None}
+              for m in counted]  # fmt: skip
+    assert all(a | b for a, b in pairwise(shared))
+
+
+def test_threads_and_order_of_rows_change_nothing() -> None:
+    """Three thousand events with collisions of every kind, on one thread and on two."""
+    dice = random.Random(7)  # noqa: S311 - a seeded world, no secret
+    events = []
+    for i in range(900):
+        key, amount = (
+            f"k{dice.randrange(600)}",
+            dice.choice([1000, 2500, 4000, dice.randrange(9999)]),
+        )
+        events.append(order(f"o{i}", amount, order_id=key, event_ts=day(dice.randrange(60))))
+        events += [
+            payment(
+                f"p{i}.{part}", dice.choice([amount, amount // 2, 1000]), native_id=f"n{i}.{part}",
+                order_id=key if dice.random() < 0.8 else None, event_ts=day(dice.randrange(60)),
+            )
+            for part in range(dice.choice([0, 1, 1, 1, 2, 3]))
+        ]  # fmt: skip
+        if dice.random() < 0.1:
+            events.append(event(f"r{i}", "stripe", "refund", -5, parent_key=f"n{i}.0"))
+    people = [person(e["event_key"], f"c{dice.randrange(400)}@x.io") for e in events]
+    results = []
+    for threads in (1, 2):
+        dice.shuffle(events)
+        with open_engine(threads=threads) as engine:
+            results.append(evaluate(engine, events, "one_to_many", people))
+    for name in TABLES:
+        assert results[0][name].equals(results[1][name]), name
+    assert results[0]["matches"].height > 150
+
+
+# --- Scored pairs inside the cascade ------------------------------------------------------------
+def drifted(count: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Orders and payments of the same people that no key joins."""
+    dice = random.Random(3)  # noqa: S311 - a seeded world, no secret
+    events, who = [], []
+    for i in range(count):
+        amount, when = dice.randrange(500, 90_000), dice.random() * 40
+        mail, name = f"customer{i}@mail.io", f"Given{i} Family{i * 7}"
+        events += [order(f"o{i:04}", amount, event_ts=day(when)),
+                   payment(f"p{i:04}", amount, event_ts=day(when + 0.05))]  # fmt: skip
+        who += [person(f"o{i:04}", mail, name), person(f"p{i:04}", mail, name)]
+    return events, who
+
+
+def test_scored_pairs_are_questions_until_somebody_lets_them_be_matches() -> None:
+    """Uncertified: proposals that reserve nothing. Allowed: matches with their evidence."""
+    events, who = drifted(150)
+    declared = rec(cardinality="one_to_one", probable={"enabled": True})
+    with reconciled(events, declared, who=who) as world:
+        assert world.outcome.tables["matches"] == 0
+        proposed = world.rows("select count(*), min(why_code) from out_proposals")[0]
+        assert proposed[0] >= 140
+        assert proposed[1] == "uncertified"
+        assert world.rows("select distinct state from out_open_items") == [("proposed",)]
+        model_found = world.outcome.model
+        assert model_found is not None
+    allowed = rec(cardinality="one_to_one", probable={"enabled": True, "uncertified": "auto"})
+    with reconciled(events, allowed, who=who, model=model_found) as world:
+        assert world.outcome.methods.rows()[0][:2] == ("probable", "auto")
+        assert world.outcome.tables["matches"] >= 140
+        assert world.rows(
+            "select count(*) from out_matches anti join out_pair_evidence using (match_id)"
+        ) == [(0,)]
+        assert world.rows("select distinct model_hash from out_matches") == [
+            (model_found.model_hash,)
+        ]
+        wrong = world.rows(
+            "select count(*) from out_pair_evidence where left_key[2:] <> right_key[2:]"
+        )
+        assert wrong == [(0,)]
+
+
+# --- Why ----------------------------------------------------------------------------------------
+def test_why_tells_match_members_and_reason() -> None:
+    """A matched, an attached, an open and an outside event, each in one sentence."""
+    events = [
+        order("o1", 100, order_id="1"), payment("p1", 100, order_id="1", native_id="n1"),
+        event("r1", "stripe", "refund", -5, parent_key="n1"), order("o2", 7, order_id="2"),
+        event("x1", "stripe", "payout", 95),
+    ]  # fmt: skip
+    with reconciled(events) as world:
+        told = {k: why(world.engine, k) for k in ("o1", "r1", "o2", "x1")}
+        assert [(k, w.standing, w.sentence) for k, w in told.items()] == [
+            ("o1", "matched", "exact match as principal, joined by order_id; auto"),
+            ("r1", "attached", "exact match as refund, joined by parent_key; auto"),
+            (
+                "o2",
+                "open",
+                (
+                    "overdue: no payment carries order id 2; nothing open comes near by amount or "
+                    "customer"
+                ),
+            ),
+            ("x1", "outside", "stands on neither side, or was taken out by a decision"),
+        ]
+        assert told["r1"].members["event_key"].to_list() == ["o1", "p1", "r1"]
+        with pytest.raises(UnknownNameError, match="no event is called 'zz'"):
+            why(world.engine, "zz")
+
+
+def test_why_says_that_a_match_waits_above_the_limit() -> None:
+    """A review without a disagreement is a sign-off."""
+    events = [order("o1", 101, order_id="1"), payment("p1", 101, order_id="1")]
+    with reconciled(events, rec(sign_off_over={"EUR": "1.00"})) as world:
+        assert why(world.engine, "p1").sentence == (
+            "exact match as part, joined by order_id; review, above the sign-off limit"
+        )
+
+
+def test_proposals_go_when_an_event_finds_its_match() -> None:
+    """An ambiguous pair is no question any more when a decision has settled one of its events."""
+    events = [order("o1", 100, order_id="1"), order("o2", 100, order_id="1"),
+              payment("p1", 100, order_id="1"), payment("p2", 100, order_id="1")]  # fmt: skip
+    with reconciled(
+        events, rec(cardinality="one_to_one"), decisions=[said(1, "same", "o1", "p2")]
+    ) as world:
+        assert world.groups() == ["o1+p2", "o2+p1"]
+        assert world.outcome.tables["proposals"] == 0
