@@ -28,8 +28,9 @@ WIDTH = 680
 _INK = "var(--rk-ink, var(--jp-content-font-color1, #17202b))"
 _SOFT = "var(--rk-soft, var(--jp-content-font-color2, #566270))"
 _LINE = "var(--rk-line, var(--jp-border-color2, #dce1e7))"
-_ACCENT = "var(--rk-accent, #1d5fa8)"
-_ALERT = "var(--rk-alert, #b4480f)"
+_ACCENT = "var(--rk-accent, var(--jp-brand-color1, #1d5fa8))"
+_ALERT = "var(--rk-alert, var(--jp-warn-color1, #b4480f))"
+_PAPER = "var(--rk-paper, var(--jp-layout-color0, #fff))"
 _QUIET = "var(--rk-quiet, #9aa7b5)"
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
@@ -52,7 +53,7 @@ class Chart(View):
     def spec(self) -> dict[str, Any]:
         """The Vega-Lite specification with theme and description."""
         spec: dict[str, Any] = self.chart.properties(description=self.description).to_dict()
-        return spec | {"config": theme(), "usermeta": {"embedOptions": {"renderer": "svg"}}}
+        return spec | {"config": theme()}
 
     def svg(self) -> str:
         """The drawing as SVG text; nothing is fetched."""
@@ -124,8 +125,12 @@ def to_svg(spec: dict[str, Any]) -> str:
 
 
 def bundle(spec: dict[str, Any], description: str) -> dict[str, Any]:
-    """The MIME bundle of a chart: Vega-Lite for Lab, marked SVG for reports, and text."""
+    """The MIME bundle of a chart: Vega-Lite for Lab, marked SVG for reports, and text.
+
+    Lab is told to draw SVG as well: a canvas knows no CSS variables.
+    """
     drawing = to_svg(spec)
+    spec = {**spec, "usermeta": {"embedOptions": {"renderer": "svg"}}}
     return {VEGALITE: spec, SVG: drawing, TEXT: description, MARK: mark(SVG, drawing)}
 
 
@@ -191,7 +196,7 @@ def matched_share(weekly: pl.DataFrame, caption: str = "Matched share by week") 
     )
     dots = base.mark_point(size=46, strokeWidth=2, opacity=1).encode(
         fill=alt.condition("datum.mature", alt.Color("measure:N", scale=_scale(measures)),
-                           alt.value("var(--rk-paper, #fff)")),
+                           alt.value(_PAPER)),
     )  # fmt: skip
     told = [
         f"{measure}: from {_at(rows, 0)} to {_at(rows, -1)}"

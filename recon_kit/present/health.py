@@ -1,7 +1,7 @@
 """The weekly health report: headline first, then trend, indicators, what is open, definitions.
 
-One set of facts, three audiences: `ops` sees the largest open items and the queue, `finance` the
-money by state with its totals, `growth` the match rate and its trend. Nobody sees other numbers.
+One set of facts, three audiences, the same numbers for all: `ops` also sees how old open items are,
+`growth` is spared the charts of open money.
 """
 
 from __future__ import annotations
@@ -214,9 +214,7 @@ class HealthView(View):
 
     @property
     def open_table(self) -> Part:
-        """The largest open items with their reasons; for growth, the queue by kind."""
-        if self.facts.audience == "growth":
-            return self.case_table
+        """The largest open items, each with its reason."""
         items = self.facts.open_items
         return self._part(
             largest(items), OPEN_REPORT_COLUMNS, f"Largest of {items.height:,} open items"
