@@ -121,7 +121,7 @@ def _candidates(engine: Engine, found: evidence.Why) -> pl.DataFrame:
         match_id="match_id",
     )
     near = found.open_item.filter(
-        pl.col("nearest_key").is_not_null() & ~pl.col("nearest_key").is_in(proposed["other_key"])
+        pl.col("nearest_key").is_not_null() & ~pl.col("nearest_key").is_in(proposed["other_key"].implode())
     ).select(
         event_key=key,
         other_key="nearest_key",

@@ -1,0 +1,103 @@
+"""Workspaces that many tests look at: the small twin, taken in and reconciled once."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SHOP = """
+[workspace]
+name = "corner_shop"
+timezone = "UTC"
+currency = "EUR"
+as_of = "2026-11-20T12:00:00Z"
+
+[[sources]]
+name = "till"
+feed = "table"
+owner = "shop_desk"
+[sources.layout]
+event_type = "order"
+timezone = "UTC"
+date_formats = ["%Y-%m-%d"]
+[sources.layout.columns]
+native_id = "Receipt"
+order_id = "Receipt"
+event_ts = "Day"
+amount = "Total"
+currency = { value = "EUR" }
+email = "E-mail"
+
+[[sources]]
+name = "card"
+feed = "table"
+owner = "finance"
+[sources.layout]
+event_type = "payment"
+timezone = "UTC"
+date_formats = ["%Y-%m-%d"]
+[sources.layout.columns]
+native_id = "Id"
+order_id = "Order"
+event_ts = "Date"
+amount = "Amount"
+currency = { value = "EUR" }
+
+[[reconciliations]]
+name = "orders_to_payments"
+left = { sources = ["till"], types = ["order"] }
+right = { sources = ["card"], types = ["payment"] }
+keys = ["order_id"]
+settles_within = "5d"
+owner = "finance"
+[reconciliations.probable]
+enabled = false
+"""
+TILL = """Receipt,Day,Total,E-mail
+#1001,2026-11-02,100.00,ana@example.com
+#1002,2026-11-03,25.50,bo@example.com
+#1003,2026-11-04,9.90,cy@example.com
+#1004,2026-11-19,40.00,di@example.com
+"""
+CARD = """Id,Order,Date,Amount
+c1,1001,2026-11-03,100.00
+c2,1002,2026-11-04,20.00
+c9,9999,2026-11-10,7.00
+c10,9998,2026-11-20,7.10
+"""
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """A corner shop of four orders and four card payments, not yet taken in."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "recon.toml").write_text(SHOP, encoding="utf-8")
+    (folder / "till.csv").write_text(TILL, encoding="utf-8")
+    (folder / "card.csv").write_text(CARD, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def twin_bench(tmp_path_factory):
+    """The small tracked twin, taken in and reconciled: to be looked at, not to be changed."""
+    from recon_kit.synth import twin
+    from recon_kit.workbench.bench import Workbench
+
+    folder = tmp_path_factory.mktemp("twin") / "sample"
+    shutil.copytree(ROOT / "data" / "sample", folder)
+    made = twin.load(folder)
+    bench = Workbench(folder)
+    for delivery in made.deliveries:
+        bench.ingest(
+            delivery.source,
+            made.path(delivery),
+            as_of=delivery.as_of,
+            received_at=delivery.received_at,
+        )
+    bench.reconcile()
+    return bench

@@ -1,0 +1,160 @@
+"""The command line: results on stdout, codes that a scheduler can rely on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from recon_kit.cli import main
+from recon_kit.settings import loads
+
+
+def recon(*arguments):
+    """Run a command in this process; returns its exit code."""
+    with pytest.raises(SystemExit) as end:
+        main([str(a) for a in arguments])
+    return end.value.code
+
+
+@pytest.fixture
+def workspace(shop, capsys):
+    assert recon("ingest", "till", shop / "till.csv", "-w", shop) == 0
+    assert recon("ingest", "card", shop / "card.csv", "-w", shop) == 0
+    assert recon("run", "-w", shop) == 0
+    capsys.readouterr()
+    return shop
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["matches"],
+        ["queue"],
+        ["sli"],
+        ["history", "#1001"],
+        ["why", "#1003"],
+        ["profile", "till"],
+        ["verify"],
+        ["doctor"],
+    ],
+    ids=lambda c: c[0],
+)
+def test_json_prints_one_object(workspace, capsys, command):
+    """`--json` prints exactly one JSON object on stdout."""
+    code = recon(*command, "--json", "-w", workspace)
+
+    out = capsys.readouterr().out
+    assert code == 0
+    assert isinstance(json.loads(out), dict)
+    assert out.count("\n") == 1
+
+
+def test_progress_goes_to_stderr(shop, capsys):
+    """Stages are told beside the result, not inside it."""
+    recon("ingest", "till", shop / "till.csv", "-w", shop)
+    capsys.readouterr()
+
+    recon("run", "--json", "-w", shop)
+
+    told = capsys.readouterr()
+    json.loads(told.out)
+    assert "orders_to_payments: matching" in told.err
+
+
+def test_quarantined_rows_exit_five(shop, capsys):
+    """A file with a bad row is taken in, and the code says that something was set aside."""
+    (shop / "bad.csv").write_text("Id,Order,Date,Amount\nc1,1001,2026-11-03,1OO.00\n"
+                                  "c2,1002,2026-11-03,25.50\n")  # fmt: skip
+
+    code = recon("ingest", "card", shop / "bad.csv", "-w", shop)
+
+    assert code == 5
+
+
+def test_a_refused_file_exits_one_and_says_why(shop, capsys):
+    """An empty file is refused with its code and the way out."""
+    (shop / "empty.csv").write_bytes(b"")
+
+    code = recon("ingest", "card", shop / "empty.csv", "-w", shop)
+
+    assert code == 1
+    assert "Nothing was committed." in capsys.readouterr().err
+
+
+def test_misuse_exits_two(tmp_path, capsys):
+    """A folder that is no workspace is misuse, and the message says how to make one."""
+    code = recon("queue", "-w", tmp_path)
+
+    assert code == 2
+    assert "`recon init" in capsys.readouterr().err
+
+
+def test_an_unknown_command_exits_two(capsys):
+    """A command that does not exist is misuse."""
+    assert recon("reconciliate") == 2
+
+
+def test_init_makes_a_workspace_once(tmp_path, capsys):
+    """`init` writes settings that load; a second time it refuses and leaves them alone."""
+    first = recon("init", tmp_path / "mine")
+    text = (tmp_path / "mine" / "recon.toml").read_text(encoding="utf-8")
+    second = recon("init", tmp_path / "mine")
+
+    assert (first, second) == (0, 2)
+    assert loads(text).workspace.name == "my_shop"
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_profile_of_a_file_prints_a_layout_that_loads(shop, capsys):
+    """A file that no source declares gets a `[[sources]]` block ready to paste."""
+    code = recon("profile", shop / "card.csv", "--json")
+
+    layout = json.loads(capsys.readouterr().out)["layout"]
+    assert code == 0
+    assert len(loads('[workspace]\nname = "x"\n' + layout).sources) == 1
+
+
+def test_labels_with_a_bad_row_exit_five(workspace, capsys):
+    """Good labels are kept, bad ones are listed, and the code says so."""
+    (workspace / "labels.csv").write_text(
+        "left_native_id,right_native_id,label,reviewer\n#1003,c9,same,ana\n#1,c9,same,ana\n"
+    )
+
+    code = recon("labels", "import", workspace / "labels.csv", "-w", workspace)
+
+    assert code == 5
+    assert "1 labels imported" in capsys.readouterr().out
+
+
+def test_export_writes_where_one_stands(workspace, capsys, monkeypatch):
+    """A relative output path starts in the folder of the shell."""
+    monkeypatch.chdir(workspace)
+
+    code = recon("export", "open-items", "--out", "open.csv")
+
+    assert code == 0
+    assert (workspace / "open.csv").read_text(encoding="utf-8").count("\n") == 6
+
+
+def test_verify_exits_one_on_a_flipped_byte(workspace, capsys):
+    """One changed byte in a stored file is found and fails the command."""
+    file = next((workspace / "store" / "seg").iterdir())
+    file.chmod(0o644)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+    assert recon("verify", "-w", workspace) == 1
+
+
+def test_the_command_is_installed():
+    """`recon --version` works as a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from recon_kit.cli import main; main(['--version'])"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout.strip()) == (0, "0.1.0")
