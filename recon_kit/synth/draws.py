@@ -96,11 +96,6 @@ class Draws:
         return series
 
 
-def half_up(numerator: Ints, denominator: int) -> Ints:
-    """Quotient of non-negative integers, rounded to the nearest, halves up."""
-    return (numerator + denominator // 2) // denominator
-
-
 def to_step(amounts: Ints, step: Ints) -> Ints:
     """Amounts rounded down to a multiple of each row's step."""
     return amounts // step * step

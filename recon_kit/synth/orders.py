@@ -37,7 +37,7 @@ CLASSES: tuple[str, ...] = (
 CLASS_WEIGHTS = (9_160, 310, 0, 300, 80, 40, 20, 90)
 TWINS_PER_MILLION = 1_000  # pairs of equal orders of one customer, both without keys
 
-STATES: tuple[str, ...] = ("paid", "voided", "pending", "cancelled_unpaid", "cancelled", "zero")
+# What became of an order.
 PAID, VOIDED, PENDING, CANCELLED_UNPAID, CANCELLED, ZERO = range(6)
 STATE_WEIGHTS = (9_820, 50, 40, 20, 70)
 

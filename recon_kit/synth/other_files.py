@@ -42,7 +42,6 @@ WHOLESALE_ZONE = "Europe/Berlin"
 ADS_ZONE = "America/Los_Angeles"
 ADS_OVERLAP = 2  # days that a month's conversions reach back
 OPENING_BALANCE = 48_000_00
-PLACES = {"file": pl.String, "sha256": pl.String, "row": pl.Int64, "native_id": pl.String}
 
 
 def wholesale_file(draws: Draws, period: Calendar, book: pl.DataFrame, folder: Path) -> Delivery:

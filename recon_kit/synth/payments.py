@@ -24,7 +24,6 @@ from recon_kit.synth.orders import (
     TRANSPOSED,
     Calendar,
 )
-from recon_kit.synth.people import MAIL_DRIFTS, NAME_DRIFTS
 
 CHARGE, REFUND, DISPUTE, REVERSAL, FEE, PAYOUT = range(6)
 SECOND, THIRD, DOUBLE, FIRST_REFUND, DISPUTED, WON, REDELIVERED = 1, 2, 3, 4, 8, 9, 10
@@ -331,7 +330,3 @@ def _frame(columns: dict[str, Ints], there: Flags) -> pl.DataFrame:
     """Rows that are there, in the types of `MOVES`, without the settled amounts."""
     frame = pl.DataFrame({name: columns[name][there] for name in MOVES if name in columns})
     return frame.cast({name: MOVES[name] for name in frame.columns})
-
-
-assert len(tables.METHODS) == len(tables.METHOD_WEIGHTS) + 1  # noqa: S101 - tables fit together
-assert (NAME_DRIFTS, MAIL_DRIFTS) == (7, 6)  # noqa: S101 - the weights above name every drift

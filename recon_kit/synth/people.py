@@ -138,10 +138,6 @@ def addresses(draws: Draws, customers: Ints) -> pl.DataFrame:
     )
 
 
-NAME_DRIFTS = 7
-MAIL_DRIFTS = 6
-
-
 def drifted_names(people: pl.DataFrame, drift: Ints, place: Ints) -> pl.Series:
     """Full names as another system knows them.
 

@@ -65,8 +65,8 @@ def make(  # noqa: PLR0913 - the knobs of a world, all but the folder by name
 ) -> Twin:
     """Write a twin into a folder.
 
-    The same arguments give the same bytes on any machine. The world is held as narrow numbers
-    (about 0.3 kB an order), text is made and written in blocks.
+    The same arguments give the same bytes on any machine. The world is held as numbers, text
+    is made and written in blocks: a million orders need about a minute and 1.6 GB.
 
     Args:
         folder: made when absent; files of the same names are replaced.
