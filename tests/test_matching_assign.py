@@ -194,6 +194,14 @@ def test_larger_graph_equals_the_dense_solver():
     assert math.isclose(worth[rows, columns].sum(), found["match_weight"].sum(), abs_tol=1e-6)
 
 
+def test_many_unlikely_pairs_are_still_solved():
+    """Where every pair is unlikely for its rivals' sake, the answer is complete all the same."""
+    edges = [(i, 100 + j, 1.0) for i in range(30) for j in range(30)]
+    found = pick(frame([(a, b, w - 6.5) for a, b, w in edges]), "one_to_one")
+    assert len(found) == 30
+    assert found["equal_answers"].to_list() == [30] * 30
+
+
 def test_no_pairs_give_an_empty_table():
     """Nothing scored, nothing assigned, the columns are there all the same."""
     found = pick(frame([]), "one_to_one")

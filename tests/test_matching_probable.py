@@ -241,3 +241,48 @@ def test_names_of_people_do_not_enter_the_model():
         model = probable.score(engine, REC, None).model
     assert model is not None
     assert not any(name in model.json for name in ("DIAZ", "NKEMELU", "OKAFOR"))
+
+
+def test_usual_fee_is_learned():
+    """Where the right side is net of 2.9 % and 30, the model finds the schedule and says so."""
+    left = side(0, 300)
+    right = side(1, 300).join(left.select("true", gross="amount"), on="true")
+    net = pl.col("gross") - (pl.col("gross") * 29 + 500) // 1_000 - 30
+    right = right.with_columns(amount=pl.when(pl.col("true") % 2 == 0).then(net).otherwise("gross"))
+    with open_engine() as engine:
+        fill(engine, left, right.drop("gross"))
+        scored = probable.score(engine, REC, None)
+        assign(engine, scored.table, REC.cardinality)
+        found, true = true_share(engine, left, right)
+    assert "right amounts are often the left ones less a fee of 2.9 % and 30" in scored.notes
+    assert scored.model is not None
+    assert "left less the usual fee of 2.9 % and 30" in scored.model.json
+    assert true >= 295
+    assert found - true <= 2
+
+
+def test_name_is_found_in_a_bank_memo():
+    """Orders that tell only a name meet bank lines that tell only a memo."""
+    left, right = side(0, 200), side(1, 200)
+    who = left.select(
+        "event_key", customer_name=pl.col("description").str.extract("^([A-Z]+ [A-Z]+)")
+    )
+    absent = [pl.lit(None, pl.String).alias(c) for c in WHO_SCHEMA if c not in who.columns]
+    with open_engine() as engine:
+        fill(engine, left.with_columns(description=pl.lit(None, pl.String)), right)
+        engine.put("who", who.with_columns(absent).select(*WHO_SCHEMA))
+        assign(engine, probable.score(engine, REC, None).table, REC.cardinality)
+        found, true = true_share(engine, left, right)
+        told = engine.rows("select distinct levels ->> 'name_text' as level from scored_pairs")
+    assert "all words" in told["level"].to_list()
+    assert true >= 170
+    assert found - true <= 6
+
+
+def test_unknown_field_is_refused():
+    """A field to compare that no event has is an error naming the setting."""
+    rec = REC.model_copy(update={"probable": Probable(compare=("raw_keyz.booking",))})
+    with open_engine() as engine:
+        fill(engine, side(0, 3), side(1, 3))
+        with pytest.raises(MatchingError, match=r"compare: no field is called 'raw_keyz\.booking'"):
+            probable.score(engine, rec, None)

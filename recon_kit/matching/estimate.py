@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching.assign import Cardinality, posterior
@@ -28,6 +29,7 @@ _TRAINING_PAIRS = 400_000
 _MATCHES_MIN = 10.0
 _ROUNDS_MAX = 60
 _SETTLED = 2e-4
+_SURE = 0.95
 _NEVER = 1e-6  # share of all pairs below which a level was as good as never seen
 _OPINION = 10.0  # how many true pairs the default m is worth against those observed
 _UNMATCHED_MIN = 0.05  # however well a period reconciles, one row in twenty may have no partner
@@ -46,11 +48,14 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What is learned from: pairs with their levels, `total` pairs per level among all pairs.
+    """What is learned from: pairs (`seq` of either side) with their levels.
 
-    `levels` has a row per comparison; `drawn` counts the left rows that the pairs belong to.
+    `levels` has a row per comparison, `total` counts all pairs by level; `drawn` counts the left
+    rows that the pairs belong to.
     """
 
+    left: Ints
+    right: Ints
     pairs: Graph
     levels: Ints
     total: Mapping[str, Floats]
@@ -94,13 +99,26 @@ def learn(
     lefts, rights = engine.count("side_left"), engine.count("side_right")
     if min(lefts, rights) < ROWS_MIN:
         few = f"fewer than {ROWS_MIN} open rows on one side: default odds, nothing was learned"
+        _keep_sure(engine, None, None)
         return defaults(ladders, few)
     _draw(engine, seed)
     total = _count_all(engine, ladders, lefts * rights)
     sample = _training_pairs(engine, ladders, total, (lefts, rights))
     if sample is None:
+        _keep_sure(engine, None, None)
         return defaults(ladders, "no candidate pairs to learn from: default odds")
-    return _expectation_maximisation(ladders, sample, cardinality)
+    learned, chance = _expectation_maximisation(ladders, sample, cardinality)
+    _keep_sure(engine, sample, chance)
+    return learned
+
+
+def _keep_sure(engine: Engine, sample: Sample | None, chance: Floats | None) -> None:
+    """`sure_pairs(l, r)`: the pairs that are all but certain, for `fees`."""
+    pairs = pl.DataFrame(schema={"l": pl.Int64(), "r": pl.Int64()})
+    if sample is not None and chance is not None:
+        sure = chance >= _SURE
+        pairs = pl.DataFrame({"l": sample.left[sure], "r": sample.right[sure]})
+    engine.put("sure_pairs", pairs)
 
 
 def _draw(engine: Engine, seed: int) -> None:
@@ -204,13 +222,17 @@ def _training_pairs(
     levels = np.stack([found[f"g{i}"].to_numpy().astype(np.int64) for i in range(len(ladders))])
     left, right = found["l"].to_numpy(), found["r"].to_numpy()
     pairs = graph(left, right, np.zeros(len(found), dtype=np.int64))
-    return Sample(pairs, levels, total, engine.count("training_rows"), *sizes)
+    drawn = engine.count("training_rows")
+    return Sample(left, right, pairs, levels, total, drawn, *sizes)
 
 
 def _expectation_maximisation(
     ladders: Sequence[Comparison], sample: Sample, cardinality: Cardinality
-) -> Learned:
-    """Alternate between "which pairs are true" and "what do true pairs look like"."""
+) -> tuple[Learned, Floats]:
+    """Alternate between "which pairs are true" and "what do true pairs look like".
+
+    Returns the odds and the last chance of every training pair.
+    """
     limits = (
         1 if cardinality in ("one_to_one", "many_to_one") else None,
         1 if cardinality in ("one_to_one", "one_to_many") else None,
@@ -220,6 +242,7 @@ def _expectation_maximisation(
     m, share, moved = list(opinion), 0.5, 1.0
     u = [_random_share(t, np.zeros(len(t))) for t in total]
     seen = [np.zeros(len(t)) for t in total]
+    chance = np.zeros(sample.levels.shape[1])
     rounds = 0
     while moved > _SETTLED and rounds < _ROUNDS_MAX:
         rounds += 1
@@ -253,13 +276,14 @@ def _expectation_maximisation(
         for i in range(len(c.levels))
         if s[i] < 0.5
     )
-    return Learned(
+    learned = Learned(
         {c.name: _shares(v) for c, v in zip(ladders, m, strict=True)},
         {c.name: _shares(v) for c, v in zip(ladders, u, strict=True)},
         round(max(share, 1 / sample.drawn), 9),
         unseen,
         tuple(notes),
     )
+    return learned, chance
 
 
 def _true_share(ladder: Comparison, seen: Floats, opinion: Floats) -> Floats:

@@ -12,14 +12,19 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from recon_kit.errors import MatchingError
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching.comparisons import RARE_MAX, RARITY, STARTS
-from recon_kit.safe import quote_text
+from recon_kit.model import MONEY_FACTS
+from recon_kit.safe import quote_ident, quote_text
 
 SIDES: tuple[str, str] = ("left", "right")
 # Fields of which a comparison is made where both sides fill them: name -> column that tells.
 _ONE_SIDED: tuple[str, ...] = ("words", "text_words", "shown")
 SINGLE_FIELDS: tuple[str, ...] = ("amount", "ts", "email", "name", "phone", "postcode", "text")
+_MAPS = {
+    "raw_keys": "e.raw_keys", "external_ids": "e.external_ids", "raw_personal": "w.raw_personal",
+}  # fmt: skip
 _HASH_DIGITS = 10
 _WHOLE = 1_000_000  # the whole text counts as longer than any start
 _TERM_SCHEMA = {"term": pl.String(), "class": pl.Int64()}
@@ -41,8 +46,9 @@ def _rows_sql(side: str, extra: Sequence[str]) -> str:
     own = [f"{_further(field)} as x{i}" for i, field in enumerate(extra)]
     further = ", ".join(["", *own])
     from_events = "join events e using (event_key)" if extra else ""
-    unique_who = """(select event_key, min(email) as email, min(customer_name) as customer_name,
-            min(phone) as phone, min(postcode) as postcode from who group by event_key)"""
+    personal = ", min(raw_personal) as raw_personal" if "raw_personal" in str(extra) else ""
+    unique_who = f"""(select event_key, min(email) as email, min(customer_name) as customer_name,
+            min(phone) as phone, min(postcode) as postcode{personal} from who group by event_key)"""
     return f"""
     with plain as (
         select o.eid, o.event_key, o.amount::bigint as amount, coalesce(o.currency, '') as currency,
@@ -93,10 +99,15 @@ def _longest(words: str) -> str:
 def _further(field: str) -> str:
     """A declared field: a column of the canonical event or a member of one of its JSON maps."""
     name, _, member = field.partition(".")
-    if not member:
-        return f"nullif(upper(trim(e.\"{name}\"::varchar)), '')"
+    if not member and name in MONEY_FACTS:
+        return f"nullif(upper(trim(e.{quote_ident(name)}::varchar)), '')"
+    if not member or name not in _MAPS:
+        raise MatchingError(
+            f"[reconciliations.probable] compare: no field is called {field!r}; name a column of "
+            "the event, or one declared under raw_keys., external_ids. or raw_personal."
+        )
     path = quote_text('$."' + member.replace('"', "") + '"')
-    return f"nullif(upper(trim(json_extract_string(e.{name}, {path}))), '')"
+    return f"nullif(upper(trim(json_extract_string({_MAPS[name]}, {path}))), '')"
 
 
 def filled(engine: Engine, extra: Sequence[str]) -> tuple[str, ...]:

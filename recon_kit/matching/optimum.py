@@ -22,7 +22,7 @@ Mask = npt.NDArray[np.bool_]
 Limits = tuple[int | None, int | None]  # most partners of a left and of a right event
 
 NONE = np.int64(-1)
-_BATCH_ROWS = 2_000  # the sparse solver clears one array per row: keep its problems small
+_BATCH_ROWS = 600  # the sparse solver clears one array per row: keep its problems small
 _LIKELY = 0.02  # pairs tried first in a large component; not a rule, see `_solve_hard`
 
 
@@ -98,6 +98,7 @@ def solve(pairs: Graph, limits: Limits, chance: Floats) -> tuple[Mask, Ints]:
     if rest.any():
         hard = pairs.only(rest)
         likely = chance[rest] >= _LIKELY if limits == (1, 1) else np.ones(int(rest.sum()), bool)
+        likely = likely if likely.any() else np.ones_like(likely)
         picked = _solve_hard(hard, likely, limits[0], limits[1])
         chosen[rest] = picked
         equal[rest] = equal_answers(hard, picked, limits[0], limits[1])
@@ -164,22 +165,31 @@ def _solve_hard(pairs: Graph, likely: Mask, left_limit: int, right_limit: int) -
     all pairs unless some pair is worth more than the prices of its two events; such pairs join and
     the answer is sought again. The result is exact (column generation).
     """
-    tried = likely
+    tried, joined = likely, likely
+    chosen = np.zeros(len(tried), dtype=bool)
     while True:
-        chosen = np.zeros(len(tried), dtype=bool)
-        active = pairs.only(tried)
-        picked = _solve_components(active, left_limit, right_limit)
-        chosen[tried] = picked
+        label = _components(pairs, tried)
+        again = tried & np.isin(label, label[joined])
+        chosen[again] = _solve_components(pairs.only(again), left_limit, right_limit)
         if tried.all():
             return chosen
         price = np.zeros(pairs.lefts + pairs.rights, dtype=np.int64)
         names = np.r_[np.unique(pairs.left[tried]), np.unique(pairs.right[tried]) + pairs.lefts]
-        price[names] = _prices(active, picked)
-        worth_more = pairs.benefit > price[pairs.left] + price[pairs.right + pairs.lefts]
-        worth_more &= ~tried
-        if not worth_more.any():
+        price[names] = _prices(pairs.only(tried), chosen[tried])
+        joined = pairs.benefit > price[pairs.left] + price[pairs.right + pairs.lefts]
+        joined &= ~tried
+        if not joined.any():
             return chosen
-        tried = tried | worth_more
+        tried = tried | joined
+
+
+def _components(pairs: Graph, some: Mask) -> Ints:
+    """Per pair the number of its left event's component in the graph of some of the pairs."""
+    nodes = pairs.lefts + pairs.rights
+    left, right = pairs.left[some], pairs.right[some] + pairs.lefts
+    links = csr_matrix((np.ones(len(left), dtype=np.int8), (left, right)), shape=(nodes, nodes))
+    _, label = connected_components(links, directed=False)
+    return np.asarray(label[pairs.left], dtype=np.int64)
 
 
 def _prices(pairs: Graph, chosen: Mask) -> Ints:
@@ -196,14 +206,10 @@ def _prices(pairs: Graph, chosen: Mask) -> Ints:
 
 def _solve_components(pairs: Graph, left_limit: int, right_limit: int) -> Mask:
     """Solve a batch of whole components at a time."""
-    nodes = pairs.lefts + pairs.rights
-    ones = np.ones(len(pairs.benefit), dtype=np.int8)
-    links = csr_matrix((ones, (pairs.left, pairs.right + pairs.lefts)), shape=(nodes, nodes))
-    _, label = connected_components(links, directed=False)
-    component = label[pairs.left].astype(np.int64)
-    rows = np.bincount(label[: pairs.lefts], minlength=int(label.max()) + 1)
-    batch = (np.cumsum(rows) - rows) // _BATCH_ROWS
-    of_pair = batch[component]
+    component = _components(pairs, np.ones(len(pairs.benefit), dtype=bool))
+    first = np.flatnonzero(np.r_[True, pairs.left[1:] != pairs.left[:-1]])
+    rows = np.bincount(component[first])
+    of_pair = ((np.cumsum(rows) - rows) // _BATCH_ROWS)[component]
     order = np.argsort(of_pair, kind="stable")
     cuts = np.flatnonzero(np.diff(of_pair[order])) + 1
     chosen = np.zeros(len(pairs.benefit), dtype=bool)

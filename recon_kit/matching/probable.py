@@ -16,7 +16,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -25,6 +25,7 @@ from recon_kit.errors import MatchingError
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import blocking, estimate, features
 from recon_kit.matching.comparisons import Terms, comparisons, days
+from recon_kit.matching.fees import usual_fee
 from recon_kit.matching.ladders import Comparison, Level, splink_settings
 from recon_kit.model import StoredModel
 from recon_kit.settings import Reconciliation
@@ -34,6 +35,11 @@ KEEP_WEIGHT = -8.0  # bits; a pair less likely than 1 in 250 is not even a rival
 _FORMAT = 1
 _CHUNK_PAIRS = 4_000_000  # Splink keeps the strings of so many pairs in memory at once
 _DAY = 86_400
+# Working tables that nobody reads afterwards; `side_*` and `candidate_pairs` stay for "why not".
+_SCRATCH = (
+    "row_left", "row_right", "term_counts", "key_left", "key_right", "key_pairs", "key_over",
+    "keyed_rows", "training_rows", "splink_pairs", "kept_pairs", "kept_levels", "level_patterns",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,26 +112,49 @@ def score(
     )
     notes = blocking.notes(counts, chosen)
     if trained is None:
-        terms = Terms(rec.window.before, rec.window.after, rec.cardinality == "one_to_one", extra)
-        ladders = comparisons(filled, terms)
-        if not chosen or not ladders:
+        seed = rec.probable.seed if seed is None else seed
+        model, taught = _learn(engine, rec, filled, rarity, seed)
+        notes += taught
+        if model is None:
             _empty(engine)
-            nothing = "the two sides fill no field in common that could be compared"
-            return Scored(None, TABLE, False, 0, (), (nothing,))
-        odds = estimate.learn(
-            engine, ladders, rec.cardinality, rec.probable.seed if seed is None else seed
-        )
-        model = write(rec.name, ladders, odds, rarity, extra)
+            return Scored(None, TABLE, False, 0, tuple(counts), tuple(notes))
         trained = read(model)
-        notes += odds.notes
-        if odds.unseen:
-            levels = sum(len(c.levels) for c in ladders)
-            notes.append(f"{len(odds.unseen)} of {levels} levels met no true pair while learning")
     _score(engine, rec, trained)
+    engine.run(*(Step(f"drop_{name}", f"drop table if exists {name}") for name in _SCRATCH))
     return Scored(
         model, TABLE, learned,
         engine.count("candidate_pairs"), tuple(counts), tuple(notes),
     )  # fmt: skip
+
+
+def _learn(
+    engine: Engine,
+    rec: Reconciliation,
+    filled: Sequence[str],
+    rarity: dict[str, str],
+    seed: int,
+) -> tuple[StoredModel | None, list[str]]:
+    """A new model from the open rows, and what there is to say about it.
+
+    Where the pairs that are all but certain show a usual fee, it is learned again with that fee.
+    """
+    extra = rec.probable.compare
+    terms = Terms(rec.window.before, rec.window.after, rec.cardinality == "one_to_one", extra)
+    ladders = comparisons(filled, terms)
+    if not ladders or not blocking.rules(filled, extra):
+        return None, ["the two sides fill no field in common that could be compared"]
+    odds = estimate.learn(engine, ladders, rec.cardinality, seed)
+    notes: list[str] = []
+    fee = usual_fee(engine) if "amount" in filled else None
+    if fee is not None:
+        notes.append(f"right amounts are often the left ones less a fee of {fee.label}")
+        ladders = comparisons(filled, replace(terms, fee=fee))
+        odds = estimate.learn(engine, ladders, rec.cardinality, seed)
+    notes += odds.notes
+    if odds.unseen:
+        levels = sum(len(c.levels) for c in ladders)
+        notes.append(f"{len(odds.unseen)} of {levels} levels met no true pair while learning")
+    return write(rec.name, ladders, odds, rarity, extra), notes
 
 
 def _window(rec: Reconciliation) -> tuple[int, int]:
