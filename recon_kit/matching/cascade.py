@@ -147,32 +147,30 @@ def put_calendar(engine: Engine, rec: Reconciliation, context: MatchingContext) 
     )
 
 
+# Each promise with the query that finds who breaks it. Matches of a pair have one amount a side by
+# construction, so sums are added up for the larger ones; identities are compared by hash first.
 INVARIANTS: tuple[tuple[str, str], ...] = (
     (
         "an event stands in more than one match",
         """select event_key from out_match_members
+           where (select count(*) <> count(distinct hash(event_key)) from out_match_members)
            group by event_key having count(*) > 1""",
     ),
     (
-        "the parts of a side do not add up to its sum",
-        """select match_id from (
-               select match_id, sum(allocated_minor) filter (side = 'left') as l,
-                      sum(allocated_minor) filter (side = 'right') as r
-               from out_match_members where counts group by match_id)
-           join out_matches using (match_id)
-           where l is distinct from left_sum or r is distinct from right_sum""",
-    ),
-    (
-        "a match lacks a side",
-        """select match_id from out_matches left join (
-               select match_id, count(*) filter (side = 'left') as l,
-                      count(*) filter (side = 'right') as r
-               from out_match_members where counts group by match_id) using (match_id)
-           where coalesce(l, 0) = 0 or coalesce(r, 0) = 0""",
-    ),
-    (
         "two matches have one identity",
-        "select match_id from out_matches group by match_id having count(*) > 1",
+        """select match_id from heads
+           where (select count(*) <> count(distinct hash(match_id)) from heads)
+           group by match_id having count(*) > 1""",
+    ),
+    (
+        "the parts of a side do not add up to its sum, or it has none",
+        """select match_id from heads h left join (
+               select mid, sum(allocated) filter (side = 0) as l,
+                      sum(allocated) filter (side = 1) as r, count(distinct side) as sides
+               from member_rows where counts group by mid) m using (mid)
+           where left_key is null
+             and (sides is distinct from 2 or l is distinct from left_sum
+                  or r is distinct from right_sum)""",
     ),
 )
 

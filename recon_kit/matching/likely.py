@@ -9,6 +9,7 @@ together; here a picked pair becomes a match where that is allowed, else a quest
 | ambiguous | another answer is exactly as good |
 | margin | the best rival comes too near |
 | below_floor | its probability is under `auto_match_floor` |
+| currency | the two share no currency in which they could agree |
 | uncertified | good enough, but nothing certifies the threshold yet |
 """
 
@@ -84,11 +85,15 @@ select l.pool_eid as left_eid, r.pool_eid as right_eid, l.event_key as left_key,
        case when a.equal_answers > 1 then 'ambiguous'
             when a.match_probability < {settings.auto_match_floor!r} then 'below_floor'
             when a.margin < {settings.margin_min!r} then 'margin'
+            when {amounts.shared_currency("p", "q")} is null and not {amounts.lacks_amount("p")}
+                 and not {amounts.lacks_amount("q")} then 'currency'
             else {certain} end as why_code
 from assigned_pairs a
 join scored_pairs s using (left_eid, right_eid)
 join open_left l on l.eid = a.left_eid
 join open_right r on r.eid = a.right_eid
+join pool p on p.eid = l.pool_eid
+join pool q on q.eid = r.pool_eid
 left join open_left ll on ll.eid = a.rival_eid
 left join open_right rr on rr.eid = a.rival_eid
 where a.match_probability >= {settings.review_min!r}""",
@@ -117,7 +122,7 @@ join pool l on l.eid = left_eid join pool r on r.eid = right_eid""",
             f"""
 insert into live_pairs
 select {one}_eid, 'probable', null, currency, left_sum, right_sum, amount_note, status_note,
-       case when amount_note = 'currency' then 'currency' end, match_probability, margin, {model},
+       null, match_probability, margin, {model},
        left_eid, right_eid, left_key, right_key
 from likely_money where partners = 1;
 insert into live_groups
