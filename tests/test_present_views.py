@@ -10,7 +10,7 @@ import pytest
 
 from recon_kit.errors import ParameterError
 from recon_kit.model import Counts, Receipt
-from recon_kit.present import show, summary, views
+from recon_kit.present import rates, show, summary, views
 
 BENCH = fake_bench.Workbench("demo")
 ALL_VIEWS = {
@@ -199,6 +199,29 @@ def test_weekly_shares_keep_immature_weeks_apart():
 
     assert (last["measure"], last["share"], last["mature"]) == ("by count", 0.944, False)
     assert weekly.filter(pl.col("week") == "2026-W45")["mature"].all()
+
+
+def test_indicators_stand_side_by_side():
+    """An indicator is a row, a reconciliation a column; what is unknown is said with its reason."""
+    matrix, notes = rates.sli_matrix(fake_bench.SLIS, "2026-W45", ["orders_to_payments"])
+    rows = dict(matrix.iter_rows())
+
+    assert matrix.columns == ["indicator", "orders_to_payments"]
+    assert rows["Match rate, 2026-W45"] == "93.6 % (936 of 1,000)"
+    assert rows["Match rate money, 2026-W45, USD"] == "94.7 %"
+    assert rows["Unexplained amount, USD"] == "6,422.66 USD"
+    assert rows["False match estimate"] == "unknown"
+    assert notes == ["False match estimate is unknown: no audit draw has been labelled yet."]
+
+
+def test_the_first_named_run_makes_the_headline():
+    """The report is about the first reconciliation of the workspace, not of the alphabet."""
+    about = dataclasses.replace(
+        fake_bench.ABOUT, runs=dict(reversed(list(fake_bench.ABOUT.runs.items())))
+    )
+    facts = dataclasses.replace(BENCH.health().facts, about=about)
+
+    assert "matched in payouts to bank" in views.HealthView(facts).headline.text()
 
 
 @pytest.mark.parametrize(

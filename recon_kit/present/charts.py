@@ -165,7 +165,9 @@ def theme() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def matched_share(weekly: pl.DataFrame, caption: str = "Matched share by week") -> Chart:
+def matched_share(
+    weekly: pl.DataFrame, caption: str = "Matched share by week", *, height: int = 180
+) -> Chart:
     """Matched share of each week's left events, by count and by money.
 
     Args:
@@ -173,6 +175,7 @@ def matched_share(weekly: pl.DataFrame, caption: str = "Matched share by week") 
             `mature` (whether the settlement time of the whole week has passed); with `currency`
             each measure is one line per currency.
         caption: heading of the chart.
+        height: of the plot, in pixels.
     """
     by_currency = pl.col("measure") + pl.coalesce(", " + pl.col("currency"), pl.lit(""))
     measure = by_currency if "currency" in weekly.columns else pl.col("measure")
@@ -205,7 +208,7 @@ def matched_share(weekly: pl.DataFrame, caption: str = "Matched share by week") 
     ]
     note = "" if data["mature"].all() else " Hollow points: the week is not mature yet."
     return Chart(
-        (line + dots).properties(width=WIDTH, height=180),
+        (line + dots).properties(width=WIDTH, height=height),
         caption,
         f"{caption}, {'; '.join(told) or 'no mature week yet'}.{note}",
         data,

@@ -1,7 +1,7 @@
 """The weekly health report: headline first, then trend, indicators, what is open, definitions.
 
-One set of facts, three audiences, the same numbers for all: `ops` also sees how old open items are,
-`growth` is spared the charts of open money.
+One set of facts, three audiences, the same numbers for all: `ops` also sees how old open items
+are and every indicator, `growth` is spared the charts of open money.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import polars as pl
 from recon_kit.errors import ParameterError, nearest
 from recon_kit.present import tables
 from recon_kit.present.base import About
-from recon_kit.present.lists import OPEN_COLUMNS, SLI_COLUMNS, sli_values
+from recon_kit.present.lists import OPEN_COLUMNS
+from recon_kit.present.rates import sli_matrix
 from recon_kit.present.show import View
 from recon_kit.present.summary import BOARD_NOTE, largest, scoreboard
 from recon_kit.present.tables import Column
@@ -36,42 +37,6 @@ STATES: Mapping[str, str] = {
 }
 
 
-def weekly_shares(slis: pl.DataFrame, last_week: str, weeks: int = 12) -> pl.DataFrame:
-    """The trend that the report draws, out of SLI rows.
-
-    Args:
-        slis: `model.SLI_SCHEMA`; `match_rate` by week and `match_rate_money` by week and currency.
-        last_week: the report's week; later ones are left out.
-        weeks: how many weeks to keep.
-
-    Returns:
-        `reconciliation, week, measure, share, mature`, oldest first. A week that is not mature
-        has no value yet; its share so far is drawn as not mature.
-    """
-    is_week = pl.col("cohort").str.contains(r"^[0-9]{4}-W[0-9]{2}$")
-    rates = slis.filter(
-        pl.col("name").is_in(["match_rate", "match_rate_money"])
-        & is_week
-        & (pl.col("cohort") <= last_week)
-        & (pl.col("denominator") > 0)
-    )
-    kept = rates["cohort"].unique().sort().tail(weeks)
-    by_money = pl.concat_str([pl.lit("by money, "), pl.col("currency")])
-    return (
-        rates.filter(pl.col("cohort").is_in(kept.implode()))
-        .select(
-            "reconciliation",
-            week=pl.col("cohort"),
-            measure=pl.when(pl.col("name") == "match_rate")
-            .then(pl.lit("by count"))
-            .otherwise(by_money),
-            share=pl.col("numerator") / pl.col("denominator"),
-            mature=pl.col("value").is_not_null(),
-        )
-        .sort("reconciliation", "measure", "week", maintain_order=True)
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class HealthFacts:
     """What the report is made of.
@@ -81,7 +46,8 @@ class HealthFacts:
         audience: `ops`, `finance` or `growth`.
         totals: left events of the week by state: `reconciliation, currency, state, items,
             amount_minor` (and those of the runs as a whole when `week_only` is false).
-        weekly: the trend, `reconciliation, week, measure, share, mature`; `weekly_shares` makes it.
+        weekly: the trend, `reconciliation, currency, week, measure, share, mature`;
+            `weekly_shares` makes it.
         slis: `model.SLI_SCHEMA`; rows of other weeks are left out.
         open_items: as `OpenItemsView`; with `age_days` the ageing chart is drawn.
         curve: `days, share` and optionally `low, high`: time to reconcile.
@@ -138,11 +104,16 @@ class HealthView(View):
     @property
     def frame(self) -> pl.DataFrame:
         """One row per reconciliation and currency: counts and money by state."""
-        return scoreboard(self.facts.totals)
+        return self._board
 
     @cached_property
     def _board(self) -> pl.DataFrame:
-        return scoreboard(self.facts.totals)
+        """In the order in which the runs are named; the first one makes the headline."""
+        place = {name: place for place, name in enumerate(self.facts.about.runs)}
+        order = pl.col("reconciliation").replace_strict(
+            place, default=len(place), return_dtype=pl.Int64
+        )
+        return scoreboard(self.facts.totals).sort(order, maintain_order=True)
 
     @property
     def headline(self) -> Part:
@@ -177,15 +148,26 @@ class HealthView(View):
 
         facts = self.facts
         drawn: list[charts.Chart] = []
-        weekly = facts.weekly
-        for name in weekly["reconciliation"].unique(maintain_order=True).to_list():
-            rows = weekly.filter(pl.col("reconciliation") == name)
-            drawn.append(charts.matched_share(rows, f"Matched share by week, {_spaced(name)}"))
-        opened = facts.totals.filter(pl.col("state") != "matched")
-        for name in opened["reconciliation"].unique(maintain_order=True).to_list():
-            rows = opened.filter(pl.col("reconciliation") == name)
-            if facts.audience != "growth" and not rows.drop_nulls("currency").is_empty():
-                drawn.append(charts.open_by_state(rows, f"Open amount by state, {_spaced(name)}"))
+        trends, opens = [], []
+        for name in self._board["reconciliation"].unique(maintain_order=True).to_list():
+            own = pl.col("currency").is_null() | (pl.col("currency") == self._main_currency(name))
+            is_mine = pl.col("reconciliation") == name
+            trends.append((_spaced(name), facts.weekly.filter(is_mine, own)))
+            late = facts.totals.filter(is_mine, pl.col("state") != "matched").drop_nulls("currency")
+            opens.append((_spaced(name), late))
+        # Beside one another, several small trends say more than one with all lines in it.
+        height = 180 if len(trends) <= 2 else 110
+        drawn += [
+            charts.matched_share(rows, f"Matched share by week, {name}", height=height)
+            for name, rows in trends
+            if not rows.drop_nulls("share").is_empty()
+        ]
+        if facts.audience != "growth":
+            drawn += [
+                charts.open_by_state(rows, f"Open amount by state, {name}")
+                for name, rows in opens
+                if rows["state"].n_unique() > 1
+            ]
         if facts.audience == "ops" and "age_days" in facts.open_items.columns:
             drawn.append(charts.ageing(charts.age_buckets(facts.open_items["age_days"])))
         if not facts.curve.is_empty():
@@ -199,18 +181,15 @@ class HealthView(View):
 
     @property
     def sli_table(self) -> Part:
-        """The indicators with numerator and denominator."""
-        week = self.facts.week
-        told = self.facts.slis.filter(
-            ~pl.col("cohort").str.contains(r"^([0-9]{4}-W[0-9]{2}|undated)$")
-            | (pl.col("cohort") == week)
-        )
-        caption, columns = "Service level indicators", SLI_COLUMNS
-        names = told["reconciliation"].unique()
-        if names.len() == 1:
-            caption += f", {_spaced(names[0])}"
-            columns = tuple(c for c in columns if c.name != "reconciliation")
-        return self._part(sli_values(told), columns, caption, rows_max=60)
+        """Every indicator on a row, every reconciliation in a column; unknown is said and why."""
+        names = self._board["reconciliation"].unique(maintain_order=True).to_list()
+        told = self.facts.slis
+        if self.facts.audience != "ops":
+            told = told.filter(~pl.col("name").str.contains("business|mean|backlog|case_rate"))
+        matrix, notes = sli_matrix(told, self.facts.week, names)
+        columns = [Column("indicator", "Indicator")]
+        columns += [Column(n, _spaced(n).capitalize(), "figure") for n in matrix.columns[1:]]
+        return self._part(matrix, columns, "Service level indicators", " ".join(notes), rows_max=80)
 
     @property
     def open_table(self) -> Part:
@@ -299,6 +278,13 @@ class HealthView(View):
         body = tables.html(frame, columns, caption=caption, zone=zone, rows_max=rows_max)
         plain = tables.plain(frame, columns, zone=zone, rows_max=rows_max)
         return Part(body + below, f"{caption}\n{plain}", {"rows": frame})
+
+    def _main_currency(self, name: str) -> str | None:
+        """The currency of most left items of a reconciliation."""
+        rows = self._board.filter(
+            pl.col("reconciliation") == name, pl.col("currency").is_not_null()
+        ).sort("all", "currency", descending=[True, False])
+        return None if rows.is_empty() else str(rows["currency"][0])
 
     def _kicker(self) -> str:
         facts = self.facts

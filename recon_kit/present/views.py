@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recon_kit.present.base import About, FrameView
-from recon_kit.present.health import HealthFacts, HealthView, weekly_shares
+from recon_kit.present.health import HealthFacts, HealthView
 from recon_kit.present.lists import (
     FileView,
     MatchesView,
@@ -14,6 +14,7 @@ from recon_kit.present.lists import (
     RunView,
     SliView,
 )
+from recon_kit.present.rates import weekly_shares
 from recon_kit.present.show import View
 from recon_kit.present.stories import HistoryView, WhyView
 from recon_kit.present.summary import Summary

@@ -1,0 +1,98 @@
+"""Indicators as a report needs them: the trend of the match rate, and all of them side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from recon_kit.present.lists import sli_values
+
+
+def weekly_shares(slis: pl.DataFrame, last_week: str, weeks: int = 12) -> pl.DataFrame:
+    """The trend that the report draws, out of SLI rows.
+
+    Args:
+        slis: `model.SLI_SCHEMA`; `match_rate` by week and `match_rate_money` by week and currency.
+        last_week: the report's week; later ones are left out.
+        weeks: how many weeks to keep.
+
+    Returns:
+        `reconciliation, currency, week, measure, share, mature`, oldest first. A week that is not
+        mature has no value yet; its share so far is drawn as not mature.
+    """
+    is_week = pl.col("cohort").str.contains(r"^[0-9]{4}-W[0-9]{2}$")
+    rates = slis.filter(
+        pl.col("name").is_in(["match_rate", "match_rate_money"])
+        & is_week
+        & (pl.col("cohort") <= last_week)
+        & (pl.col("denominator") > 0)
+    )
+    kept = rates["cohort"].unique().sort().tail(weeks)
+    return (
+        rates.filter(pl.col("cohort").is_in(kept.implode()))
+        .select(
+            "reconciliation",
+            "currency",
+            week=pl.col("cohort"),
+            measure=pl.when(pl.col("name") == "match_rate")
+            .then(pl.lit("by count"))
+            .otherwise(pl.lit("by money")),
+            share=pl.col("numerator") / pl.col("denominator"),
+            mature=pl.col("value").is_not_null(),
+        )
+        .sort("reconciliation", "measure", "currency", "week", maintain_order=True)
+    )
+
+
+def sli_matrix(
+    slis: pl.DataFrame, week: str, reconciliations: Sequence[str]
+) -> tuple[pl.DataFrame, list[str]]:
+    """SLI rows as a table: an indicator a row, a reconciliation a column.
+
+    Args:
+        slis: `model.SLI_SCHEMA`.
+        week: the report's week; other weeks are left out, as is the week's share by money, which
+            has a row per currency once the week is mature.
+        reconciliations: the order of the columns; others follow.
+
+    Returns:
+        The table with the column `indicator`, and sentences on what is unknown.
+    """
+    of_rate, cohort = pl.col("name").str.starts_with("match_rate"), pl.col("cohort")
+    is_week = cohort == week
+    told = sli_values(slis).filter(
+        ~cohort.str.contains(r"^([0-9]{4}-W[0-9]{2}|undated)$")
+        | (is_week & ((pl.col("name") == "match_rate") | pl.col("value").is_not_null()))
+    )
+    where = (
+        pl.when(of_rate & (cohort == "all"))
+        .then(pl.lit(", all mature weeks"))
+        .when(cohort != "all")
+        .then(", " + cohort)
+        .otherwise(pl.lit(""))
+    )
+    counted = pl.concat_str(pl.lit(" ("), "part", pl.lit(" of "), "whole", pl.lit(")"))
+    by_count = (pl.col("unit") == "share") & pl.col("currency").is_null()
+    told = told.select(
+        "reconciliation",
+        "note",
+        known=pl.col("value").is_not_null(),
+        indicator=pl.concat_str("label", where, pl.coalesce(", " + pl.col("currency"), pl.lit(""))),
+        cell=pl.col("shown")
+        + pl.when(by_count & pl.col("value").is_not_null())
+        .then(pl.coalesce(counted, pl.lit("")))
+        .otherwise(pl.lit("")),
+    )
+    notes = told.filter(~pl.col("known")).drop_nulls("note").unique("indicator", keep="first")
+    sentences = [
+        f"{row['indicator']} is unknown: {row['note']}."
+        for row in notes.sort("indicator").to_dicts()
+    ]
+    matrix = told.pivot(
+        on="reconciliation", index="indicator", values="cell", aggregate_function="first",
+        maintain_order=True,
+    )  # fmt: skip
+    present = [name for name in reconciliations if name in matrix.columns]
+    others = [n for n in matrix.columns if n not in {"indicator", *present}]
+    return matrix.select("indicator", *present, *others), sentences
