@@ -10,7 +10,9 @@ import pytest
 
 from recon_kit.synth import orders, payments, story, tables
 from recon_kit.synth.banking import ARRIVALS
-from recon_kit.synth.truth import World, expected, labels
+from recon_kit.synth.rates import expected
+from recon_kit.synth.truth import labels
+from recon_kit.synth.world import World
 
 ORDERS = 6_000
 

@@ -12,7 +12,7 @@ from recon_kit.synth.draws import Draws
 from recon_kit.synth.orders import CANCELLED, order_book
 from recon_kit.synth.payments import NO_ORDER_FROM, REFUND, movements
 from recon_kit.synth.payouts import pay_out
-from recon_kit.synth.truth import World
+from recon_kit.synth.world import World
 
 UNKNOWN_REFUNDS_PER_MILLION = 50_000  # made in the processor's dashboard, unknown to the shop
 

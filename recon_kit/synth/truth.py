@@ -12,7 +12,6 @@ Tables (parquet, in `truth/`):
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +20,9 @@ import polars as pl
 from recon_kit.synth import orders as book_of
 from recon_kit.synth import payments as moves_of
 from recon_kit.synth import tables
-from recon_kit.synth.adverts import KEYS, VALUES, expected_conversions
-from recon_kit.synth.banking import ARRIVALS, Bank
-from recon_kit.synth.draws import Draws
-from recon_kit.synth.orders import CLASSES, WHOLESALE_FROM, Calendar
+from recon_kit.synth.adverts import KEYS, VALUES
+from recon_kit.synth.banking import ARRIVALS
+from recon_kit.synth.orders import CLASSES, WHOLESALE_FROM
 from recon_kit.synth.other_files import conversion_ids
 from recon_kit.synth.payments import (
     CHARGE,
@@ -36,35 +34,16 @@ from recon_kit.synth.payments import (
     REDELIVERED,
     REFUND,
 )
-from recon_kit.synth.payouts import PAYOUTS_FROM, Payouts
+from recon_kit.synth.payouts import PAYOUTS_FROM
+from recon_kit.synth.rates import SETTLING_DAYS, expected
 from recon_kit.synth.stripe_files import payout_ids, restated, transaction_ids
 from recon_kit.synth.tables import ACCOUNTS, US
+from recon_kit.synth.world import World, told_movements
 
-TOLERANCE = 2  # minor units that may differ without being a discrepancy
-# Days after which each reconciliation's left events ought to be settled.
-SETTLING_DAYS = {
-    "orders_to_payments": 14, "payments_to_payouts": 7, "payouts_to_bank": 7,
-    "orders_to_conversions": 7,
-}  # fmt: skip
 LINK_COLUMNS: tuple[str, ...] = (
     "reconciliation", "left_source", "left_native_id", "right_source", "right_native_id", "kind",
     "relation",
 )  # fmt: skip
-_RATES = ("has_counterpart", "agrees")
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """Everything that happened, before it is told by files."""
-
-    draws: Draws
-    period: Calendar
-    book: pl.DataFrame
-    moves: pl.DataFrame  # all movements of orders
-    paid: Payouts  # what the processor's files tell
-    bank: Bank
-    conversions: pl.DataFrame
-    refunds: pl.DataFrame  # refunds that the shop knows of
 
 
 def write_truth(world: World, places: pl.DataFrame, folder: Path) -> dict[str, int]:
@@ -100,15 +79,8 @@ def order_names(world: World, i: pl.Series) -> pl.DataFrame:
     )
 
 
-def _told(world: World) -> pl.DataFrame:
-    """Movements that the files tell and that belong to an order that the files tell."""
-    return world.paid.moves.filter(
-        (pl.col("i") >= 0) & (pl.col("i") < NO_ORDER_FROM)
-    ).join(world.book.select("i", "class"), on="i", how="left", maintain_order="left")  # fmt: skip
-
-
 def _payments(world: World) -> pl.DataFrame:
-    told = _told(world)
+    told = told_movements(world)
     names = order_names(world, told["i"]).rename(
         {"source": "left_source", "native_id": "left_native_id"}
     )
@@ -177,7 +149,7 @@ def labels(world: World) -> pl.DataFrame:
 
 def _order_labels(world: World) -> list[pl.DataFrame]:
     book = world.book.filter(~pl.col("ghost"))
-    told = _told(world).filter(pl.col("kind") == CHARGE)
+    told = told_movements(world).filter(pl.col("kind") == CHARGE)
     paid = book["i"].is_in(told["i"].implode())
     method, state = pl.col("method"), pl.col("state")
     first = told.filter(pl.col("slot") == 0).select(
@@ -284,83 +256,6 @@ def _other_labels(world: World) -> list[pl.DataFrame]:
         _main(payouts, arrival), *_flags(payouts, {"instant": pl.col("instant")}),
         _main(lines, line), _main(ads, pl.col("join_key")), *_flags(ads, drift),
     ]  # fmt: skip
-
-
-def expected(world: World) -> pl.DataFrame:
-    """True rates by cohort: of the left events, how many have a counterpart, how many agree."""
-    moves, payouts = world.paid.moves, world.paid.payouts
-    ads = expected_conversions(world.book)
-    banked, converted = world.bank.deposits["payout"], world.conversions["i"]
-    cohorts = {
-        "orders_to_payments": _order_cohorts(world),
-        "payments_to_payouts": _plain(moves, pl.col("created") // DAY, pl.col("payout") >= 0),
-        "payouts_to_bank": _plain(payouts, pl.col("day"), pl.col("payout").is_in(banked.implode())),
-        "orders_to_conversions": _plain(ads, pl.col("day"), pl.col("i").is_in(converted.implode())),
-    }
-    parts = [_rates(world, name, rows) for name, rows in cohorts.items()]
-    return pl.concat(parts).sort("reconciliation", "cohort", "name", "currency")
-
-
-def _plain(rows: pl.DataFrame, day: pl.Expr, there: pl.Expr) -> pl.DataFrame:
-    """Left events with their day and whether they have a counterpart; no money."""
-    return rows.select(
-        day.cast(pl.Int64).alias("day"), pl.lit(None, pl.String).alias("money"),
-        pl.lit(0, pl.Int64).alias("total"), pl.lit(0, pl.Int64).alias("covered"),
-        *(there.alias(name) for name in _RATES),
-    )  # fmt: skip
-
-
-def _order_cohorts(world: World) -> pl.DataFrame:
-    """Orders that the demo's settings compare, with what their payments cover."""
-    scope = world.book.filter(
-        ~pl.col("ghost") & (pl.col("total") > 0)
-        & pl.col("method").is_in([tables.STRIPE, tables.GIFT_AND_STRIPE])
-        & ~pl.col("state").is_in([book_of.VOIDED, book_of.PENDING])
-    )  # fmt: skip
-    money = pl.Series(tables.CURRENCIES).gather(scope["currency"].cast(pl.Int64))
-    once = _told(world).filter(
-        (pl.col("kind") == CHARGE) & ~pl.col("slot").is_in([DOUBLE, REDELIVERED])
-    )
-    sums = once.group_by("i").agg(pl.col("presented").sum().alias("sum"))
-    return scope.with_columns(money.alias("money")).join(
-        sums, on="i", how="left", maintain_order="left"
-    ).select(
-        pl.col("day").cast(pl.Int64), "money", "total",
-        pl.min_horizontal("total", pl.col("sum").fill_null(0)).alias("covered"),
-        pl.col("sum").is_not_null().alias("has_counterpart"),
-        ((pl.col("sum") - pl.col("total")).abs() <= TOLERANCE).fill_null(value=False)
-        .alias("agrees"),
-    )  # fmt: skip
-
-
-def _rates(world: World, reconciliation: str, rows: pl.DataFrame) -> pl.DataFrame:
-    day = pl.from_epoch(pl.col("day").cast(pl.Int32), time_unit="d")
-    weekly = rows.with_columns(
-        day.dt.strftime("%G-W%V").alias("cohort"),
-        (pl.col("day") - (pl.col("day") + 3) % 7 + 6).alias("sunday"),
-    )
-    last = world.period.end_day - SETTLING_DAYS[reconciliation]
-    both = pl.concat([weekly, weekly.with_columns(pl.lit("all").alias("cohort"))])
-    counts = [
-        both.group_by("cohort").agg(
-            pl.lit(name).first().alias("name"), pl.lit(None, pl.String).first().alias("currency"),
-            pl.col(name).sum().cast(pl.Int64).alias("numerator"),
-            pl.len().cast(pl.Int64).alias("denominator"), pl.col("sunday").max().alias("sunday"),
-        )
-        for name in _RATES
-    ]  # fmt: skip
-    sums = both.filter(pl.col("money").is_not_null()).group_by("cohort", "money").agg(
-        pl.lit("money_covered").first().alias("name"),
-        pl.col("covered").sum().alias("numerator"), pl.col("total").sum().alias("denominator"),
-        pl.col("sunday").max().alias("sunday"),
-    ).rename({"money": "currency"})  # fmt: skip
-    whole = pl.concat([*counts, sums.select(counts[0].columns)])
-    return whole.select(
-        pl.lit(reconciliation).alias("reconciliation"), "cohort", "name", "currency",
-        "numerator", "denominator",
-        (pl.col("numerator") / pl.col("denominator")).alias("value"),
-        (pl.col("sunday") < last).alias("mature"),
-    )  # fmt: skip
 
 
 def _account(rows: pl.DataFrame) -> pl.Series:
