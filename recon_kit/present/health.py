@@ -18,7 +18,7 @@ from recon_kit.errors import ParameterError, nearest
 from recon_kit.present import tables
 from recon_kit.present.base import About
 from recon_kit.present.lists import OPEN_COLUMNS
-from recon_kit.present.rates import sli_matrix
+from recon_kit.present.rates import matrix_columns, sli_matrix
 from recon_kit.present.show import View
 from recon_kit.present.summary import BOARD_NOTE, largest, scoreboard
 from recon_kit.present.tables import Column
@@ -187,8 +187,7 @@ class HealthView(View):
         if self.facts.audience != "ops":
             told = told.filter(~pl.col("name").str.contains("business|mean|backlog|case_rate"))
         matrix, notes = sli_matrix(told, self.facts.week, names)
-        columns = [Column("indicator", "Indicator")]
-        columns += [Column(n, _spaced(n).capitalize(), "figure") for n in matrix.columns[1:]]
+        columns = matrix_columns(matrix)
         return self._part(matrix, columns, "Service level indicators", " ".join(notes), rows_max=80)
 
     @property

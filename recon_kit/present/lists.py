@@ -50,7 +50,7 @@ class MatchesView(FrameView):
             Column("disposition", "Disposition"),
             Column("confidence", "Confidence", "share"),
             Column("reconciliation", "Reconciliation"),
-            Column("match_id", "Match", "code"),
+            Column("match_id", "Match", "hash"),
         )
 
 
@@ -115,7 +115,7 @@ class QueueView(FrameView):
             Column("due_at", "Due", "time"),
             Column("state", "State", "word"),
             Column("suggested_action", "Suggested action"),
-            Column("case_id", "Case", "code"),
+            Column("case_id", "Case", "hash"),
         )
 
 
@@ -190,6 +190,8 @@ def sli_values(slis: pl.DataFrame) -> pl.DataFrame:
     whole = value.round(0).cast(pl.Int64, strict=False)
     shown: Any = pl.when(unit == "share").then(tables.share_text(value))
     shown = shown.when(unit == "minor").then(tables.money_text(whole, currency) + " " + currency)
+    long = (unit == "hours") & (value >= 72)
+    shown = shown.when(long).then((value / 24).round(1).cast(pl.String) + " d")
     for name, short in _TIME_UNITS.items():
         shown = shown.when(unit == name).then(value.round(1).cast(pl.String) + f" {short}")
     plain = pl.when(value == whole).then(whole.cast(pl.String))
@@ -208,45 +210,6 @@ def _counted(name: str) -> pl.Expr:
     of_money = pl.col("currency").is_not_null()
     money = tables.money_text(pl.col(name), pl.col("currency"))
     return pl.when(of_money).then(money).otherwise(tables.count_text(pl.col(name)))
-
-
-SLI_COLUMNS: tuple[Column, ...] = (
-    Column("label", "Indicator", "word"),
-    Column("reconciliation", "Reconciliation"),
-    Column("cohort", "Week", "word"),
-    Column("currency", "Currency"),
-    Column("shown", "Value", "figure"),
-    Column("part", "Numerator", "figure"),
-    Column("whole", "Denominator", "figure"),
-    Column("note", "Note"),
-)
-
-
-@dataclass(frozen=True, repr=False)
-class SliView(FrameView):
-    """Measured rates with what they count; columns: `model.SLI_SCHEMA`."""
-
-    frame: pl.DataFrame
-    about: About
-
-    @property
-    def title(self) -> str:
-        """What the table holds."""
-        return "Service level indicators"
-
-    def columns(self) -> Sequence[Column]:
-        """Value, its parts, and whether it can be relied on."""
-        return SLI_COLUMNS
-
-    def html(self) -> str:
-        """All indicators in one table."""
-        body = tables.html(sli_values(self.frame), SLI_COLUMNS, caption=self.title, rows_max=200)
-        return f'<section class="rk">{body}{about_line(self.about)}</section>'
-
-    def text(self) -> str:
-        """All indicators as plain text."""
-        body = tables.plain(sli_values(self.frame), SLI_COLUMNS, rows_max=200)
-        return f"{self.title}\n{body}\n{self.about.line()}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -334,7 +297,7 @@ class RunView(FrameView):
             Column("open_items", "Open items", "count"),
             Column("cases", "Cases", "count"),
             Column("fresh", "Evaluated now"),
-            Column("run_id", "Run", "code"),
+            Column("run_id", "Run", "hash"),
             Column("note", "Note"),
         )
 

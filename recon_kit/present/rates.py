@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
+from recon_kit.present import tables
+from recon_kit.present.base import About, FrameView, about_line
 from recon_kit.present.lists import sli_values
+from recon_kit.present.tables import Column
+from recon_kit.safe import escape_html
+
+_WEEK = r"^[0-9]{4}-W[0-9]{2}$"
 
 
 def weekly_shares(slis: pl.DataFrame, last_week: str, weeks: int = 12) -> pl.DataFrame:
@@ -21,7 +28,7 @@ def weekly_shares(slis: pl.DataFrame, last_week: str, weeks: int = 12) -> pl.Dat
         `reconciliation, currency, week, measure, share, mature`, oldest first. A week that is not
         mature has no value yet; its share so far is drawn as not mature.
     """
-    is_week = pl.col("cohort").str.contains(r"^[0-9]{4}-W[0-9]{2}$")
+    is_week = pl.col("cohort").str.contains(_WEEK)
     rates = slis.filter(
         pl.col("name").is_in(["match_rate", "match_rate_money"])
         & is_week
@@ -96,3 +103,56 @@ def sli_matrix(
     present = [name for name in reconciliations if name in matrix.columns]
     others = [n for n in matrix.columns if n not in {"indicator", *present}]
     return matrix.select("indicator", *present, *others), sentences
+
+
+@dataclass(frozen=True, repr=False)
+class SliView(FrameView):
+    """Measured rates with what they count.
+
+    Columns of `frame`: `model.SLI_SCHEMA`, every week. Shown are the newest week that is mature
+    and everything that is not weekly, a reconciliation in each column.
+    """
+
+    frame: pl.DataFrame
+    about: About
+
+    @property
+    def title(self) -> str:
+        """What the table holds."""
+        return "Service level indicators"
+
+    @property
+    def week(self) -> str:
+        """The newest mature week, else the newest one, else nothing."""
+        weeks = self.frame.filter(
+            pl.col("name") == "match_rate", pl.col("cohort").str.contains(_WEEK)
+        ).sort("cohort")
+        mature = weeks.drop_nulls("value")
+        rows = weeks if mature.is_empty() else mature
+        return "" if rows.is_empty() else str(rows["cohort"][-1])
+
+    def columns(self) -> Sequence[Column]:
+        """The indicator, then each reconciliation."""
+        return matrix_columns(self._matrix()[0])
+
+    def html(self) -> str:
+        """The indicators side by side, and why some are unknown."""
+        matrix, notes = self._matrix()
+        body = tables.html(matrix, matrix_columns(matrix), caption=self.title, rows_max=200)
+        below = f'<p class="rk-note">{escape_html(" ".join(notes))}</p>' if notes else ""
+        return f'<section class="rk">{body}{below}{about_line(self.about)}</section>'
+
+    def text(self) -> str:
+        """The same as plain text."""
+        matrix, notes = self._matrix()
+        body = tables.plain(matrix, matrix_columns(matrix), rows_max=200)
+        return "\n".join([self.title, body, *notes, self.about.line()])
+
+    def _matrix(self) -> tuple[pl.DataFrame, list[str]]:
+        return sli_matrix(self.frame, self.week, list(self.about.runs))
+
+
+def matrix_columns(matrix: pl.DataFrame) -> Sequence[Column]:
+    """How a matrix of indicators is shown."""
+    named = [Column(n, n.replace("_", " ").capitalize(), "figure") for n in matrix.columns[1:]]
+    return (Column("indicator", "Indicator"), *named)

@@ -18,14 +18,16 @@ import polars as pl
 from recon_kit import money
 from recon_kit.safe import escape_html, masked_frame
 
-Kind = Literal["text", "word", "code", "count", "money", "share", "number", "figure", "time", "day"]
+Kind = Literal[
+    "text", "word", "code", "hash", "count", "money", "share", "number", "figure", "time", "day"
+]
 NOTHING = "–"
 ROWS_SHOWN = 20
 _TEXT_WIDTH_MAX = 76
 _RIGHT = {"count", "money", "share", "number", "figure"}
 # A run of letters that no line can hold may be broken; ids of usual length stay as they are.
 _LONG_RUN = r"(\S{40})"
-_WHOLE = {"time", "day", "word"}
+_WHOLE = {"time", "day", "word", "hash"}
 _IDS = re.compile(r" (?:id|headers)=\"rk-[^\"]*\"")
 
 
@@ -36,7 +38,7 @@ class Column:
     `kind` says how values are written: `money` takes minor units with the ISO code in the column
     `currency`, `share` a fraction from 0 to 1, `time` a UTC time (shown in the zone of the table),
     `figure` a number that is already text, `word` a name of the product (underscores become
-    blanks), `code` an id.
+    blanks), `code` an id, `hash` a long one, which a page cuts and plain text does not.
     """
 
     name: str
@@ -236,7 +238,10 @@ def _element(told: Written, name: str) -> str:
     # Nothing is centred here: the style gives that class to dates and words not to be broken.
     whole = [f"c{i}" for i, kind in enumerate(told.kinds) if kind in _WHOLE]
     labels: dict[str, Any] = {f"c{i}": label for i, label in enumerate(told.labels)}
-    cells = told.cells.with_columns(pl.all().str.replace_all(_LONG_RUN, "${1}\u200b"))
+    short = [pl.col(f"c{i}").str.head(10) for i, kind in enumerate(told.kinds) if kind == "hash"]
+    cells = told.cells.with_columns(short).with_columns(
+        pl.all().str.replace_all(_LONG_RUN, "${1}\u200b")
+    )
     table = GT(cells, rowname_col="c0", id="rk").cols_label(**labels)
     table = table.tab_stubhead(label=told.labels[0])
     for align, names in (("right", right), ("left", left), ("center", whole)):

@@ -12,9 +12,8 @@ from recon_kit.present.lists import (
     QueueView,
     ReceiptView,
     RunView,
-    SliView,
 )
-from recon_kit.present.rates import weekly_shares
+from recon_kit.present.rates import SliView, weekly_shares
 from recon_kit.present.show import View
 from recon_kit.present.stories import HistoryView, WhyView
 from recon_kit.present.summary import Summary
