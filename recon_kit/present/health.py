@@ -109,11 +109,7 @@ class HealthView(View):
     @cached_property
     def _board(self) -> pl.DataFrame:
         """In the order in which the runs are named; the first one makes the headline."""
-        place = {name: place for place, name in enumerate(self.facts.about.runs)}
-        order = pl.col("reconciliation").replace_strict(
-            place, default=len(place), return_dtype=pl.Int64
-        )
-        return scoreboard(self.facts.totals).sort(order, maintain_order=True)
+        return scoreboard(self.facts.totals, list(self.facts.about.runs))
 
     @property
     def headline(self) -> Part:
@@ -348,7 +344,9 @@ def _words(name: str) -> str:
 
 
 def _of(part: int, whole: int, currency: str) -> str:
-    return f"{tables.one_money(part, currency)} of {tables.one_money(whole, currency)}"
+    return (
+        f"{tables.one_money(part, currency).split(' ')[0]} of {tables.one_money(whole, currency)}"
+    )
 
 
 TOTAL_COLUMNS: Sequence[Column] = (

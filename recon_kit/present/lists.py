@@ -111,11 +111,11 @@ class QueueView(FrameView):
             Column("native_id", "Item", "code"),
             Column("amount_minor", "At risk", "money"),
             Column("owner", "Owner"),
-            Column("opened_at", "Opened", "time"),
+            Column("opened_at", "Opened", "day"),
             Column("due_at", "Due", "time"),
             Column("state", "State", "word"),
-            Column("suggested_action", "Suggested action"),
             Column("case_id", "Case", "hash"),
+            Column("suggested_action", "Suggested action"),
         )
 
 
@@ -296,7 +296,7 @@ class RunView(FrameView):
             Column("matches", "Matches", "count"),
             Column("open_items", "Open items", "count"),
             Column("cases", "Cases", "count"),
-            Column("fresh", "Evaluated now"),
+            Column("fresh", "Evaluated now", "yes"),
             Column("run_id", "Run", "hash"),
             Column("note", "Note"),
         )

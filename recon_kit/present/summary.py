@@ -18,12 +18,13 @@ from recon_kit.safe import escape_html, masked_frame
 _STATES = ("matched", "residual", "in_flight", "not_covered", "overdue", "proposed")
 
 
-def scoreboard(totals: pl.DataFrame) -> pl.DataFrame:
+def scoreboard(totals: pl.DataFrame, order: Sequence[str] = ()) -> pl.DataFrame:
     """One row per reconciliation and currency, from left events counted by state.
 
     Args:
         totals: `reconciliation, currency, state, items, amount_minor`; states are matched,
             residual, in_flight, not_covered, overdue, proposed.
+        order: reconciliations in the order in which they are to stand; others follow.
 
     Returns:
         `reconciliation, currency`, and for each state and for `due`, `unexplained` and `all` the
@@ -43,7 +44,14 @@ def scoreboard(totals: pl.DataFrame) -> pl.DataFrame:
     return wide.with_columns(
         matched_share=_ratio("matched", "due"),
         matched_share_money=_ratio("matched_minor", "due_minor"),
-    ).sort(keys, nulls_last=True, maintain_order=True)
+    ).sort(_place(order), *keys, nulls_last=True, maintain_order=True)
+
+
+def _place(order: Sequence[str]) -> pl.Expr:
+    places = {name: place for place, name in enumerate(order)}
+    return pl.col("reconciliation").replace_strict(
+        places, default=len(places), return_dtype=pl.Int64
+    )
 
 
 _GROUPS: dict[str, list[str]] = {
@@ -94,7 +102,7 @@ class Summary(View):
     @property
     def frame(self) -> pl.DataFrame:
         """The scoreboard: one row per reconciliation and currency."""
-        return scoreboard(self.totals)
+        return scoreboard(self.totals, list(self.about.runs))
 
     @property
     def headline(self) -> str:

@@ -19,7 +19,18 @@ from recon_kit import money
 from recon_kit.safe import escape_html, masked_frame
 
 Kind = Literal[
-    "text", "word", "code", "hash", "count", "money", "share", "number", "figure", "time", "day"
+    "text",
+    "word",
+    "code",
+    "hash",
+    "count",
+    "money",
+    "share",
+    "number",
+    "figure",
+    "time",
+    "day",
+    "yes",
 ]
 NOTHING = "–"
 ROWS_SHOWN = 20
@@ -38,7 +49,8 @@ class Column:
     `kind` says how values are written: `money` takes minor units with the ISO code in the column
     `currency`, `share` a fraction from 0 to 1, `time` a UTC time (shown in the zone of the table),
     `figure` a number that is already text, `word` a name of the product (underscores become
-    blanks), `code` an id, `hash` a long one, which a page cuts and plain text does not.
+    blanks), `yes` a truth, `code` an id, `hash` a long one, which a page cuts and plain text
+    does not.
     """
 
     name: str
@@ -206,6 +218,8 @@ def _text_of(column: Column, zone: str) -> pl.Expr:
             text = value.dt.convert_time_zone(zone).dt.strftime("%Y-%m-%d %H:%M")
         case "day":
             text = value.cast(pl.Date).dt.strftime("%Y-%m-%d")
+        case "yes":
+            text = pl.when(value).then(pl.lit("yes")).otherwise(pl.lit("no"))
         case "word":
             text = value.str.replace_all("_", " ", literal=True)
         case _:
