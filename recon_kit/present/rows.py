@@ -16,6 +16,15 @@ from recon_kit.safe import escape_html, masked_frame
 _ROWS_MAX = 200
 
 
+def _kind(dtype: pl.DataType) -> tables.Kind:
+    """How a type is written; the only fractions in such tables are shares."""
+    if dtype.is_integer():
+        return "count"
+    if dtype.is_float():
+        return "share"
+    return "time" if dtype.is_temporal() else "text"
+
+
 @dataclass(frozen=True, repr=False)
 class RowsView(View):
     """Rows under a heading, with sentences below; numbers are right-aligned by their type."""
@@ -27,23 +36,24 @@ class RowsView(View):
     def columns(self) -> Sequence[Column]:
         """Every column of the frame, under its own name."""
         return [
-            Column(
-                name,
-                name.replace("_", " ").capitalize(),
-                "count" if dtype.is_integer() else "time" if dtype.is_temporal() else "text",
-            )
+            Column(name, name.replace("_", " ").capitalize(), _kind(dtype))
             for name, dtype in self.frame.schema.items()
         ]
 
+    @property
+    def _shown(self) -> pl.DataFrame:
+        """The frame with lists as text."""
+        return self.frame.with_columns(pl.col(pl.List(pl.String)).list.join(", "))
+
     def html(self) -> str:
         """The table and its notes."""
-        body = tables.html(self.frame, self.columns(), caption=self.title, rows_max=_ROWS_MAX)
+        body = tables.html(self._shown, self.columns(), caption=self.title, rows_max=_ROWS_MAX)
         notes = "".join(f'<p class="rk-note">{escape_html(note)}</p>' for note in self.notes)
         return f'<section class="rk">{body}{notes}</section>'
 
     def text(self) -> str:
         """The table and its notes as plain text."""
-        body = tables.plain(self.frame, self.columns(), rows_max=_ROWS_MAX)
+        body = tables.plain(self._shown, self.columns(), rows_max=_ROWS_MAX)
         return "\n".join([self.title, body, *self.notes])
 
     def as_dict(self) -> dict[str, Any]:

@@ -223,16 +223,21 @@ class Workbench:
         values = [self.store.sli_values(run.run_id) for run in runs.values()]
         return SliView(pl.concat(values), self._about(runs))
 
-    def history(self, order: str) -> HistoryView:
-        """Everything known about one order: facts, matches, open items, cases, oldest first."""
-        with self._current(None) as (engine, about):
-            return HistoryView(order, history(engine, order), about)
+    def history(self, order: str = "") -> HistoryView:
+        """Everything known about one order: facts, matches, open items, cases, oldest first.
 
-    def why(self, event: str, reconciliation: str | None = None) -> WhyView:
+        Args:
+            order: any id that names it; one with much to tell, where not given.
+        """
+        with self._current(None) as (engine, about):
+            asked = order or stories.example(engine, self.settings.reconciliations) or order
+            return HistoryView(asked, history(engine, asked), about)
+
+    def why(self, event: str = "", reconciliation: str | None = None) -> WhyView:
         """Why an event was matched as it was, or what kept it apart.
 
         Args:
-            event: an event key, or an id that names one event.
+            event: an event key, or an id that names one event; an example, where not given.
             reconciliation: where to look; the first one it takes part in, where not given.
         """
         recs = self.settings.reconciliations
@@ -240,7 +245,8 @@ class Workbench:
             recs = (self.settings.reconciliation(reconciliation),)
         with self._current(None) as (engine, about):
             evaluated = [rec for rec in recs if rec.name in about.runs]
-            rec, key = stories.locate(engine, evaluated, event)
+            asked = event or stories.example(engine, evaluated) or event
+            rec, key = stories.locate(engine, evaluated, asked)
             return stories.why_view(engine, rec, key, about.runs[rec.name], about)
 
     # --- reports and exports -----------------------------------------------------------------

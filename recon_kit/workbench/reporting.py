@@ -12,14 +12,12 @@ import recon_kit
 from recon_kit import workdays
 from recon_kit.errors import ParameterError, ReportError, UnknownNameError
 from recon_kit.ledger.engine import Engine
-from recon_kit.present.views import About, HealthFacts
+from recon_kit.present.views import About, HealthFacts, weekly_shares
 from recon_kit.settings import Settings
 from recon_kit.workbench import queries
 
 # Name of a report: its notebook.
 REPORTS: dict[str, str] = {"weekly_health": "report_weekly_health.ipynb"}
-WEEKS_SHOWN = 13
-_RATES = {"match_rate": "count", "match_rate_money": "money"}
 
 _WEEK_TOTALS = """
     with bounds as (select ?::timestamptz as first_ts, ?::timestamptz as end_ts),
@@ -74,16 +72,6 @@ def facts(  # noqa: PLR0913, PLR0917 - a report is made of these
     chosen = week_name(engine, week, about.as_of, zone)
     first, end = workdays.week_bounds(chosen, zone)
     monday = first.astimezone(ZoneInfo(zone)).date()
-    rates = slis.filter(pl.col("name").is_in(list(_RATES)), pl.col("cohort").str.contains("-W"))
-    weekly = rates.select(
-        "reconciliation",
-        week=pl.col("cohort"),
-        currency=pl.col("currency"),
-        measure=pl.col("name").replace_strict(_RATES, return_dtype=pl.String),
-        share=pl.col("value"),
-        mature=pl.col("state") == "known",
-    ).filter(pl.col("week") <= chosen)
-    shown = sorted(weekly["week"].unique())[-WEEKS_SHOWN:]
     waits = pl.lit(about.as_of) - pl.col("event_ts")
     open_items = queries.open_items(engine).with_columns(age_days=waits.dt.total_days())
     return HealthFacts(
@@ -93,8 +81,8 @@ def facts(  # noqa: PLR0913, PLR0917 - a report is made of these
         last_day=monday + timedelta(days=6),
         audience=audience,
         totals=engine.rows(_WEEK_TOTALS, [first, end]),
-        weekly=weekly.filter(pl.col("week").is_in(shown)),
-        slis=slis.filter(pl.col("cohort").is_in([chosen, "all"]) | ~_weekly_cohort()),
+        weekly=weekly_shares(slis, chosen),
+        slis=slis,
         open_items=open_items,
         cases=_cases(queries.queue(engine, settings, about.as_of)),
     )
@@ -123,10 +111,6 @@ def notebook(name: str) -> Path:
         if (folder / REPORTS[name]).is_file():
             return folder / REPORTS[name]
     raise ReportError(f"{REPORTS[name]} is missing from this installation; reinstall recon_kit")
-
-
-def _weekly_cohort() -> pl.Expr:
-    return pl.col("cohort").str.contains("-W").fill_null(value=False)
 
 
 def _cases(queue: pl.DataFrame) -> pl.DataFrame:

@@ -24,6 +24,17 @@ _NAMED = """
     order by e.event_ts nulls last, e.event_key
 """
 
+_EXAMPLE = """
+    select e.native_id from (
+      select mm.match_id, mm.run_id, count(distinct role) as roles, count(*) as members,
+        min(event_key) filter (side = 'left' and role = 'principal') as event_key
+      from match_members mm join matches m using (match_id, run_id)
+      where m.reconciliation = ? and m.disposition = 'auto'
+      group by mm.match_id, mm.run_id having count(*) < 10
+    ) join events e using (event_key) where e.native_id is not null
+    order by roles desc, members desc, e.native_id limit 1
+"""
+
 _EVENT = """
     select native_id, event_type, source, amount as amount_minor, currency, event_ts, event_key
     from events where event_key = ?
@@ -38,6 +49,15 @@ _CANDIDATES = """
     left join asked_evidence p on p.match_id = c.match_id
     order by c.confidence desc nulls last, n.event_key
 """
+
+
+def example(engine: Engine, recs: Iterable[Reconciliation]) -> str | None:
+    """The id of an order with much to tell: many roles in one match; null where none is matched."""
+    for rec in recs:
+        found = engine.rows(_EXAMPLE, [rec.name])
+        if not found.is_empty():
+            return str(found.item())
+    return None
 
 
 def locate(
@@ -121,7 +141,8 @@ def _candidates(engine: Engine, found: evidence.Why) -> pl.DataFrame:
         match_id="match_id",
     )
     near = found.open_item.filter(
-        pl.col("nearest_key").is_not_null() & ~pl.col("nearest_key").is_in(proposed["other_key"].implode())
+        pl.col("nearest_key").is_not_null()
+        & ~pl.col("nearest_key").is_in(proposed["other_key"].implode())
     ).select(
         event_key=key,
         other_key="nearest_key",
