@@ -68,7 +68,7 @@ def test_steps_can_be_read_before_they_run() -> None:
     declared = rec()
     steps = [
         *pool.steps(declared), *exact.pair_steps(declared, 0, "order_id"),
-        *groups.steps(declared, 0, "order_id"), *uneven.row_steps(declared),
+        *groups.steps(declared, "order_id"), *uneven.row_steps(declared),
     ]  # fmt: skip
     for step in steps:
         assert str(step).startswith(f"-- {step.name}: {step.why}\n")
@@ -113,8 +113,8 @@ CARDINALITIES = st.sampled_from(["one_to_one", "one_to_many", "many_to_one", "ma
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> tuple[list[dict[str, Any]], str]:
-    """Up to nine events that share few keys and few amounts, so that everything collides."""
+def worlds(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str]:
+    """Up to ten events that share few keys and few amounts, and decisions: everything collides."""
     events = []
     for side, make, most in (("o", order, 4), ("p", payment, 4)):
         for i in range(draw(st.integers(0, most))):
@@ -130,16 +130,22 @@ def worlds(draw: st.DrawFn) -> tuple[list[dict[str, Any]], str]:
         event(f"r{i}", "stripe", "refund", -10, order_id=draw(KEYS))
         for i in range(draw(st.integers(0, 2)))
     ]
-    return events, draw(CARDINALITIES)
+    decisions = [
+        said(seq, draw(st.sampled_from(["same", "not_same", "no_counterpart"])),
+             f"o{draw(st.integers(0, 3))}", f"p{draw(st.integers(0, 3))}")
+        for seq in range(draw(st.integers(0, 2)))
+    ]  # fmt: skip
+    return events, decisions, draw(CARDINALITIES)
 
 
 def evaluate(
-    engine: Engine, events: list[dict[str, Any]], cardinality: str, who: list[dict[str, Any]]
-) -> dict[str, pl.DataFrame]:
+    engine: Engine, events: list[dict[str, Any]], cardinality: str, who: list[dict[str, Any]],
+    decisions: list[dict[str, Any]] | None = None,
+) -> dict[str, pl.DataFrame]:  # fmt: skip
     """All tables of one evaluation, sorted."""
     engine.put("events", frame(events, model.EVENT_SCHEMA))
     engine.put("who", frame(who, model.WHO_SCHEMA))
-    engine.put("decisions", frame([], model.DECISION_SCHEMA))
+    engine.put("decisions", frame(decisions or [], model.DECISION_SCHEMA))
     covered = [("shop", day(-60), day(60), day(60)), ("stripe", day(-60), day(60), day(60))]
     engine.put("coverage", pl.DataFrame(covered, schema=COVERAGE, orient="row"))
     declared = rec(cardinality=cardinality, keys=["order_id", "transaction_id"])
@@ -158,27 +164,50 @@ def members_of(tables: dict[str, pl.DataFrame]) -> dict[str, list[dict[str, Any]
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds(), st.randoms(use_true_random=False))
 def test_no_event_is_used_twice_and_no_cent_is_invented(
-    world: tuple[list[dict[str, Any]], str], shuffle: random.Random
+    world: tuple[list[dict[str, Any]], list[dict[str, Any]], str], shuffle: random.Random
 ) -> None:
     """By brute force over the events themselves, and the same from shuffled input."""
-    events, cardinality = world
+    events, decisions, cardinality = world
     people = [person(e["event_key"], f"{e['amount']}@x.io") for e in events]
     with open_engine(threads=2) as engine:
-        tables = evaluate(engine, events, cardinality, people)
+        tables = evaluate(engine, events, cardinality, people, decisions)
         mixed = shuffle.sample(events, len(events))
-        again = evaluate(engine, mixed, cardinality, people[::-1])
+        again = evaluate(engine, mixed, cardinality, people[::-1], decisions[::-1])
     for name in TABLES:
         assert tables[name].equals(again[name]), name
     by_key = {e["event_key"]: e for e in events}
     used = Counter(tables["match_members"]["event_key"].to_list())
     assert set(used.values()) <= {1}
     lone = tables["open_items"].filter(pl.col("match_id").is_null())["event_key"].to_list()
-    sides = {k for k in by_key if k[0] in "op"}
-    assert Counter(lone) + Counter(k for k in used if k in sides) == Counter(
-        [*sides, *(k for k in lone if k not in sides)]
-    )
+    out = _excused(decisions, by_key)
+    sides = {k for k in by_key if k[0] in "op"} - out
+    assert not out & set(used)
+    assert sorted([*lone, *used]) == sorted([*sides, *(k for k in (*lone, *used) if k[0] == "r")])
+    barred = {(d["left_key"], d["right_key"]) for d in _latest(decisions, by_key)
+              if d["verdict"] == "not_same"}  # fmt: skip
+    for members in members_of(tables).values():
+        keys = {m["event_key"] for m in members}
+        assert (
+            not any(left in keys and right in keys for left, right in barred)
+            or any(m["key_used"] == "decision" for m in members)
+            or cardinality == "many_to_many"
+        )
     for match in tables["matches"].iter_rows(named=True):
         _check_match(match, members_of(tables)[match["match_id"]], by_key, cardinality)
+
+
+def _latest(
+    decisions: list[dict[str, Any]], by_key: dict[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The latest word on each pair, of events that are there."""
+    words = {(d["left_key"], d["right_key"]): d for d in decisions}
+    return [d for d in words.values() if {d["left_key"], d["right_key"]} <= set(by_key)]
+
+
+def _excused(decisions: list[dict[str, Any]], by_key: dict[str, dict[str, Any]]) -> set[str]:
+    """Events that a person took out."""
+    return {k for d in _latest(decisions, by_key) if d["verdict"] == "no_counterpart"
+            for k in (d["left_key"], d["right_key"])}  # fmt: skip
 
 
 def _check_match(
@@ -190,8 +219,9 @@ def _check_match(
     assert match["match_id"] == model.match_id(
         "orders_to_payments", [m["event_key"] for m in members]
     )
-    assert sides["left"] <= (1 if cardinality.startswith("one") else 99)
-    assert sides["right"] <= (1 if cardinality.endswith("one") else 99)
+    decided = match["method"] == "decided"
+    assert decided or sides["left"] <= (1 if cardinality.startswith("one") else 99)
+    assert decided or sides["right"] <= (1 if cardinality.endswith("one") else 99)
     for member in counted:
         told = by_key[member["event_key"]]
         own = told["amount"] if told["currency"] == match["currency"] else None
@@ -203,7 +233,7 @@ def _check_match(
         assert match[f"{side}_sum"] == (sum(known) if known else None)
     shared = [{by_key[m["event_key"]][k] for k in ("order_id", "transaction_id")} - {None}
               for m in counted]  # fmt: skip
-    assert all(a | b for a, b in pairwise(shared))
+    assert decided or all(a | b for a, b in pairwise(shared))
 
 
 def test_threads_and_order_of_rows_change_nothing() -> None:

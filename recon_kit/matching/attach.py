@@ -49,7 +49,7 @@ join (select eid, source, event_type, parent_key from facts) f using (eid)""",
         Step(
             "standing_in",
             """
-create or replace table standing_in as
+create or replace view standing_in as
 select left_eid as eid, mid from live_pairs union all select right_eid, mid from live_pairs
 union all select eid, mid from live_members""",
             "which match an event stands in",

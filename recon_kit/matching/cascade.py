@@ -67,9 +67,10 @@ class Outcome:
 Method = Callable[[Engine, Reconciliation, MatchingContext], StoredModel | None]
 
 
-def _decided(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:  # noqa: ARG001 - one signature for all methods
+def _decided(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:
+    del context  # one signature for all methods
     if decided.run(engine, rec):
-        exact.take_out(engine, 1)
+        engine.run(exact.rest_step(1, decided.STILL_OPEN))
 
 
 def _exact(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:
@@ -85,7 +86,7 @@ def _probable(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
     from recon_kit.matching import likely
 
     model = likely.run(engine, rec, context.model)
-    exact.take_out(engine, len(rec.keys) + 3)
+    engine.run(exact.rest_step(len(rec.keys) + 3, likely.STILL_OPEN))
     return model
 
 
@@ -122,8 +123,9 @@ def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
     for _, method in ORDER:
         model = method(engine, rec, context) or model
     attach.run(engine, rec)
-    decided.close_residuals(engine, rec)
+    decided.close_residuals(engine)
     dispose.run(engine, rec)
+    engine.run(exact.forget_step(rec))
     proposals.run(engine, rec)
     engine.run(evidence.keep_step())
     open_items.run(engine, rec, context.as_of, context.timezone)

@@ -13,6 +13,11 @@ from recon_kit.matching import amounts, keys
 from recon_kit.matching.dispose import residual_open
 from recon_kit.settings import Reconciliation
 
+# What is open after `run`.
+STILL_OPEN = """
+    select eid from rest
+    anti join (select eid from late_parts semi join completed using (mid)) added using (eid)"""
+
 
 def run(engine: Engine, rec: Reconciliation) -> bool:
     """Complete matches from `rest`; returns whether any was."""
@@ -35,7 +40,7 @@ def needy_step(rec: Reconciliation) -> Step:
         "needy",
         f"""
 create or replace table needy as
-select mid, currency, left_sum, right_sum from live_pairs where {open_money}
+select mid, currency, left_sum, right_sum from more_pairs where {open_money}
 union all
 select mid, currency, left_sum, right_sum from live_groups where {open_money}""",
         "matches that leave money open",
@@ -58,9 +63,9 @@ def found_steps(rec: Reconciliation) -> tuple[Step, ...]:
 create or replace table needy_members as
 select n.mid, n.currency, p.eid as member, p.* exclude (eid, currency)
 from needy n
-join (select mid, unnest([left_eid, right_eid]) as eid from live_pairs
+join (select mid, unnest([left_eid, right_eid]) as eid from more_pairs
       union all select mid, eid from live_members) m using (mid)
-join pool p using (eid)""",
+join second_look p using (eid)""",
             "their members with all their keys",
         ),
         Step(
@@ -96,17 +101,17 @@ def live_steps(rec: Reconciliation) -> tuple[Step, ...]:
             "completed_live",
             f"""
 insert into live_members
-select mid, {one}_eid, 'principal', true, {one}_sum from live_pairs semi join completed using (mid)
+select mid, {one}_eid, 'principal', true, {one}_sum from more_pairs semi join completed using (mid)
 union all
-select mid, {many}_eid, 'part', true, {many}_sum from live_pairs semi join completed using (mid)
+select mid, {many}_eid, 'part', true, {many}_sum from more_pairs semi join completed using (mid)
 union all
 select mid, eid, 'part', true, v from late_parts semi join completed using (mid);
 create or replace table completed_heads as
 select * exclude (left_eid, right_eid, left_key, right_key)
-from live_pairs semi join completed using (mid)
+from more_pairs semi join completed using (mid)
 union all by name
 from live_groups semi join completed using (mid);
-delete from live_pairs where mid in (select mid from completed);
+delete from more_pairs where mid in (select mid from completed);
 delete from live_groups where mid in (select mid from completed);
 insert into live_groups
 select h.* replace (c.total as {many}_sum, null as amount_note,

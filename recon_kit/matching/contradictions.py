@@ -24,7 +24,8 @@ def steps(rec: Reconciliation, zone: str) -> tuple[Step, ...]:
             "suspect_people",
             f"""
 create or replace table suspect_people as
-select eid, {_mail("email")} as mail, {_name("customer_name")} as name, {_phone("phone")} as phone
+select eid, {_mail("email")} as mail, {name_sql("customer_name")} as name,
+       {_phone("phone")} as phone
 from people
 where eid in (select left_eid from suspects union all select right_eid from suspects)""",
             "who stands behind the events of suspect pairs, in one spelling",
@@ -40,8 +41,8 @@ select left_eid, right_eid,
             else 'unknown' end as customer,
        {late_sql(rec, zone)} as late
 from suspects
-join pool l on l.eid = left_eid
-join pool r on r.eid = right_eid
+join second_look l on l.eid = left_eid
+join second_look r on r.eid = right_eid
 left join suspect_people a on a.eid = left_eid
 left join suspect_people b on b.eid = right_eid""",
             "do customer and time contradict the key",
@@ -66,13 +67,11 @@ def late_sql(rec: Reconciliation, zone: str) -> str:
     return f"coalesce(r.ts > {latest} or l.ts > {earliest}, false)"
 
 
-def names_alike(one: str, other: str) -> str:
-    """Whether two names may be spellings of one; null when one is unknown."""
-    return _alike(_name(one), _name(other))
+def alike_sql(one: str, other: str) -> str:
+    """Whether two names (as `name_sql` spells them) may be one; null when one is unknown.
 
-
-def _alike(one: str, other: str) -> str:
-    """The same for names in one spelling: close letters, or a word of three letters in common."""
+    Close letters, or a word of three letters in common.
+    """
     words = [f"list_filter(string_split({n}, ' '), lambda w: length(w) > 2)" for n in (one, other)]
     return (
         f"(jaro_winkler_similarity({one}, {other}) >= {NAMES_ALIKE}"
@@ -83,7 +82,7 @@ def _alike(one: str, other: str) -> str:
 def _same_person() -> str:
     return (
         "coalesce(a.mail = b.mail, false) or coalesce(a.phone = b.phone, false)"
-        f" or coalesce({_alike('a.name', 'b.name')}, false)"
+        f" or coalesce({alike_sql('a.name', 'b.name')}, false)"
     )
 
 
@@ -94,7 +93,7 @@ def _mail(column: str) -> str:
     return f"case when {mail} like '%_@_%' then {local} || '@' || split_part({mail}, '@', 2) end"
 
 
-def _name(column: str) -> str:
+def name_sql(column: str) -> str:
     """Words of a name in alphabetical order, without accents and case."""
     plain = (
         f"trim(regexp_replace(lower(strip_accents({column})), '[^\\p{{L}}\\p{{N}}]+', ' ', 'g'))"

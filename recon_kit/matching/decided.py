@@ -19,6 +19,9 @@ from recon_kit.matching import amounts, keys
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
+# What is open after `run`.
+STILL_OPEN = "select eid from rest anti join live_members using (eid)"
+
 
 def run(engine: Engine, rec: Reconciliation) -> bool:
     """Apply the decisions in view `decisions`; returns whether a match was made of them."""
@@ -160,7 +163,7 @@ from told window g as (partition by gid)""",
             "pinned_live",
             f"""
 create or replace table pinned_sums as
-select min(eid) filter (one) as mid, gid, any_value(c) as currency,
+select arg_min(eid, event_key) filter (one) as mid, gid, any_value(c) as currency,
        sum(v) filter (side = 0) as left_sum, sum(v) filter (side = 1) as right_sum,
        bool_or({amounts.lacks_amount("pinned_rows")}) as lacks,
        bool_or(dead) filter (side = 0) <> bool_or(dead) filter (side = 1) as status_note
@@ -180,18 +183,30 @@ from pinned_sums s join pinned_rows r using (gid)""",
     )
 
 
-def close_residuals(engine: Engine, rec: Reconciliation) -> None:
+def close_residuals(engine: Engine) -> None:
     """Find the matches and events that `accept_residual` and `write_off` settle.
 
     Leaves `closed_residuals(mid)` and `written_off(event_key)`; a decision on a match that has
     changed since (its `evidence_hash` is not that of the members now) goes to `reopened`.
     """
-    engine.run(*closing_steps(rec))
+    engine.run(*(closing_steps() if engine.count("closing") else nothing_closed_steps()))
 
 
-def closing_steps(rec: Reconciliation) -> tuple[Step, ...]:
+def nothing_closed_steps() -> tuple[Step, ...]:
+    """Empty tables, where nobody accepted a residual."""
+    return (
+        Step(
+            "closed_residuals",
+            """
+create or replace table closed_residuals (mid bigint);
+create or replace table written_off (event_key varchar)""",
+            "nobody accepted a residual",
+        ),
+    )
+
+
+def closing_steps() -> tuple[Step, ...]:
     """The statements of `close_residuals`; see `evidence.evidence_hash` for the hash."""
-    del rec
     return (
         Step(
             "closing_matches",

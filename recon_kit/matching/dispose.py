@@ -76,7 +76,7 @@ select mid, 'fee_mismatch' from (
     from (
         select mid, unnest([left_eid, right_eid]) as eid, unnest([0, 1]) as side,
                abs(left_sum - right_sum) as diff
-        from live_pairs where amount_note = 'amount_mismatch'
+        from more_pairs where amount_note = 'amount_mismatch'
         union all
         select m.mid, m.eid, p.side, abs(left_sum - right_sum)
         from (from live_groups where amount_note = 'amount_mismatch') g
@@ -141,6 +141,12 @@ def out_steps(rec: Reconciliation) -> tuple[Step, ...]:
         quote_text(rec.name), "least(left_key, right_key)", "greatest(left_key, right_key)"
     )
     many = f"left(sha256({quote_text(rec.name)} || chr(31) || listed), 32)"
+    constant = {
+        "reconciliation": f"{quote_text(rec.name)} as reconciliation",
+        "rule_id": "null::varchar as rule_id",
+        "certificate_id": "null::varchar as certificate_id",
+        "inputs_hash": "null::varchar as inputs_hash",
+    }
     one, part = ("right", "left") if keys.one_side(rec) == "right" else ("left", "right")
     return (
         Step(
@@ -160,8 +166,9 @@ join (select mid, string_agg(event_key || chr(31), '' order by event_key) as lis
         ),
         Step(
             "out_matches",
-            "create or replace view out_matches as select "
-            + ", ".join(model.RUN_TABLES["matches"]) + " from heads",
+            f"""
+create or replace view out_matches as
+select {", ".join(constant.get(c, c) for c in model.RUN_TABLES["matches"])} from heads""",
             "matches with disposition and discrepancies",
         ),
         Step(
@@ -185,7 +192,7 @@ from member_rows m join (from heads where left_key is null) h using (mid)""",
 
 def _head(rec: Reconciliation) -> str:
     """The columns of `matches` after `match_id`, over a live match and its `notes`."""
-    return f"""{quote_text(rec.name)} as reconciliation, method,
+    return f"""method,
        case when method = 'decided' then 'confirmed'
             when doubt is not null then 'review'
             when {_over_limit(rec)} then 'review' else 'auto' end as disposition,
@@ -199,8 +206,7 @@ def _head(rec: Reconciliation) -> str:
                  case when status_note then 'status_mismatch' end]
                 || coalesce(notes, []), lambda x: x is not null))))::varchar, '[]')
             end as discrepancies,
-       null::varchar as rule_id, model_hash, null::varchar as certificate_id,
-       null::varchar as inputs_hash"""
+       model_hash"""
 
 
 def residual_open(rec: Reconciliation) -> str:

@@ -7,7 +7,7 @@ Larger groups are resolved in `groups`. What contradicts itself is taken back: s
 
 Tables left behind (`eid`s of `pool`):
 
-- `live_pairs`: matches of one left and one right event,
+- `live_pairs`: matches of one left and one right event (a view; later ones go to `more_pairs`),
 - `live_groups` and `live_members`: all other matches,
 - `conflicts(left_eid, right_eid, key_used, why_code)`: joined by a key, kept apart by a veto,
 - `ambiguous(left_eid, right_eid, key_used)`: answers of which none is better,
@@ -17,7 +17,7 @@ Tables left behind (`eid`s of `pool`):
 from __future__ import annotations
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import amounts, complete, contradictions, fx, groups, keys, late
+from recon_kit.matching import amounts, complete, contradictions, fx, groups, keys, late, pool
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -35,8 +35,9 @@ def prepare() -> tuple[Step, ...]:
 create or replace table live_groups ({LIVE_COLUMNS});
 create or replace table live_members (mid bigint, eid bigint, role varchar, counts boolean,
     allocated hugeint);
-create or replace table live_pairs ({LIVE_COLUMNS}, left_eid bigint, right_eid bigint,
+create or replace table more_pairs ({LIVE_COLUMNS}, left_eid bigint, right_eid bigint,
     left_key varchar, right_key varchar);
+create or replace view live_pairs as from more_pairs;
 create or replace table conflicts (left_eid bigint, right_eid bigint, key_used varchar,
     why_code varchar);
 create or replace table ambiguous (left_eid bigint, right_eid bigint, key_used varchar)""",
@@ -47,29 +48,47 @@ create or replace table ambiguous (left_eid bigint, right_eid bigint, key_used v
 
 def run(engine: Engine, rec: Reconciliation, zone: str) -> None:
     """Match all key groups of `rest`; `prepare` and `decided` must have run."""
+    barred = engine.count("barred_pool") > 0
     for number, key in enumerate(rec.keys):
-        engine.run(*pair_steps(rec, number, key))
+        engine.run(*pair_steps(rec, number, key, barred=barred))
         crowded = engine.count("crowd") > 0
         if crowded:
-            engine.run(*groups.steps(rec, number, key))
+            engine.run(*groups.steps(rec, key))
         if number == 0:
             engine.run(*late.steps())
-        engine.run(*suspect_steps(key))
         if engine.count("suspects"):
             engine.run(*contradictions.steps(rec, zone), *fx.steps(rec), *veto_steps())
         if crowded:
             groups.resolve(engine, rec, key, zone)
-        take_out(engine, number + 2)
+        engine.run(rest_step(number + 2, _OPEN, "second_look" if number == 0 else "rest"))
     if not rec.keys:
-        engine.run(*late.steps())
+        engine.run(keyless_step(), *late.steps())
     if complete.run(engine, rec):
-        take_out(engine, len(rec.keys) + 2)
+        engine.run(rest_step(len(rec.keys) + 2, complete.STILL_OPEN))
 
 
-def pair_steps(rec: Reconciliation, number: int, key: str) -> tuple[Step, ...]:
-    """Groups of exactly one left and one right event."""
-    used, k, t = quote_text(key), f"k{number}", f"t{number}"
-    anchor = f"{keys.one_side(rec)}_eid"
+def keyless_step() -> Step:
+    """Where no key is declared nobody has a partner yet."""
+    return Step(
+        "keyless",
+        """
+create or replace table lone as select eid from rest;
+create or replace table crowd_rows (eid bigint)""",
+        "no key is declared",
+    )
+
+
+def pair_steps(
+    rec: Reconciliation, number: int, key: str, *, barred: bool = False
+) -> tuple[Step, ...]:
+    """Groups of exactly one left and one right event.
+
+    The join is a full one: who finds no partner comes out of it as well, which saves going
+    through all events once more to see what is left. Its result stays as it is (deleting from
+    a large table costs more than the join); `live_pairs` is a view of what stands in it.
+    """
+    k, t = f"k{number}", f"t{number}"
+    stand = "".join(f"\n{_joined(rec, i)} where stands\nunion all" for i in range(number + 1))
     return (
         Step(
             f"{key}.crowd",
@@ -78,41 +97,65 @@ def pair_steps(rec: Reconciliation, number: int, key: str) -> tuple[Step, ...]:
             "keys that more than two open events carry",
         ),
         Step(
+            f"{key}.crowd_rows",
+            f"""
+create or replace table crowd_rows as
+select eid, event_key, side, side = {pool.LEFT if keys.one_side(rec) == "left" else pool.RIGHT}
+       as one, amount, currency, shown, shown_currency, ts, dead, {k} as k, {t} as t
+from rest semi join crowd on crowd.k = {k}""",
+            "and these events",
+        ),
+        Step(
             f"{key}.pairs",
             f"""
-insert into live_pairs
-select {anchor}, 'exact', {used}, currency, left_sum, right_sum, amount_note, status_note,
-       case when amount_note = 'currency' then 'currency' end, 1.0, null, null,
-       left_eid, right_eid, left_key, right_key
+create or replace table joined_{number} as
+select left_eid, right_eid, left_key, right_key, currency, left_sum, right_sum, amount_note,
+       status_note, coalesce(same_text, false) as met,
+       met and (amount_note is null or amount_note = 'no_amount') as stands
 from (
     select l.eid as left_eid, r.eid as right_eid, l.event_key as left_key,
-           r.event_key as right_key, l.dead <> r.dead as status_note, l.{t} = r.{t} as same_text,
-           {amounts.pair_money(rec)}
-    from (from rest where side = 0) l
-    join (from rest where side = 1) r using ({k})
-    anti join crowd on crowd.k = {k}
-)
-anti join barred_pool using (left_eid, right_eid)
-where same_text""",
+           r.event_key as right_key, l.dead <> r.dead as status_note,
+           {_met(t, barred)} as same_text, {amounts.pair_money(rec)}
+    from (from rest anti join crowd on crowd.k = {k} where side = {pool.LEFT}) l
+    full join (from rest anti join crowd on crowd.k = {k} where side = {pool.RIGHT}) r using ({k})
+)""",
             "one left and one right event carry the key",
         ),
-    )
-
-
-def suspect_steps(key: str) -> tuple[Step, ...]:
-    """Take pairs that disagree out of the matches until it is known what speaks against them."""
-    return (
         Step(
-            f"{key}.suspects",
+            f"{key}.lone",
             f"""
+create or replace view live_pairs as{stand}
+from more_pairs;
 create or replace table suspect_pairs as
-from live_pairs
-where key_used = {quote_text(key)} and amount_note in ('amount_mismatch', 'currency');
+{_joined(rec, number)} where met and not stands;
 create or replace table suspects as select left_eid, right_eid from suspect_pairs;
-delete from live_pairs where left_eid in (select left_eid from suspects)""",
-            "pairs whose amounts disagree, or that share no currency",
+create or replace table judged (left_eid bigint, right_eid bigint, vetoed boolean);
+create or replace table lone as
+select left_eid as eid from joined_{number} where not met and left_eid is not null
+union all
+select right_eid from joined_{number} where not met and right_eid is not null""",
+            "who met a partner, with whom the amounts disagree, and who met nobody",
         ),
     )
+
+
+def _joined(rec: Reconciliation, number: int) -> str:
+    """Rows of a key's join in the columns of `live_pairs`."""
+    return f"""select {keys.one_side(rec)}_eid as mid, 'exact' as method,
+       {quote_text(rec.keys[number])} as key_used, currency, left_sum::hugeint as left_sum,
+       right_sum::hugeint as right_sum, amount_note, status_note,
+       case when amount_note = 'currency' then 'currency' end as doubt, 1.0::double as confidence,
+       null::double as margin, null::varchar as model_hash, left_eid, right_eid, left_key,
+       right_key
+from joined_{number}"""
+
+
+def _met(text: str, barred: bool) -> str:
+    """Whether both carry the very text of the key, and nobody barred the pair."""
+    same = f"l.{text} = r.{text}"
+    if barred:
+        same += " and (l.eid, r.eid) not in (select (left_eid, right_eid) from barred_pool)"
+    return same
 
 
 def veto_steps() -> tuple[Step, ...]:
@@ -140,7 +183,7 @@ select left_eid, right_eid, key_used, 'id_conflict' from judged where vetoed""",
         Step(
             "unsuspected",
             """
-insert into live_pairs
+insert into more_pairs
 select * exclude (customer, plausible, vetoed) replace (
     case when plausible then 'fx_residue' else amount_note end as amount_note,
     case when plausible then null when customer = 'disagree' then 'id_conflict'
@@ -151,18 +194,39 @@ from judged where not vetoed""",
     )
 
 
-def take_out(engine: Engine, number: int) -> None:
-    """Take the members of all matches out of `rest`; `number` names the next working table."""
-    engine.run(
-        Step(
-            f"rest.{number}",
-            f"""
+# What is open after a key: no partner, a vetoed one, or a crowd that came to nothing.
+_OPEN = """
+    select eid from lone
+    union all
+    select unnest([left_eid, right_eid]) from judged where vetoed
+    union all
+    select eid from crowd_rows anti join live_members using (eid)"""
+
+
+def rest_step(number: int, still_open: str, known: str = "rest") -> Step:
+    """Narrow `rest` down to some events.
+
+    Args:
+        number: of the next working table; the one before it goes.
+        still_open: query of the `eid`s that stay.
+        known: a smaller table that has all of them.
+    """
+    return Step(
+        f"rest.{number}",
+        f"""
 create or replace table rest_{number} as
-from rest
-anti join (select left_eid as eid from live_pairs union all select right_eid from live_pairs
-           union all select eid from live_members) taken using (eid);
+from {known} semi join ({still_open}) still_open using (eid);
 create or replace view rest as from rest_{number};
 drop table if exists rest_{number - 1}""",
-            "each method sees only what is open",
-        ),
+        "each method sees only what is open",
+    )
+
+
+def forget_step(rec: Reconciliation) -> Step:
+    """Give back the memory of the joins, once the matches are written."""
+    drops = ";\n".join(f"drop table if exists joined_{i}" for i in range(len(rec.keys)))
+    return Step(
+        "forget",
+        f"create or replace view live_pairs as from more_pairs;\n{drops}",
+        "the joins are in the matches now",
     )

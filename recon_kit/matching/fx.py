@@ -50,8 +50,8 @@ from (
     select left_eid, right_eid, l.ts, l.currency as base, r.currency as quote,
            l.amount::hugeint as left_minor, r.amount::hugeint as right_minor
     from suspect_pairs
-    join pool l on l.eid = left_eid
-    join pool r on r.eid = right_eid
+    join second_look l on l.eid = left_eid
+    join second_look r on r.eid = right_eid
     where amount_note = 'currency'
 ) s
 asof left join rates q on q.base = s.base and q.quote = s.quote and q.ts <= s.ts""",

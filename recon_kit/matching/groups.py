@@ -9,14 +9,14 @@ to `uneven`, groups with several principals to `several`.
 from __future__ import annotations
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import amounts, keys, several, uneven
+from recon_kit.matching import amounts, several, uneven
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
 
-def steps(rec: Reconciliation, number: int, key: str) -> tuple[Step, ...]:
-    """Match groups that add up; leaves the others in tables `uneven` and `several`."""
-    return (*gather_steps(rec, number), *plain_steps(rec, key))
+def steps(rec: Reconciliation, key: str) -> tuple[Step, ...]:
+    """Match groups of `crowd_rows` that add up; the others are in `uneven` and `several`."""
+    return (*gather_steps(rec), *plain_steps(rec, key))
 
 
 def resolve(engine: Engine, rec: Reconciliation, key: str, zone: str) -> None:
@@ -27,19 +27,13 @@ def resolve(engine: Engine, rec: Reconciliation, key: str, zone: str) -> None:
         engine.run(*several.steps(rec, key))
 
 
-def gather_steps(rec: Reconciliation, number: int) -> tuple[Step, ...]:
+def gather_steps(rec: Reconciliation) -> tuple[Step, ...]:
     """Rows of joint groups with their amounts in the one currency all of them share."""
-    k, t = f"k{number}", f"t{number}"
-    one = 0 if keys.one_side(rec) == "left" else 1
     unit = "true" if rec.cardinality == "many_to_many" else "n_one = 1"
     return (
         Step(
             "groups",
             f"""
-create or replace table crowd_rows as
-select eid, event_key, side, side = {one} as one, amount, currency, shown, shown_currency, ts,
-       dead, {k} as k, {t} as t
-from rest semi join crowd on crowd.k = {k};
 create or replace table key_groups as
 select row_number() over () as gid, *, {unit} as unit from (
     select k, t, count(*) filter (one) as n_one, count(*) filter (not one) as n_many,
@@ -64,7 +58,7 @@ with money as (
     from money group by gid
 )
 select m.gid, m.unit, m.eid, m.event_key, m.one, m.ts, m.dead, m.amount, m.currency, m.shown,
-       m.shown_currency, s.c, s.lacks, case when s.c = m.c1 then m.v1 else m.v2 end as v
+       m.shown_currency, s.c, s.lacks, case s.c when m.c1 then m.v1 when m.c2 then m.v2 end as v
 from money m join shared s using (gid)
 where not (m.unit and not m.one and exists (
     from barred_pool b join crowd_rows p on p.one and p.k = m.k and p.t = m.t
@@ -87,7 +81,7 @@ select gid, any_value(unit) as unit, any_value(c) as c, bool_or(lacks) as lacks,
        count(*) filter (one) as n_one, count(*) filter (not one) as n_many,
        sum(v) filter (one) as target, sum(v) filter (not one) as total,
        any_value(currency order by event_key) filter (one) as own,
-       min(eid) filter (one) as mid, min(eid) filter (not one) as other,
+       arg_min(eid, event_key) filter (one) as mid,
        bool_or(dead) filter (one) <> bool_or(dead) filter (not one) as status_note
 from group_rows group by gid having n_one > 0 and n_many > 0""",
             "what each group adds up to",

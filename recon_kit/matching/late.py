@@ -2,7 +2,8 @@
 
 After the first key most events stand in a match that nothing speaks against. For all others (open,
 in disagreement, hanging on something) one pass over `events` and one over `who` leaves `facts` and
-`people`, known by `eid`; later methods, attachments and reasons read these.
+`people`, known by `eid`; later methods, attachments and reasons read these, and their rows of the
+pool stand together in `second_look`.
 """
 
 from __future__ import annotations
@@ -17,11 +18,18 @@ def steps() -> tuple[Step, ...]:
             "second_look",
             """
 create or replace table second_look as
-select eid, event_key from pool
-anti join (select left_eid as eid from live_pairs where amount_note is null
-           union all select right_eid from live_pairs where amount_note is null
-           union all select eid from live_members where mid in (
-               select mid from live_groups where amount_note is null)) plain using (eid)""",
+select * from pool
+where side = 2 or eid in (
+    select eid from lone
+    union all
+    select unnest([left_eid, right_eid]) from suspect_pairs
+    union all
+    select eid from crowd_rows anti join (
+        select eid from live_members where mid in (
+            select mid from live_groups where amount_note is null)) plain using (eid)
+    union all
+    select eid from live_members where mid in (
+        select mid from live_groups where amount_note is not null))""",
             "rows that need more than their key and amount",
         ),
         Step(

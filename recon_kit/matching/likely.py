@@ -21,6 +21,12 @@ from recon_kit.model import StoredModel
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
+# What is open after `run`.
+STILL_OPEN = """
+    select eid from rest
+    anti join (select unnest([left_eid, right_eid]) as eid from likely where why_code is null) taken
+    using (eid)"""
+
 
 def run(engine: Engine, rec: Reconciliation, model: StoredModel | None) -> StoredModel | None:
     """Score and assign what is open; returns the model that was used, learned if none was given.
@@ -92,8 +98,8 @@ from assigned_pairs a
 join scored_pairs s using (left_eid, right_eid)
 join open_left l on l.eid = a.left_eid
 join open_right r on r.eid = a.right_eid
-join pool p on p.eid = l.pool_eid
-join pool q on q.eid = r.pool_eid
+join second_look p on p.eid = l.pool_eid
+join second_look q on q.eid = r.pool_eid
 left join open_left ll on ll.eid = a.rival_eid
 left join open_right rr on rr.eid = a.rival_eid
 where a.match_probability >= {settings.review_min!r}""",
@@ -114,13 +120,13 @@ create or replace table likely_money as
 select k.*, l.dead <> r.dead as status_note,
        count(*) over (partition by {one}_eid) as partners, {amounts.pair_money(rec)}
 from (from likely where why_code is null) k
-join pool l on l.eid = left_eid join pool r on r.eid = right_eid""",
+join second_look l on l.eid = left_eid join second_look r on r.eid = right_eid""",
             "what the picked pairs are worth",
         ),
         Step(
             "likely_live",
             f"""
-insert into live_pairs
+insert into more_pairs
 select {one}_eid, 'probable', null, currency, left_sum, right_sum, amount_note, status_note,
        null, match_probability, margin, {model},
        left_eid, right_eid, left_key, right_key

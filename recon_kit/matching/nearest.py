@@ -95,7 +95,7 @@ def taken_steps(rec: Reconciliation) -> tuple[Step, ...]:
             "key_taken",
             f"""
 create or replace table waiting as
-select p.* from open_rows o join pool p using (eid)
+select p.* from open_rows o join second_look p using (eid)
 where o.mid is null and o.side < 2 and o.eid not in (select eid from near);
 insert into near
 select eid, arg_min(other, (number, event_key)), 'key_taken',
@@ -195,6 +195,22 @@ def sentence_steps(rec: Reconciliation) -> tuple[Step, ...]:
     )
     return (
         Step(
+            "strangers",
+            f"""
+create or replace table strangers as
+with faces as (
+    select p.eid, lower(trim(p.email)) as mail, {contradictions.name_sql("p.customer_name")} as name
+    from people p
+    semi join (select eid from near where why_code in ('id_conflict', 'amount', 'proposed')
+               union select other from near
+               where why_code in ('id_conflict', 'amount', 'proposed')) n using (eid)
+)
+select n.eid, a.mail <> b.mail
+       and not coalesce({contradictions.alike_sql("a.name", "b.name")}, false) as other_customer
+from near n join faces a on a.eid = n.eid join faces b on b.eid = n.other""",
+            "which of them are of another customer",
+        ),
+        Step(
             "compared",
             f"""
 create or replace table compared as
@@ -211,19 +227,16 @@ select o.eid, o.mid, o.side, o.amount, o.currency, n.other, n.key_used,
        (epoch_us(q.ts) - epoch_us(o.ts)) // 86400000000 as days,
        q.currency is distinct from o.currency as other_currency,
        q.amount is distinct from o.amount as other_amount,
-       coalesce(lower(trim(ow.email)) <> lower(trim(w.email)), false)
-       and not coalesce({contradictions.names_alike("ow.customer_name", "w.customer_name")}, false)
-           as other_customer,
+       coalesce(v.other_customer, false) as other_customer,
        {_money("abs(o.amount)", "o.currency", "a.places")} as money,
        {_money("q.amount", "q.currency", "b.places")} as other_money
 from open_rows o
-join pool p on p.eid = o.eid
+left join second_look p on p.eid = o.eid
 left join near n on n.eid = o.eid and o.mid is null
 left join pool q on q.eid = n.other
 left join facts e on e.eid = o.eid
 left join facts oe on oe.eid = n.other
-left join people w on w.eid = o.eid
-left join people ow on ow.eid = n.other
+left join strangers v on v.eid = o.eid
 left join currency_places a on a.currency = o.currency
 left join currency_places b on b.currency = q.currency""",
             "the item beside what came nearest",

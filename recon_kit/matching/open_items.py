@@ -51,7 +51,7 @@ with lone as (
 ), residual as (
     select *, (left_sum - right_sum)::bigint as money from (
         from live_groups union all by name
-        select * exclude (left_eid, right_eid, left_key, right_key) from live_pairs)
+        select * exclude (left_eid, right_eid, left_key, right_key) from more_pairs)
     where {dispose.residual_open(rec)} and mid not in (from closed_residuals)
 )
 select o.*, {due} as due from (

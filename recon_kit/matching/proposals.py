@@ -34,8 +34,8 @@ def steps(rec: Reconciliation) -> tuple[Step, ...]:
     """The statements of `run`."""
     pair = model.digest_sql(
         quote_text(rec.name),
-        "least(l.event_key, r.event_key)",
-        "greatest(l.event_key, r.event_key)",
+        "least(left_key, right_key)",
+        "greatest(left_key, right_key)",
     )
     return (
         Step(
@@ -51,15 +51,14 @@ with pairs as (
     anti join offered_pairs using (left_eid, right_eid)
 )
 select {pair} as match_id, {quote_text(rec.name)} as reconciliation, method, confidence, margin,
-       l.event_key as left_key, r.event_key as right_key, money.currency,
+       left_key, right_key, money.currency,
        money.left_sum::bigint as left_amount, money.right_sum::bigint as right_amount,
        why_code, model_hash
 from (
-    select pairs.*, {amounts.pair_money(rec)}
+    select pairs.*, l.event_key as left_key, r.event_key as right_key,
+           {amounts.pair_money(rec)}
     from pairs join rest l on l.eid = left_eid join rest r on r.eid = right_eid
 ) money
-join pool l on l.eid = left_eid
-join pool r on r.eid = right_eid
 anti join barred_pool b on b.left_eid = money.left_eid and b.right_eid = money.right_eid""",
             "pairs whose events are both still open",
         ),

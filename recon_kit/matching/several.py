@@ -39,15 +39,17 @@ join group_rows o on o.gid = g.gid and o.one
 join group_rows m on m.gid = g.gid and not m.one
 anti join barred_pool b on b.left_eid = {left}.eid and b.right_eid = {right}.eid;
 create or replace table sole as
-select * exclude (low, high) from (
+select * exclude (low, high, one_currency) from (
     select * exclude (ways), row_number() over (
                partition by o_eid order by dead, ts nulls last, m_key) as turn,
            min({value}) over (partition by o_eid) as low,
-           max({value}) over (partition by o_eid) as high
+           max({value}) over (partition by o_eid) as high,
+           min(currency) over (partition by o_eid) = max(currency) over (partition by o_eid)
+               as one_currency
     from (select *, count(*) over (partition by m_eid) as ways
           from trials where amount_note is null)
     where ways = 1)
-where low = high""",
+where low = high and one_currency""",
             "rows that agree with exactly one principal, and those that repeat them",
         ),
         Step(
