@@ -187,10 +187,8 @@ def test_no_event_is_used_twice_and_no_cent_is_invented(
               if d["verdict"] == "not_same"}  # fmt: skip
     for members in members_of(tables).values():
         keys = {m["event_key"] for m in members}
-        assert (
-            not any(left in keys and right in keys for left, right in barred)
-            or any(m["key_used"] == "decision" for m in members)
-            or cardinality == "many_to_many"
+        assert not any(left in keys and right in keys for left, right in barred) or any(
+            m["key_used"] == "decision" for m in members
         )
     for match in tables["matches"].iter_rows(named=True):
         _check_match(match, members_of(tables)[match["match_id"]], by_key, cardinality)

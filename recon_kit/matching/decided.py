@@ -81,6 +81,13 @@ select seq, left_key, right_key, verdict, evidence_hash
 from standing where verdict in ('accept_residual', 'write_off')""",
             "decisions whose evidence changed are asked again, not applied",
         ),
+        *_effect_steps(),
+    )
+
+
+def _effect_steps() -> tuple[Step, ...]:
+    """What standing decisions do to the pool."""
+    return (
         Step(
             "barred",
             """

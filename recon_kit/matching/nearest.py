@@ -241,9 +241,15 @@ left join currency_places a on a.currency = o.currency
 left join currency_places b on b.currency = q.currency""",
             "the item beside what came nearest",
         ),
-        Step(
-            "nearest",
-            f"""
+        _words_step(rec),
+    )
+
+
+def _words_step(rec: Reconciliation) -> Step:
+    """`nearest`: the reason of each open item in words."""
+    return Step(
+        "nearest",
+        f"""
 create or replace table nearest as
 select eid, why_code in ('ambiguous', 'proposed') as proposed, nearest_key, why_code, case why_code
     when 'residual' then coalesce(money, 'an amount') || case
@@ -261,8 +267,7 @@ select eid, why_code in ('ambiguous', 'proposed') as proposed, nearest_key, why_
     when 'proposed' then {_no_key(rec)} || '; most probable: ' || {_OTHER} || {_APART}
     else {_no_key(rec)} || '; nothing open comes near by amount or customer' end as why
 from compared""",
-            "in words",
-        ),
+        "in words",
     )
 
 
