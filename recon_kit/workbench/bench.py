@@ -195,7 +195,13 @@ class Workbench:
         with self._current(reconciliation) as (engine, about):
             cases = engine.count("findings")
             export = str(self._reports() / "open_items.csv")
-            return Summary(about, queries.totals(engine), queries.open_items(engine), cases, export)
+            return Summary(
+                about,
+                queries.totals(engine, self.settings),
+                queries.open_items(engine),
+                cases,
+                export,
+            )
 
     def matches(
         self,

@@ -20,21 +20,20 @@ _LABEL = "coalesce(e.native_id, e.order_id, e.transaction_id, left(e.event_key, 
 
 _TOTALS = """
     with left_side as (
-      select m.reconciliation, m.currency, mm.event_key,
-        case when oi.item_id is null then 'matched' else 'residual' end as state,
-        e.amount as amount_minor, e.currency as own
+      select m.reconciliation, mm.event_key,
+        case when oi.item_id is null then 'matched' else 'residual' end as state
       from match_members mm join matches m using (match_id, run_id)
-      join events e using (event_key)
       left join open_items oi on oi.match_id = m.match_id and oi.run_id = m.run_id
       where mm.side = 'left' and mm.role in ('principal', 'part')
       union all
-      select o.reconciliation, o.currency, o.event_key, o.state, e.amount, e.currency
-      from open_items o join events e using (event_key)
-      where o.side = 'left' and o.match_id is null
+      select reconciliation, event_key, state from open_items
+      where side = 'left' and match_id is null
     )
-    select reconciliation, own as currency, state, count(*) as items,
-      sum(amount_minor)::bigint as amount_minor
-    from left_side group by all order by reconciliation, currency, state
+    select reconciliation, e.currency, state, count(*) as items,
+      sum(case measure when 'net' then e.net else e.amount end)::bigint as amount_minor
+    from left_side join events e using (event_key) join measures using (reconciliation)
+    where (?::timestamptz is null or e.event_ts >= ?) and (?::timestamptz is null or e.event_ts < ?)
+    group by all order by reconciliation, currency, state
 """
 
 _OPEN = f"""
@@ -101,12 +100,27 @@ _RUNS = """
 """
 
 
-def totals(engine: Engine) -> pl.DataFrame:
+def totals(
+    engine: Engine,
+    settings: Settings,
+    first: datetime | None = None,
+    end: datetime | None = None,
+) -> pl.DataFrame:
     """Left events by state: `reconciliation, currency, state, items, amount_minor`.
 
-    States are matched, residual (matched, but money stays open) and the open states.
+    States are matched, residual (matched, but money stays open) and the open states; the amount
+    is the measure of the left side.
+
+    Args:
+        engine: shows the runs to look at.
+        settings: which amount each reconciliation measures.
+        first: leave out events before this instant.
+        end: leave out events from this instant on.
     """
-    return engine.rows(_TOTALS)
+    measures = [(r.name, r.measure.left) for r in settings.reconciliations]
+    schema = {"reconciliation": pl.String, "measure": pl.String}
+    engine.put("measures", pl.DataFrame(measures, schema=schema, orient="row"))
+    return engine.rows(_TOTALS, [first, first, end, end])
 
 
 def open_items(engine: Engine) -> pl.DataFrame:

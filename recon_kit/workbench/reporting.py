@@ -19,27 +19,6 @@ from recon_kit.workbench import queries
 # Name of a report: its notebook.
 REPORTS: dict[str, str] = {"weekly_health": "report_weekly_health.ipynb"}
 
-_WEEK_TOTALS = """
-    with bounds as (select ?::timestamptz as first_ts, ?::timestamptz as end_ts),
-    left_side as (
-      select m.reconciliation, e.currency, e.event_ts, e.amount as amount_minor,
-        case when oi.item_id is null then 'matched' else 'residual' end as state
-      from match_members mm join matches m using (match_id, run_id)
-      join events e using (event_key)
-      left join open_items oi on oi.match_id = m.match_id and oi.run_id = m.run_id
-      where mm.side = 'left' and mm.role in ('principal', 'part')
-      union all
-      select o.reconciliation, e.currency, e.event_ts, e.amount, o.state
-      from open_items o join events e using (event_key)
-      where o.side = 'left' and o.match_id is null
-    )
-    select reconciliation, currency, state, count(*) as items,
-      sum(amount_minor)::bigint as amount_minor
-    from left_side, bounds where event_ts >= first_ts and event_ts < end_ts
-    group by all order by reconciliation, currency, state
-"""
-
-
 _LAST_LEFT = """
     select max(e.event_ts) from events e where e.event_ts < ?::timestamptz and e.event_key in (
       select event_key from match_members where side = 'left'
@@ -80,7 +59,7 @@ def facts(  # noqa: PLR0913, PLR0917 - a report is made of these
         first_day=monday,
         last_day=monday + timedelta(days=6),
         audience=audience,
-        totals=engine.rows(_WEEK_TOTALS, [first, end]),
+        totals=queries.totals(engine, settings, first, end),
         weekly=weekly_shares(slis, chosen),
         slis=slis,
         open_items=open_items,
