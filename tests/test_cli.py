@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import polars as pl
 import pytest
 
 from recon_kit.cli import main
@@ -72,6 +73,7 @@ def test_quarantined_rows_exit_five(shop, capsys):
     code = recon("ingest", "card", shop / "bad.csv", "-w", shop)
 
     assert code == 5
+    assert "1 quarantined, first row 1: [amount_unreadable] in 'amount'" in capsys.readouterr().out
 
 
 def test_a_refused_file_exits_one_and_says_why(shop, capsys):
@@ -137,6 +139,52 @@ def test_export_writes_where_one_stands(workspace, capsys, monkeypatch):
 
     assert code == 0
     assert (workspace / "open.csv").read_text(encoding="utf-8").count("\n") == 6
+
+
+def test_export_tells_the_money_of_a_side_that_alone_has_amounts(shop, capsys):
+    """Orders without amounts: each of their payments keeps its own, in its own currency."""
+    settings = (shop / "recon.toml").read_text(encoding="utf-8")
+    settings = settings.replace('amount = "Total"\n', "", 1)
+    settings = settings.replace(
+        'keys = ["order_id"]', 'keys = ["order_id"]\ncardinality = "one_to_many"'
+    )
+    (shop / "recon.toml").write_text(settings, encoding="utf-8")
+    (shop / "card.csv").write_text(
+        "Id,Order,Date,Amount\nc1,1001,2026-11-03,60.00\nc2,1001,2026-11-03,40.00\n"
+        "c3,1002,2026-11-04,25.50\n"
+    )
+    for source in ("till", "card"):
+        recon("ingest", source, shop / f"{source}.csv", "-w", shop)
+    recon("run", "-w", shop)
+
+    recon("export", "matches", "--out", shop / "m.csv", "-w", shop)
+
+    told = pl.read_csv(shop / "m.csv", infer_schema=False).sort("right_native_id")
+    assert told.select("right_native_id", "left_amount", "right_amount", "currency").rows() == [
+        ("c1", None, "60.00", "EUR"),
+        ("c2", None, "40.00", "EUR"),
+        ("c3", None, "25.50", "EUR"),
+    ]
+
+
+def test_why_names_the_method_that_proposed(shop, capsys):
+    """Two payments that a key joins equally well are proposed by `exact`, and it says so."""
+    settings = (shop / "recon.toml").read_text(encoding="utf-8")
+    settings = settings.replace("[reconciliations.probable]", "tolerance = { minor_units = 5 }\n"
+                                "[reconciliations.probable]")  # fmt: skip
+    (shop / "recon.toml").write_text(settings, encoding="utf-8")
+    (shop / "card.csv").write_text(
+        "Id,Order,Date,Amount\nc1,1001,2026-11-03,99.97\nc2,1001,2026-11-03,100.04\n"
+    )
+    for source in ("till", "card"):
+        recon("ingest", source, shop / f"{source}.csv", "-w", shop)
+    recon("run", "-w", shop)
+    capsys.readouterr()
+
+    recon("why", "#1001", "--json", "-w", shop)
+
+    told = {row["method"]: row["detail"] for row in json.loads(capsys.readouterr().out)["methods"]}
+    assert told["exact"] == "2 counterpart(s) proposed; a person decides"
 
 
 def test_verify_exits_one_on_a_flipped_byte(workspace, capsys):

@@ -270,6 +270,59 @@ def test_profile_of_sources():
     assert found.duplicates.rows() == [("psp", "payment", 1, 1)]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "kind", "said"),
+    [
+        ("raw_payments.csv", "id,order_id,amount\n1,7,1000\n", "payment", 'unit = "minor"'),
+        ("bank-adjustments.csv", "id,day,amount\n1,2026-01-02,-3.10\n", "adjustment", ""),
+        ("refund_data.csv", "id,charge_id,amount\nr1,ch_1,5.00\n", "refund", 'sign = "negated"'),
+        ("charge.refunded.csv", "id,charge_id,amount\nc1,ch_1,5.00\n", "payment", ""),
+        ("transactions.csv", "id,amount\n1,5.00\n2,-5.00\n", "other", ""),
+        ("orders.csv", "id,day\n1,2026-01-02\n", "order", 'order_id = "id"'),
+        (
+            "bank.csv", "Date,Amount,D/C\n2026-01-02,5.00,D\n2026-01-03,-5.00,C\n", "bank_line",
+            "# the amounts carry signs and 'D/C' marks debit or credit too: check which holds",
+        ),
+    ],
+    ids=lambda value: value if str(value).endswith(".csv") else "",
+)  # fmt: skip
+def test_a_block_says_what_the_file_is_and_what_is_doubtful(tmp_path, name, text, kind, said):
+    """The file's name speaks first, and a sign that contradicts the type is never proposed."""
+    found = profile_file(table(tmp_path, text, name))
+
+    layout = declared(found.toml).layout
+    assert layout is not None
+    assert layout.event_type == kind
+    assert said in found.toml
+
+
+def test_an_envelope_around_json_does_not_hide_its_columns(tmp_path):
+    """Fields of a single record in an object are found by their own names, and masked by them."""
+    body = (
+        '{"order": {"id": 7, "name": "#1001", "created_at": "2026-01-02T10:00:00Z", '
+        '"subtotal_price": "3.00", "total_price": "4.00", "currency": "EUR", '
+        '"customer": "cus_M5wW9RPFk9", "payer": {"name": "Ana Diaz"}}}'
+    )
+    found = profile_file(table(tmp_path, body, "order.json"))
+
+    layout = declared(found.toml).layout
+    assert layout is not None
+    named = {field: column.names for field, column in layout.columns.items()}
+    assert named["amount"] == ("order.total_price",)
+    assert named["currency"] == ("order.currency",)
+    assert "customer_name" not in named
+    assert "Ana" not in str(found.columns["samples"].to_list())
+
+
+def test_account_numbers_are_masked_whatever_their_column_is_called(tmp_path):
+    """An IBAN is an account number under a header that does not say so."""
+    text = "Fecha;Cuenta;Importe\n2026-04-02;ES9121000418450200051332;-1,50\n"
+    found = profile_file(table(tmp_path, text))
+
+    assert dict(found.columns.select("column", "kind").iter_rows())["Cuenta"] == "account"
+    assert "ES91" not in str(found.columns["samples"].to_list())
+
+
 @pytest.mark.shared
 def test_every_public_sample_gets_a_valid_block():
     """Each tabular sample file gives a block that the settings accept, or a named refusal."""

@@ -34,7 +34,8 @@ GATE_PROBLEMS: dict[str, str] = {
     "presentment_currency_missing": "a presented amount stands without its currency",
     "id_too_long": f"an id is longer than {ID_CHARACTERS_MAX} characters",
     "refunded_negative": "the refunded amount is negative; it is told as a positive total",
-    "sign_contradicts": "the sign of the amount contradicts the event type",
+    "sign_contradicts": "the sign of the amount contradicts the event type: orders and payments "
+    "bring money, refunds give it back; declare `sign`, or a type for each row, such as other",
     "time_future": "the event lies in the future of the day on which the file was received",
     "contract_broken": "the row breaks the canonical contract",
 }

@@ -46,7 +46,10 @@ _NAME_WORDS = re.compile(
     r"[ _]?name$|surname|cardholder|recipient|\bpayee\b",
     re.IGNORECASE,
 )
-_ACCOUNT_WORDS = re.compile(r"\biban\b|bank[ _]?account|account[ _]?(no|number|key)", re.IGNORECASE)
+_ACCOUNT_WORDS = re.compile(
+    r"\biban\b|bank[ _]?account|(account|card)[ _]?(no|number|key)", re.IGNORECASE
+)
+_IBAN = r"^[A-Z]{2}[0-9]{2} ?[A-Z0-9 ]{10,32}$"
 _ADDRESS_WORDS = re.compile(
     r"address|street|\bcity\b|zip|post(al)?[ _]?code|line_?[12]$", re.IGNORECASE
 )
@@ -61,6 +64,7 @@ _SIGN = "(?:[A-Z]{3}|[$\u20ac\u00a3\u00a5])"
 _LOOKS_PAID = (
     rf"^[-+(\x{{2212}}]?\s*(?:{_SIGN}\s?)?[-+]?[0-9][0-9.,'\s\x{{a0}}\x{{202f}}]*\)?-?\s*{_SIGN}?$"
 )
+_VENDOR_ID = r"^[a-z]{2,5}_[A-Za-z0-9_]{8,}$"  # `pi_3TRX...`, `cus_M5wW...`
 _EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$|^[0-9a-f]{64}$"
 _FOOTER = re.compile(r"^\W*(grand |sub)?totals?\b|^\W*copyright|^\W*confidential", re.IGNORECASE)
 
@@ -142,16 +146,18 @@ def _personal_kind(header: str, seen: pl.Series) -> str | None:
         return "email"
     if _PHONE_WORDS.search(header):
         return "phone"
-    if _ACCOUNT_WORDS.search(header):
+    if _ACCOUNT_WORDS.search(header) or _share(seen, _IBAN) >= _FITS:
         return "account"
     if _ADDRESS_WORDS.search(header):
         return "address"
     # A shop's order name ("#1001") is no person's name.
-    return "name" if _NAME_WORDS.search(header) and _share(seen, r"[0-9]") < 0.5 else None
+    own = header.rpartition(".")[2]  # JSON: the name inside its object
+    return "name" if _NAME_WORDS.search(own) and _share(seen, r"[0-9]") < 0.5 else None
 
 
 def _plain_kind(header: str, seen: pl.Series) -> str:
-    named_id = _ID_WORDS.search(header) is not None
+    prefixed = min(_share(seen, _VENDOR_ID), _share(seen, r"[0-9]"))
+    named_id = _ID_WORDS.search(header.rpartition(".")[2]) is not None or prefixed >= _FITS
     if seen.str.to_uppercase().is_in(list(money.currency_exponents())).all():
         return "currency"
     if seen.str.to_lowercase().is_in(["true", "false", "yes", "no", "t", "f", "y", "n"]).all():

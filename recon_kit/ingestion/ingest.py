@@ -38,6 +38,7 @@ from recon_kit.settings import Source
 Progress = Callable[[int, int], None]  # physical records read so far, events told so far
 _UNREADABLE_MIN = 10  # a file of so many rows of which none is an event is refused as a whole
 _OLD = timedelta(days=366)
+_REASONS_SHOWN = 3  # reasons of quarantined rows that a receipt names
 
 
 @dataclass(slots=True)
@@ -132,7 +133,7 @@ def ingest_file(  # noqa: PLR0913 - the contract of one act: what, of whom, when
             quarantine=quarantine,
             physical=records.physical,
             blank=records.blank,
-            warnings=_warnings(telling, records, covered, store),
+            warnings=(*_reasons(quarantine), *_warnings(telling, records, covered, store)),
         )
         return store.commit_batch(draft)
 
@@ -268,6 +269,23 @@ def _refuse_if_nothing_was_read(
         f"them{about}: {worst['message']}",
         "Check the layout of the source against the file (`recon profile FILE` helps).",
     )
+
+
+def _reasons(quarantine: pl.DataFrame) -> tuple[str, ...]:
+    """Why rows were quarantined, the most frequent reason first, each with its first row."""
+    counted = quarantine.group_by("code", "column", "message").agg(
+        pl.col("records").sum().alias("n"), pl.col(ROW).min().alias("first")
+    )
+    shown = counted.sort("n", "code", "column", "message", descending=[True, False, False, False])
+    said = []
+    for row in shown.head(_REASONS_SHOWN).iter_rows(named=True):
+        about = f" in {row['column']!r}" if row["column"] else ""
+        said.append(
+            f"{row['n']:,} quarantined, first row {row['first']:,}: [{row['code']}]{about} "
+            f"{row['message']}"
+        )
+    rest = shown.height - _REASONS_SHOWN
+    return (*said, f"and {rest:,} other reasons") if rest > 0 else tuple(said)
 
 
 def _warnings(

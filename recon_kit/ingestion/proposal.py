@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
@@ -21,7 +21,7 @@ _FIELD_WORDS: dict[str, tuple[str, ...]] = {
     "amount": (
         r"amount|total|gross|value|price|betrag|importe|montant",
         r"(total|gross|order|transaction|conversion|invoice|sales?) ?(amount|total|price|value).*",
-        r".*\bamount( \(.*\))?", r"grand total.*",
+        r".*\bamount( \(.*\))?", r"amount (total|due|paid)", r"grand total.*",
     ),
     "debit": (r"debit.*|withdrawals?|paid out|d[ée]bit.*|cargo",),
     "credit": (r"credit.*|deposits?|paid in|cr[ée]dit.*|abono",),
@@ -65,20 +65,31 @@ _FIELD_KINDS: dict[str, frozenset[str]] = {
     "customer_name": frozenset({"name", "text"}),
     "postcode": frozenset({"address", "text", "count", "id"}),
 }
-# Words in the header or the file's name that speak for a type of event.
-_TYPE_WORDS: tuple[tuple[str, str], ...] = (
-    (
-        "bank_line",
-        r"\b(balance|iban|statement|booking date|value date|payee)\b|bank|d[ée]bit|importe",
-    ),
+# Words that speak for a type of event, best first: those of the file's name, which a person chose
+# for the whole file, before those of its header.
+_FILE_WORDS: tuple[tuple[str, str], ...] = (
+    ("refund", r"\brefunds?\b"),
+    ("adjustment", r"adjustment"),
+    ("conversion", r"conversion"),
+    ("invoice", r"invoice"),
+    ("shipment", r"shipment|fulfil"),
+    ("payment", r"payment|charge|transaction"),
+    ("payout", r"payout"),
+    ("bank_line", r"bank|statement"),
+    ("order", r"\border"),
+    ("other", r"\bcustomer"),
+)
+_HEADER_WORDS: tuple[tuple[str, str], ...] = (
+    ("bank_line", r"\bbalance\b(?! transaction)|\b(iban|booking date|value date|payee)\b"),
+    ("bank_line", r"\bstatement\b|bank|d[ée]bit|importe"),
     ("conversion", r"conversion|gclid|click id"),
     ("invoice", r"invoice"),
     ("shipment", r"shipment|tracking|carrier"),
     ("lead", r"\b(lead|deal|opportunity)\b"),
-    ("refund", r"^refund|refund data|refund_data"),
-    ("payment", r"\b(charge|payment intent|psp|capture|transaction)\b|charge_data"),
-    ("order", r"\border\b|order_data"),
+    ("payment", r"\b(charge|payment intent|psp|capture|transaction)\b"),
+    ("order", r"\border\b"),
 )
+_NEGATIVE = r"[-(\x{2212}]"
 _DIRECTION = r"d/c|dr/cr|debit/credit|cr/dr|direction|(debit or credit|credit/debit)( indicator)?"
 _SYMBOLS = {"€": "EUR", "£": "GBP", "$": "USD", "¥": "JPY", "₹": "INR"}
 
@@ -121,10 +132,11 @@ def _vendor(feed: str, guesses: Mapping[str, ColumnGuess]) -> list[str]:
 def _choose_fields(guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame) -> dict[str, str]:
     """Field to column: per field the best-worded column of a fitting kind, each column once."""
     chosen: dict[str, str] = {}
+    names = _names(guesses)
     for field, patterns in _FIELD_WORDS.items():
         fits = _FIELD_KINDS.get(field)
         free = {
-            column: normal_header(column)
+            column: names[column]
             for column, guess in guesses.items()
             if column not in chosen.values()
             and (guess.kind in fits if fits else guess.kind not in {"empty", "amount"})
@@ -134,6 +146,15 @@ def _choose_fields(guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame) -> di
         if best is not None:
             chosen[field] = best
     return _completed(chosen, guesses, rows)
+
+
+def _names(columns: Iterable[str]) -> dict[str, str]:
+    """Column to the name its words are looked for in: without an envelope that all stand in."""
+    names = {column: normal_header(column) for column in columns}
+    envelopes = {name.partition(".")[0] if "." in name else "" for name in names.values()}
+    if len(envelopes) == 1 and "" not in envelopes:
+        return {column: name.partition(".")[2] for column, name in names.items()}
+    return names
 
 
 def _completed(
@@ -154,10 +175,16 @@ def _completed(
             if g.kind == "text" and re.fullmatch(_DIRECTION, normal_header(c))
         ]  # fmt: skip
         # Amounts that already carry a sign need no mark.
-        signed = rows[chosen["amount"]].cast(pl.String).str.contains(r"[-(\x{2212}]").any()
-        if marks and not signed:
+        if marks and not _signed(rows, chosen["amount"]):
             chosen["direction"] = marks[0]
     return chosen
+
+
+def _signed(rows: pl.DataFrame, column: str | None) -> bool:
+    """Whether any of these amounts is printed below zero."""
+    if column is None or column not in rows.columns:
+        return False
+    return bool(rows[column].cast(pl.String).str.contains(_NEGATIVE).any())
 
 
 def _table(
@@ -167,17 +194,26 @@ def _table(
     chosen: Mapping[str, str],
     rows: pl.DataFrame,
 ) -> list[str]:
+    kind = _event_type(file, guesses)
+    signed = _signed(rows, chosen.get("amount"))
+    if signed and kind in {"order", "payment"}:
+        kind = "other"  # which may carry either sign
     lines = [
         'feed = "table"',
         "[sources.layout]",
-        f"event_type = {_text(_event_type(file, guesses))}  # a guess: say what one row is",
+        f"event_type = {_text(kind)}  # a guess: say what one row is",
     ]
     lines += _notation(dialect)
     lines += _clock(guesses, chosen, rows)
     lines += _amounts(guesses, chosen)
     if "direction" in chosen:
         lines += _direction(rows[chosen["direction"]])
-    return [*lines, "[sources.layout.columns]", *_columns(guesses, chosen, rows)]
+    elif kind == "refund" and "amount" in chosen and not signed:
+        lines.append(
+            'sign = "negated"  # refunds give money back; these are printed without a minus'
+        )
+    lines += _marks_unused(guesses, chosen)
+    return [*lines, "[sources.layout.columns]", *_columns(kind, guesses, chosen, rows)]
 
 
 def _notation(dialect: Dialect) -> list[str]:
@@ -225,7 +261,18 @@ def _amounts(guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str]) -> l
         )
     if "amount" not in chosen and {"debit", "credit"} & set(chosen):
         lines.append('sign = "debit_credit"')
+    if used and all(g.kind == "count" for g in used):
+        lines.append('# every amount is a whole number: if the file counts cents, unit = "minor"')
     return lines
+
+
+def _marks_unused(guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str]) -> list[str]:
+    """A debit/credit mark beside amounts that carry signs: which of the two holds is not known."""
+    marks = [c for c in guesses if re.fullmatch(_DIRECTION, normal_header(c))]
+    if "amount" not in chosen or "direction" in chosen or not marks:
+        return []
+    mark = " ".join(marks[0].split())
+    return [f"# the amounts carry signs and {mark!r} marks debit or credit too: check which holds"]
 
 
 def _direction(marks: pl.Series) -> list[str]:
@@ -240,13 +287,15 @@ def _direction(marks: pl.Series) -> list[str]:
 
 
 def _columns(
-    guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str], rows: pl.DataFrame
+    kind: str, guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str], rows: pl.DataFrame
 ) -> list[str]:
     lines = [
         f"{field} = {_text(chosen[field])}"
         for field in (*_FIELD_WORDS, "direction")
         if field in chosen
     ]
+    if kind == "order" and "order_id" not in chosen and "native_id" in chosen:
+        lines.append(f"order_id = {_text(chosen['native_id'])}  # an order's own id")
     named = _payouts_in_text(guesses, rows) if "payout_id" not in chosen else None
     if named is not None:
         lines.append(f"payout_id = {{ from = {_text(named)}, extract = '(po_\\w+)' }}")
@@ -288,8 +337,11 @@ def _currency_sign(
 
 
 def _event_type(file: str, guesses: Mapping[str, ColumnGuess]) -> str:
-    words = " | ".join([*(normal_header(c) for c in guesses), file.lower().replace("-", " ")])
-    return next((kind for kind, pattern in _TYPE_WORDS if re.search(pattern, words)), "other")
+    name = re.sub(r"[^a-z0-9]+", " ", file.lower())
+    header = " | ".join(normal_header(c) for c in guesses)
+    found = [kind for kind, pattern in _FILE_WORDS if re.search(pattern, name)]
+    found += [kind for kind, pattern in _HEADER_WORDS if re.search(pattern, header)]
+    return found[0] if found else "other"
 
 
 def _source_name(file: str) -> str:

@@ -96,11 +96,15 @@ def profile_file(path: Path) -> ProfileView:
         example=pl.col("samples").list.head(2).list.join(", "),
         note=pl.col("odd"),
     )
-    days = f"days {found.first_day} to {found.last_day}" if found.first_day else "no dates"
+    days = "no dates"
+    if found.first_day:
+        days = (
+            f"days {found.first_day} to {found.last_day}, "
+            f"{found.days_without_rows:,} days between them without a row"
+        )
     counted = (
         f"{found.rows:,} rows, {found.blank:,} blank, {found.unreadable:,} unreadable, "
-        f"{found.duplicate_rows:,} repeated; {days}, "
-        f"{found.days_without_rows:,} days between them without a row"
+        f"{found.duplicate_rows:,} repeated; {days}"
     )
     notes = (
         counted,

@@ -123,10 +123,15 @@ def _methods(rec: Reconciliation, found: evidence.Why) -> pl.DataFrame:
 def _why_not(method: str, rec: Reconciliation, found: evidence.Why) -> str:
     if method == "decided":
         return "nobody has decided about it"
+    proposed = found.proposals.filter(pl.col("method") == method).height
+    if proposed:
+        return f"{proposed} counterpart(s) proposed; a person decides"
     if method == "exact":
-        return f"no open counterpart shares {', '.join(rec.keys)}"
-    if found.proposals.height:
-        return f"{found.proposals.height} counterpart(s) proposed; a person decides"
+        return (
+            f"no open counterpart shares {', '.join(rec.keys)}"
+            if rec.keys
+            else "no key is declared"
+        )
     return f"no candidate reached {rec.probable.review_min:.0%}"
 
 
