@@ -172,12 +172,18 @@ def _pair_steps() -> Sequence[Step]:
     )
 
 
+# The currency both sides share; where one side tells no money, that of the other.
+_CURRENCY = """coalesce(p.currency, case
+    when coalesce(le.amount, le.presentment_amount) is null then re.currency
+    when coalesce(re.amount, re.presentment_amount) is null then le.currency end)"""
+
+
 def _own(side: str) -> str:
     """What an event is worth in the shared currency, for members without an allocation."""
+    event = f"{side[0]}e"
     return (
-        f"coalesce({side}_minor, case when {side[0]}e.currency = p.currency then {side[0]}e.amount "
-        f"when {side[0]}e.presentment_currency = p.currency "
-        f"then {side[0]}e.presentment_amount end)"
+        f"coalesce({side}_minor, case when {event}.currency = {_CURRENCY} then {event}.amount "
+        f"when {event}.presentment_currency = {_CURRENCY} then {event}.presentment_amount end)"
     )
 
 
@@ -189,7 +195,8 @@ _MATCHES = f"""
       {_decimal("left_value", "places")} as left_amount,
       {_decimal("right_value", "places")} as right_amount, currency, days_apart, discrepancy, run_id
     from (
-      select p.*, le.event_type as l, re.event_type as r, x.places,
+      select p.* exclude (currency), {_CURRENCY} as currency, x.places,
+        le.event_type as l, re.event_type as r,
         le.source as left_source, le.artefact as left_artefact, le.native_id as left_native_id,
         le.record_row as left_row, re.source as right_source, re.artefact as right_artefact,
         re.native_id as right_native_id, re.record_row as right_row,
@@ -198,7 +205,7 @@ _MATCHES = f"""
       from export_pairs p
       left join export_named le on le.event_key = p.left_event_key
       left join export_named re on re.event_key = p.right_event_key
-      left join export_places x on x.currency = p.currency
+      left join export_places x on x.currency = {_CURRENCY}
     )
 """
 
