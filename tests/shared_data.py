@@ -1,0 +1,295 @@
+"""Labelled data beside the repository: where it lies, and workspaces over it without its truth.
+
+What names the answer (ids that both sides share, the column `scenario`) is taken out before the
+product sees a file and kept aside, by row, for the score.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from recon_kit.cli import main
+
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+_TRANSACTIONS = SHARED / "data" / "splink_transactions"
+_LERIAN = SHARED / "data" / "lerian_bank_statement_vs_ledger"
+
+TRANSACTIONS = """
+[workspace]
+name = "transactions"
+timezone = "UTC"
+currency = "GBP"
+as_of = "2022-12-31T00:00:00Z"
+
+[[sources]]
+name = "origin"
+feed = "table"
+owner = "payer"
+[sources.layout]
+event_type = "payment"
+format = "parquet"
+timezone = "UTC"
+date_formats = ["%Y-%m-%d"]
+[sources.layout.columns]
+event_ts = "transaction_date"
+amount = "amount"
+description = "memo"
+currency = { value = "GBP" }
+
+[[sources]]
+name = "destination"
+feed = "table"
+owner = "payee"
+[sources.layout]
+event_type = "payment"
+format = "parquet"
+timezone = "UTC"
+date_formats = ["%Y-%m-%d"]
+[sources.layout.columns]
+event_ts = "transaction_date"
+amount = "amount"
+description = "memo"
+currency = { value = "GBP" }
+
+[[reconciliations]]
+name = "origin_to_destination"
+left = { sources = ["origin"], types = ["payment"] }
+right = { sources = ["destination"], types = ["payment"] }
+keys = []
+settles_within = "30d"
+[reconciliations.probable]
+uncertified = "auto"
+"""
+
+JAFFLE = """
+[workspace]
+name = "jaffle_shop"
+timezone = "UTC"
+currency = "USD"
+as_of = "2018-06-30T00:00:00Z"
+
+[[sources]]
+name = "raw_orders"
+feed = "table"
+owner = "shop"
+[sources.layout]
+event_type = "order"
+timezone = "UTC"
+date_formats = ["%Y-%m-%d"]
+[sources.layout.columns]
+event_ts = "order_date"
+status = "status"
+customer_id = "user_id"
+native_id = "id"
+order_id = "id"
+
+[[sources]]
+name = "raw_payments"
+feed = "table"
+owner = "finance"
+[sources.layout]
+event_type = "payment"
+unit = "minor"
+[sources.layout.columns]
+amount = "amount"
+order_id = "order_id"
+payment_method = "payment_method"
+native_id = "id"
+currency = { value = "USD" }
+
+[[reconciliations]]
+name = "orders_to_payments"
+left = { sources = ["raw_orders"], types = ["order"] }
+right = { sources = ["raw_payments"], types = ["payment"] }
+keys = ["order_id"]
+cardinality = "one_to_many"
+settles_within = "5d"
+"""
+
+# A ledger entry may have either sign (27 of them are negative), so its type is `other`; the bank's
+# small differences of 0.04 lie within the tolerance, those of 15.00 do not.
+LERIAN = """
+[workspace]
+name = "lerian"
+timezone = "UTC"
+currency = "BRL"
+as_of = "2026-06-30T00:00:00Z"
+
+[[sources]]
+name = "ledger"
+feed = "table"
+owner = "finance"
+[sources.layout]
+event_type = "other"
+format = "json"
+date_formats = ["%Y-%m-%dT%H:%M:%S%z"]
+[sources.layout.columns]
+event_ts = "posted_at"
+amount = "amount"
+currency = "currency"
+description = "description"
+native_id = "ledger_entry_id"
+transaction_id = "end_to_end_id"
+invoice_number = "reference"
+
+[[sources]]
+name = "bank"
+feed = "table"
+owner = "treasury"
+[sources.layout]
+event_type = "bank_line"
+timezone = "UTC"
+date_formats = ["%Y-%m-%d"]
+[sources.layout.columns]
+event_ts = "booking_date"
+amount = "amount"
+currency = "currency"
+description = "description"
+native_id = "bank_entry_id"
+transaction_id = "end_to_end_id"
+invoice_number = "reference"
+
+[[sources]]
+name = "adjustments"
+feed = "table"
+owner = "treasury"
+[sources.layout]
+event_type = "adjustment"
+timezone = "UTC"
+date_formats = ["%Y-%m-%d"]
+[sources.layout.columns]
+event_ts = "adjustment_date"
+amount = "amount"
+currency = "currency"
+description = "reason"
+native_id = "adjustment_id"
+transaction_id = "end_to_end_id"
+invoice_number = "reference"
+
+[[reconciliations]]
+name = "ledger_to_bank"
+left = { sources = ["ledger"], types = ["other"] }
+right = { sources = ["bank"], types = ["bank_line"] }
+keys = ["transaction_id", "invoice_number"]
+tolerance = { minor_units = 5 }
+settles_within = "5d"
+
+[[reconciliations]]
+name = "ledger_to_adjustments"
+left = { sources = ["ledger"], types = ["other"] }
+right = { sources = ["adjustments"], types = ["adjustment"] }
+keys = ["transaction_id", "invoice_number"]
+settles_within = "5d"
+"""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Pairs against the truth: how many were said, and how many of them are true."""
+
+    pairs: int
+    right: int
+    truth: int
+
+    @property
+    def precision(self) -> float:
+        """Share of what was said that is true."""
+        return self.right / self.pairs
+
+    @property
+    def recall(self) -> float:
+        """Share of what is true that was said."""
+        return self.right / self.truth
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of both."""
+        return 2 * self.right / (self.pairs + self.truth)
+
+
+def shared(path: str) -> Path:
+    """A file or folder of the shared data; the test is skipped where it is absent."""
+    if not (SHARED / path).exists():
+        pytest.skip(f"shared/{path} does not stand beside the repository")
+    return SHARED / path
+
+
+def recon(*arguments: object) -> int:
+    """Run one command in this process; returns its exit code."""
+    with pytest.raises(SystemExit) as end:
+        main([str(a) for a in arguments])
+    return int(end.value.code)  # type: ignore[arg-type]
+
+
+def workspace(folder: Path, settings: str, files: dict[str, Path]) -> Path:
+    """A workspace in which these files (by source) were taken in and reconciled, all rows told."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "recon.toml").write_text(settings, encoding="utf-8")
+    for source, file in files.items():
+        assert recon("ingest", source, file, "-w", folder) == 0, source
+    assert recon("run", "-w", folder) == 0
+    return folder
+
+
+def exported(folder: Path, what: str, reconciliation: str) -> pl.DataFrame:
+    """What `recon export` writes as CSV, every column as text."""
+    out = folder / f"{what}_{reconciliation}.csv"
+    code = recon("export", what, "--reconciliation", reconciliation, "--out", out, "-w", folder)
+    assert code == 0, what
+    return pl.read_csv(out, infer_schema=False)
+
+
+def hide_transactions(folder: Path) -> dict[str, Path]:
+    """Both sides without ids and shuffled, each with the truth by row beside it."""
+    shared("data/splink_transactions")
+    files = {}
+    for seed, side in ((11, "origin"), (12, "destination")):
+        told = pl.read_parquet(_TRANSACTIONS / f"transactions_{side}.parquet")
+        mixed = told.sample(fraction=1.0, shuffle=True, seed=seed)
+        truth = mixed.select(pl.int_range(1, pl.len() + 1).alias("row"), "ground_truth")
+        truth.write_parquet(folder / f"truth_{side}.parquet")
+        files[side] = folder / f"{side}.parquet"
+        mixed.drop("ground_truth", "unique_id").write_parquet(files[side])
+    return files
+
+
+def transaction_score(folder: Path, matches: pl.DataFrame) -> Scored:
+    """Pairs by row against the hidden truth."""
+    sides = [pl.read_parquet(folder / f"truth_{s}.parquet") for s in ("origin", "destination")]
+    named = matches.select(pl.col("left_row", "right_row").cast(pl.Int64))
+    named = named.join(sides[0], left_on="left_row", right_on="row").join(
+        sides[1], left_on="right_row", right_on="row", suffix="_right"
+    )
+    right = named.filter(pl.col("ground_truth") == pl.col("ground_truth_right")).height
+    return Scored(matches.height, right, sides[0].height)
+
+
+def hide_lerian(folder: Path) -> dict[str, Path]:
+    """The three files without `scenario`, packed as they came."""
+    shared("data/lerian_bank_statement_vs_ledger")
+    entries = lerian_ledger().drop("scenario").to_dicts()
+    files = {"ledger": folder / "midaz-ledger-export.json.gz"}
+    files["ledger"].write_bytes(gzip.compress(json.dumps(entries, indent=1).encode()))
+    for source, name in (("bank", "bank-statement"), ("adjustments", "bank-adjustments")):
+        files[source] = folder / f"{name}.csv.gz"
+        text = lerian_table(name).drop("scenario").write_csv()
+        files[source].write_bytes(gzip.compress(text.encode()))
+    return files
+
+
+def lerian_ledger() -> pl.DataFrame:
+    """The ledger's export with its truth."""
+    packed = (_LERIAN / "midaz-ledger-export.json.gz").read_bytes()
+    return pl.DataFrame(json.loads(gzip.decompress(packed)))
+
+
+def lerian_table(name: str) -> pl.DataFrame:
+    """A CSV of the bank with its truth, every column as text."""
+    packed = (_LERIAN / f"{name}.csv.gz").read_bytes()
+    return pl.read_csv(gzip.decompress(packed), infer_schema=False)
