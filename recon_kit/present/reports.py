@@ -164,12 +164,17 @@ def _execute(
     """Run the notebook; any failure becomes a `ReportError` that names the cell, not values."""
     import papermill
     from papermill.exceptions import PapermillException, PapermillExecutionError
+    from traitlets.config import Config
 
+    config = Config()
+    # What passes between us and the kernel is encrypted where the kernel knows how; without it
+    # every start is told on stderr to be open to other users of this machine.
+    config.KernelManager.transport_encryption = "auto"
     try:
         papermill.execute_notebook(
             _literal(notebook), _literal(executed), parameters=dict(values), kernel_name=kernel,
             language="python", progress_bar=False, log_output=False, start_timeout=120,
-            execution_timeout=seconds_max,
+            execution_timeout=seconds_max, config=config,
         )  # fmt: skip
     except PapermillExecutionError as why:
         # Our own errors carry ids and remedies; what others say may carry values of a row.
