@@ -13,6 +13,7 @@ import polars as pl
 from recon_kit import model
 from recon_kit.errors import ReconError
 from recon_kit.present import views
+from recon_kit.present.rows import RowsView
 
 AS_OF = datetime(2026, 11, 16, 8, 0, tzinfo=UTC)
 ATTACK = "</script><script>window.hit=1</script><img src=x onerror=alert(1)>"
@@ -247,6 +248,15 @@ class Workbench:
             schema_overrides={"first_ts": model.UTC, "last_ts": model.UTC},
         )  # fmt: skip
         return views.ProfileView(frame, ABOUT)
+
+    def key_overlap(self) -> RowsView:
+        """Keys that two sources share."""
+        row = {"left_source": "shop", "right_source": "stripe", "overlap": 12, "share": 0.96}
+        return RowsView("Keys that two sources share", pl.DataFrame([row]))
+
+    def checks(self) -> RowsView:
+        """No broken promise."""
+        return RowsView("Checks", pl.DataFrame(schema={"check": pl.String, "count": pl.Int64}))
 
     def reconcile(self, *_: str) -> views.RunView:
         """Two runs."""

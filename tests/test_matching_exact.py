@@ -114,6 +114,10 @@ def test_without_an_amount_the_key_alone_matches_and_says_so() -> None:
             == [('["no_amount"]', None, "auto")] * 2
         )
         assert world.open("event_key") == []
+        assert world.matches("left_sum", "right_sum", "currency") == [
+            (None, 100, "EUR"),
+            (None, 100, "EUR"),
+        ]
 
 
 def test_a_difference_that_is_the_fee_is_called_so() -> None:

@@ -56,10 +56,18 @@ with money as (
                      when count(v2) = count(*) then any_value(c2) end as c,
            bool_or({amounts.lacks_amount("money")}) as lacks
     from money group by gid
+), sides as (
+    -- where one side tells no amount the other's still adds up, if only one currency is named
+    select gid, one, lone as own from money
+    join (select gid, min(currency) as lone from money group by gid
+          having min(currency) = max(currency)) using (gid)
+    group by gid, one, lone having count(amount) = count(*) and count(currency) = count(*)
 )
 select m.gid, m.unit, m.eid, m.event_key, m.one, m.ts, m.dead, m.amount, m.currency, m.shown,
-       m.shown_currency, s.c, s.lacks, case s.c when m.c1 then m.v1 when m.c2 then m.v2 end as v
-from money m join shared s using (gid)
+       m.shown_currency, s.c, s.lacks, o.own,
+       case when s.c is null and s.lacks and o.own is not null then m.amount
+            when s.c = m.c1 then m.v1 when s.c = m.c2 then m.v2 end as v
+from money m join shared s using (gid) left join sides o using (gid, one)
 where not (m.unit and not m.one and exists (
     from barred_pool b join crowd_rows p on p.one and p.k = m.k and p.t = m.t
     where (b.left_eid = p.eid and b.right_eid = m.eid)
@@ -80,7 +88,7 @@ create or replace table group_sums as
 select gid, any_value(unit) as unit, any_value(c) as c, bool_or(lacks) as lacks,
        count(*) filter (one) as n_one, count(*) filter (not one) as n_many,
        sum(v) filter (one) as target, sum(v) filter (not one) as total,
-       any_value(currency order by event_key) filter (one) as own,
+       coalesce(any_value(currency order by event_key) filter (one), max(own)) as own,
        arg_min(eid, event_key) filter (one) as mid,
        bool_or(dead) filter (one) <> bool_or(dead) filter (not one) as status_note
 from group_rows group by gid having n_one > 0 and n_many > 0""",
