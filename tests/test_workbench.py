@@ -150,6 +150,15 @@ def test_why_says_what_kept_an_open_event_apart(bench):
     assert "1003" in view.answer
 
 
+def test_the_short_key_on_a_screen_names_its_event(bench):
+    """Events without an id are shown by eight characters of their key, and found by them."""
+    bench.reconcile()
+    key = bench.why("#1003").event["event_key"][0]
+
+    assert bench.why(key[:8]).label == "#1003"
+    assert bench.history(key[:8]).frame["event_key"][0] == key
+
+
 def test_imported_labels_pin_a_pair(bench, shop):
     """A person says #1003 is paid by c9: the next run confirms it, whatever the keys say."""
     bench.reconcile()

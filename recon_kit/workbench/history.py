@@ -7,6 +7,8 @@ not drag the other two hundred along.
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 
 from recon_kit import model
@@ -41,7 +43,8 @@ def history(engine: Engine, order: str) -> pl.DataFrame:
 
     Args:
         engine: a snapshot's engine with the run tables of the current runs.
-        order: an order, transaction, invoice, payout or native id as people write it.
+        order: an order, transaction, invoice, payout or native id as people write it, or an event
+            key, of which the first eight characters are enough.
 
     Returns:
         `STORY_SCHEMA`: facts, matches, open items and cases in the order in which they happened.
@@ -49,7 +52,9 @@ def history(engine: Engine, order: str) -> pl.DataFrame:
     Raises:
         OrderNotFoundError: no event carries this id.
     """
-    asked = pl.DataFrame({"raw": [order]}).with_columns(key=model.normal_key(pl.col("raw")))
+    asked = pl.DataFrame({"raw": [whole_key(engine, order)]}).with_columns(
+        key=model.normal_key(pl.col("raw"))
+    )
     hashes = [key_hash(key) for key in asked["key"].drop_nulls()] or [0]
     engine.put("asked", asked.with_columns(key_hash=pl.Series(hashes, dtype=pl.UInt64)))
     engine.run(_SEEDS)
@@ -69,6 +74,20 @@ def history(engine: Engine, order: str) -> pl.DataFrame:
     return story.sort(
         pl.col("at"), order_of_kinds, "event_key", "match_id", "what", nulls_last=True
     )
+
+
+def whole_key(engine: Engine, asked: str) -> str:
+    """The event key whose beginning was asked for; what was asked for, where none or several fit.
+
+    Events without an id of their own are shown by the first eight characters of their key.
+    """
+    if not re.fullmatch(r"[0-9a-f]{8,31}", asked):
+        return asked
+    found = engine.rows(
+        "select event_key from events where starts_with(event_key, ?) order by event_key limit 2",
+        [asked],
+    )
+    return str(found.item()) if found.height == 1 else asked
 
 
 def _shape(frame: pl.DataFrame) -> pl.DataFrame:
@@ -138,7 +157,7 @@ _MATCHES = """
       left join events e using (event_key) group by match_id, run_id
     )
     select s.at, 'match' as kind, m.reconciliation, m.method, m.disposition, m.confidence,
-      m.residual_minor as amount_minor, m.currency, m.match_id,
+      nullif(m.residual_minor, 0) as amount_minor, m.currency, m.match_id,
       lefts || ' to ' || rights || coalesce(' on ' || keys_used, '')
         || case when m.residual_minor <> 0 then ', residual stays open' else '' end as what
     from sized s join matches m using (match_id, run_id) order by m.match_id

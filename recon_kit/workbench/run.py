@@ -111,12 +111,10 @@ def evaluate(
 
 def facts_seq(store: Store) -> int:
     """Sequence of the newest fact or decision; what runs add does not make a run stale."""
-    batches = store.batches()
-    decisions = store.decisions()
-    newest = [0]
-    newest += [int(batches["seq"].max() or 0)] if not batches.is_empty() else []  # type: ignore[arg-type]
-    newest += [int(decisions["seq"].max() or 0)] if not decisions.is_empty() else []  # type: ignore[arg-type]
-    return max(newest)
+    told = pl.concat(
+        frame.select(pl.col("seq").cast(pl.Int64)) for frame in (store.batches(), store.decisions())
+    )
+    return int(told.select(pl.col("seq").max().fill_null(0)).item())
 
 
 def settings_hash(settings: Settings, rec: Reconciliation) -> str:

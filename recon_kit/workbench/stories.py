@@ -13,7 +13,7 @@ from recon_kit.ledger.engine import Engine
 from recon_kit.matching import evidence
 from recon_kit.present.views import About, WhyView
 from recon_kit.settings import Reconciliation
-from recon_kit.workbench.history import OrderNotFoundError
+from recon_kit.workbench.history import OrderNotFoundError, whole_key
 
 _NAMED = """
     select e.event_key, e.source, e.event_type, e.event_ts from events e
@@ -68,12 +68,13 @@ def locate(
     Args:
         engine: a snapshot's engine.
         recs: where to look, in order.
-        event: an event key, or any id that names one.
+        event: an event key, its first eight characters, or any id that names one.
 
     Raises:
         OrderNotFoundError: no event carries the id.
         UnknownNameError: events carry it, but none stands in these reconciliations.
     """
+    event = whole_key(engine, event)
     normal = pl.DataFrame({"raw": [event]}).select(model.normal_key(pl.col("raw"))).item()
     named = engine.rows(_NAMED, [event, normal])
     if named.is_empty():
