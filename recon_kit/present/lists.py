@@ -259,8 +259,15 @@ class ReceiptView(View):
         return f'<section class="rk">{body}</section>'
 
     def text(self) -> str:
-        """A row per file."""
-        return "Ingested files\n" + tables.plain(self.frame, self._columns(), rows_max=100)
+        """A row per file, and below it every note in full: they say what to mend."""
+        columns = [column for column in self._columns() if column.name != "note"]
+        notes = [
+            f"{r.file}: {note}"
+            for r in self.receipts
+            for note in ("known already, nothing added",) * r.already_known + r.warnings
+        ]
+        table = tables.plain(self.frame, columns, rows_max=100)
+        return "\n".join(["Ingested files", table, *notes])
 
     def as_dict(self) -> dict[str, Any]:
         """The receipts and how many records were set aside."""
