@@ -258,6 +258,20 @@ def test_profile_lists_every_source(bench):
     assert frame.select("source", "files", "events").rows() == [("till", 1, 4), ("card", 1, 4)]
 
 
+def test_profile_of_a_source_lists_what_was_set_aside(bench, shop):
+    """Each quarantined row stands there with its file, its number and the reason."""
+    (shop / "odd.csv").write_text(
+        "Id,Order,Date,Amount\nc5,1003,2026-11-05,9.90\nc6,1003,2026-11-05,1OO.00\n"
+    )
+    bench.ingest("card", shop / "odd.csv")
+
+    notes = bench.profile("card").notes
+
+    assert [n for n in notes if n.startswith("quarantined")] == [
+        "quarantined: odd.csv, row 2: the amount is not a decimal number in the declared notation"
+    ]
+
+
 def test_key_overlap_finds_the_shared_key(bench):
     """Two of four order ids of the till are carried by card payments."""
     frame = bench.key_overlap().frame

@@ -43,6 +43,8 @@ from recon_kit.workbench.run import Done, Request, evaluate, facts_seq
 
 Progress = Callable[[str], None]
 
+_ASIDE_SHOWN = 50
+
 
 def _quiet(_: str) -> None:
     return None
@@ -120,11 +122,16 @@ class Workbench:
         with self.store.snapshot().engine() as engine:
             found = profile_sources(engine)
             frame = queries.sources(engine, self.settings)
+            aside = queries.quarantined(engine, str(target))
         notes: tuple[str, ...] = ()
         if target is not None:
             frame = frame.filter(pl.col("source") == str(target))
             nulls = found.nulls.filter(pl.col("source") == str(target), pl.col("null_share") < 1)
-            notes = (queries.filled_sentence(nulls),)
+            rows = aside.head(_ASIDE_SHOWN).to_dicts()
+            notes = (
+                queries.filled_sentence(nulls),
+                *(f"quarantined: {r['file']}, row {r['record_row']}: {r['message']}" for r in rows),
+            )
         return ProfileView(frame, self._about(), notes=notes)
 
     def key_overlap(self) -> RowsView:

@@ -91,6 +91,12 @@ _SOURCES = """
     left join aside a using (source) order by d.place
 """
 
+_ASIDE = """
+    select a.name as file, q.record_row, q.code, q."column", q.message
+    from quarantine q join artefacts a on a.sha256 = q.artefact_sha256 and a.source = q.source
+    where q.source = ? order by a.received_at, a.name, q.record_row, q.code
+"""
+
 _RUNS = """
     select d.reconciliation, d.run_id, d.fresh, d.note,
       (select count(*) from matches m where m.run_id = d.run_id) as matches,
@@ -146,6 +152,11 @@ def sources(engine: Engine, settings: Settings) -> pl.DataFrame:
     schema = {"place": pl.Int64, "source": pl.String, "feed": pl.String}
     engine.put("declared_sources", pl.DataFrame(declared, schema=schema, orient="row"))
     return engine.rows(_SOURCES)
+
+
+def quarantined(engine: Engine, source: str) -> pl.DataFrame:
+    """Rows of a source that were set aside: `file, record_row, code, column, message`."""
+    return engine.rows(_ASIDE, [source])
 
 
 def filled_sentence(nulls: pl.DataFrame) -> str:
