@@ -89,12 +89,17 @@ def test_every_jaffle_order_has_its_payments(jaffle):
     assert exported(jaffle, "open-items", "orders_to_payments").height == 0
 
 
-def test_jaffle_payments_keep_their_money(jaffle):
-    """What the pairs say was paid is the file's total: 1,672.00."""
-    matches = exported(jaffle, "matches", "orders_to_payments")
+def test_jaffle_payments_keep_their_money(jaffle, capsys):
+    """What the pairs say was paid is the file's total, 1,672.00, and so is what the matches say."""
+    pairs = exported(jaffle, "matches", "orders_to_payments")
     cents = pl.col("right_amount").str.replace(".", "", literal=True).cast(pl.Int64)
+    capsys.readouterr()
+    assert recon("matches", "--json", "-w", jaffle) == 0
+    matches = json.loads(capsys.readouterr().out)["rows"]
 
-    assert matches.select(cents.sum()).item() == 167_200
+    assert pairs.select(cents.sum()).item() == 167_200
+    assert sum(match["right_sum"] for match in matches) == 167_200
+    assert {match["currency"] for match in matches} == {"USD"}
 
 
 # --- lerian: a bank statement against a ledger -----------------------------------------------
