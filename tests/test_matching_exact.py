@@ -389,3 +389,11 @@ def test_sums_beyond_64_bits_do_not_wrap() -> None:
     events = [order("o1", big, order_id="1"), payment("p1", -big, order_id="1")]
     with pytest.raises(Exception, match="out of range"), reconciled(events):
         pass
+
+
+def test_without_declared_keys_everything_stays_open() -> None:
+    """A reconciliation without a key leaves its events to methods that need none."""
+    events = [order("o1", 100, order_id="1"), payment("p1", 100, order_id="1")]
+    with reconciled(events, rec(keys=[])) as world:
+        assert world.groups() == []
+        assert sorted(world.open("event_key")) == [("o1",), ("p1",)]

@@ -73,7 +73,8 @@ def keyless_step() -> Step:
         "keyless",
         """
 create or replace table lone as select eid from rest;
-create or replace table crowd_rows (eid bigint)""",
+create or replace table crowd_rows (eid bigint);
+create or replace table suspect_pairs (left_eid bigint, right_eid bigint)""",
         "no key is declared",
     )
 
