@@ -184,7 +184,8 @@ def matched_share(
         .drop_nulls("share")
         .sort("measure", "week")
     )
-    low = min(0.9, float(data["share"].min() or 0.0)) if data.height else 0.0  # type: ignore[arg-type]
+    lowest: Any = data["share"].min()
+    low = min(0.9, float(lowest or 0.0)) if data.height else 0.0
     floor = max(0.0, int(low * 20) / 20)
     measures = data["measure"].unique().sort().to_list()
     short = alt.Axis(labelAngle=0, labelOverlap=True, labelExpr="slice(datum.value, 5)")
