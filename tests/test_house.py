@@ -38,7 +38,7 @@ OWNERS: dict[str, set[str]] = {
     "papermill": {"present/reports.py"},
     "nbconvert": {"present/reports.py"},
     "altair": {"present/charts.py"},
-    "vl_convert": {"present/charts.py"},
+    "vl_convert": {"present/drawing.py"},
     "great_tables": {"present/tables.py"},
     "anywidget": {"present/review.py"},
     "cyclopts": {"cli.py"},

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from functools import cached_property
 from typing import Any
 
@@ -16,55 +15,13 @@ import polars as pl
 
 from recon_kit.errors import ParameterError, nearest
 from recon_kit.present import tables
-from recon_kit.present.base import About
-from recon_kit.present.lists import OPEN_COLUMNS
-from recon_kit.present.rates import matrix_columns, sli_matrix
+from recon_kit.present.healthfacts import AUDIENCES, STATES, HealthFacts
+from recon_kit.present.rates import condensed, matrix_columns, sli_matrix
 from recon_kit.present.show import View
 from recon_kit.present.summary import BOARD_NOTE, largest, scoreboard
 from recon_kit.present.tables import Column
 from recon_kit.safe import escape_html
 from recon_kit.sli import definitions
-
-AUDIENCES = ("ops", "finance", "growth")
-
-STATES: Mapping[str, str] = {
-    "Matched": "within tolerance, automatically or confirmed by a person",
-    "Residual": "matched, with money left open beyond the tolerance",
-    "Proposed": "a counterpart was found, but a person has to confirm it",
-    "Overdue": "not matched although the settlement time has passed",
-    "In flight": "not matched, but still inside its settlement time",
-    "Not covered": "the other side's files do not reach that far: unknown, in no rate, no case",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class HealthFacts:
-    """What the report is made of.
-
-    Args:
-        week: ISO week such as `2026-W46`; `first_day` and `last_day` bound it.
-        audience: `ops`, `finance` or `growth`.
-        totals: left events of the week by state: `reconciliation, currency, state, items,
-            amount_minor` (and those of the runs as a whole when `week_only` is false).
-        weekly: the trend, `reconciliation, currency, week, measure, share, mature`;
-            `weekly_shares` makes it.
-        slis: `model.SLI_SCHEMA`; rows of other weeks are left out.
-        open_items: as `OpenItemsView`; with `age_days` the ageing chart is drawn.
-        curve: `days, share` and optionally `low, high`: time to reconcile.
-        cases: open cases: `kind, owner, cases` and optionally `oldest_days`.
-    """
-
-    about: About
-    week: str
-    first_day: date
-    last_day: date
-    audience: str
-    totals: pl.DataFrame
-    weekly: pl.DataFrame
-    slis: pl.DataFrame
-    open_items: pl.DataFrame
-    curve: pl.DataFrame = field(default_factory=pl.DataFrame)
-    cases: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
 @dataclass(frozen=True, repr=False)
@@ -109,7 +66,11 @@ class HealthView(View):
     @cached_property
     def _board(self) -> pl.DataFrame:
         """In the order in which the runs are named; the first one makes the headline."""
-        return scoreboard(self.facts.totals, list(self.facts.about.runs))
+        board = scoreboard(self.facts.totals, list(self.facts.about.runs))
+        other = pl.col("currency").ne_missing(pl.lit(self.facts.currency))
+        names = board["reconciliation"].unique(maintain_order=True)
+        place = pl.col("reconciliation").replace_strict(names, range(names.len()))
+        return board.sort(place, other, maintain_order=True)
 
     @property
     def headline(self) -> Part:
@@ -143,31 +104,26 @@ class HealthView(View):
         from recon_kit.present import charts
 
         facts = self.facts
-        drawn: list[charts.Chart] = []
-        trends, opens = [], []
-        for name in self._board["reconciliation"].unique(maintain_order=True).to_list():
-            own = pl.col("currency").is_null() | (pl.col("currency") == self._main_currency(name))
+        trends: list[charts.Chart] = []
+        opens: list[charts.Chart] = []
+        for name in self._names:
+            own = pl.col("currency").eq_missing(pl.lit(self._main_currency(name)))
             is_mine = pl.col("reconciliation") == name
-            trends.append((_spaced(name), facts.weekly.filter(is_mine, own)))
-            late = facts.totals.filter(is_mine, pl.col("state") != "matched").drop_nulls("currency")
-            opens.append((_spaced(name), late))
-        # Beside one another, several small trends say more than one with all lines in it.
-        height = 180 if len(trends) <= 2 else 110
-        drawn += [
-            charts.matched_share(rows, f"Matched share by week, {name}", height=height)
-            for name, rows in trends
-            if not rows.drop_nulls("share").is_empty()
-        ]
-        if facts.audience != "growth":
-            drawn += [
-                charts.open_by_state(rows, f"Open amount by state, {name}")
-                for name, rows in opens
-                if rows["state"].n_unique() > 1
-            ]
+            rows = facts.weekly.filter(is_mine, pl.col("currency").is_null() | own)
+            if not rows.drop_nulls("share").is_empty():
+                caption = f"Matched share by week, {_spaced(name)}"
+                trends.append(charts.matched_share(rows, caption, half=True))
+            late = facts.totals.filter(is_mine, own, pl.col("state") != "matched")
+            if not late.is_empty():
+                money = f"{_spaced(name)}, {self._main_currency(name)}"
+                caption = f"Open amount by state, {money}"
+                opens.append(charts.open_by_state(late, caption, half=True))
+        drawn = trends + (opens if facts.audience != "growth" else [])
         if facts.audience == "ops" and "age_days" in facts.open_items.columns:
-            drawn.append(charts.ageing(charts.age_buckets(facts.open_items["age_days"])))
+            drawn.append(charts.ageing(charts.age_buckets(facts.open_items["age_days"]), half=True))
         if not facts.curve.is_empty():
-            drawn.append(charts.time_to_reconcile(facts.curve))
+            caption = f"Time to reconcile, {_spaced(self._names[0])}" if self._names else ""
+            drawn.append(charts.time_to_reconcile(facts.curve, caption, half=True))
         return charts.Charts(tuple(drawn))
 
     @property
@@ -178,26 +134,40 @@ class HealthView(View):
     @property
     def sli_table(self) -> Part:
         """Every indicator on a row, every reconciliation in a column; unknown is said and why."""
-        names = self._board["reconciliation"].unique(maintain_order=True).to_list()
-        told = self.facts.slis
+        told = condensed(self.facts.slis, self.facts.currency)
         if self.facts.audience != "ops":
             told = told.filter(~pl.col("name").str.contains("business|mean|backlog|case_rate"))
-        matrix, notes = sli_matrix(told, self.facts.week, names)
+        matrix, notes = sli_matrix(told, self.facts.week, self._names)
         columns = matrix_columns(matrix)
         return self._part(matrix, columns, "Service level indicators", " ".join(notes), rows_max=80)
 
     @property
     def open_table(self) -> Part:
-        """The largest open items, each with its reason."""
-        items = self.facts.open_items
-        return self._part(
-            largest(items), OPEN_REPORT_COLUMNS, f"Largest of {items.height:,} open items"
-        )
+        """The largest open items that somebody has to look at, each with its reason."""
+        waits = pl.col("state").is_in(["in_flight", "not_covered"])
+        items = self.facts.open_items.filter(~waits)
+        caption = f"Largest of {items.height:,} open items of all weeks that need attention"
+        money = tables.money_text(pl.col("amount_minor"), pl.col("currency"))
+        own = pl.col("currency").eq_missing(pl.lit(self.facts.currency))
+        priced = items.filter(pl.col("amount_minor").is_not_null())
+        some = [largest(priced.filter(which), OPEN_ROWS // 2) for which in (own, ~own)]
+        shown = pl.concat(some).with_columns(open=money + " " + pl.col("currency"))
+        return self._part(shown, OPEN_REPORT_COLUMNS, caption)
 
     @property
     def case_table(self) -> Part:
-        """Open cases by kind and owner."""
-        return self._part(self.facts.cases, CASE_COLUMNS, "Open cases by kind", rows_max=40)
+        """Open cases by kind, with the share of each owner."""
+        cases = self.facts.cases
+        if not cases.is_empty():
+            owner = pl.coalesce("owner", pl.lit("nobody")) + " " + pl.col("cases").cast(pl.String)
+            oldest = [pl.col(n).max() for n in cases.columns if n == "oldest_days"]
+            cases = (
+                cases.sort("cases", "owner", descending=[True, False])
+                .group_by("kind", maintain_order=True)
+                .agg(pl.col("cases").sum(), *oldest, owners=owner.str.join(", "))
+                .sort("cases", "kind", descending=[True, False])
+            )
+        return self._part(cases, CASE_COLUMNS, "Open cases by kind", rows_max=40)
 
     @property
     def definitions(self) -> Part:
@@ -274,11 +244,19 @@ class HealthView(View):
         plain = tables.plain(frame, columns, zone=zone, rows_max=rows_max)
         return Part(body + below, f"{caption}\n{plain}", {"rows": frame})
 
+    @property
+    def _names(self) -> list[str]:
+        """The reconciliations, the first declared one first."""
+        return self._board["reconciliation"].unique(maintain_order=True).to_list()
+
     def _main_currency(self, name: str) -> str | None:
-        """The currency of most left items of a reconciliation."""
+        """The workspace's currency, or that of most left items where it does not occur."""
         rows = self._board.filter(
             pl.col("reconciliation") == name, pl.col("currency").is_not_null()
-        ).sort("all", "currency", descending=[True, False])
+        )
+        if self.facts.currency in rows["currency"]:
+            return self.facts.currency
+        rows = rows.sort("all", "currency", descending=[True, False])
         return None if rows.is_empty() else str(rows["currency"][0])
 
     def _kicker(self) -> str:
@@ -290,44 +268,51 @@ class HealthView(View):
         )
 
     def _sentence(self) -> str:
-        board = self._board
-        if board.is_empty():
+        if self._board.is_empty():
             return "No left items fall into this week"
-        name = board["reconciliation"][0]
-        rows = board.filter(pl.col("reconciliation") == name)
+        rows = self._first
+        name = _spaced(rows["reconciliation"][0])
         due, matched = int(rows["due"].sum()), int(rows["matched"].sum())
         if due == 0:
-            return f"Nothing of this week is due yet in {_spaced(name)}"
-        return (
-            f"{tables.one_share(matched, due)} of what was due is matched in {_spaced(name)}: "
-            f"{matched:,} of {due:,} items"
-        )
+            return f"Nothing of this week is due yet in {name}"
+        told = f"{tables.one_share(matched, due)} of what was due is matched in {name}"
+        unexplained = self._unexplained().head(1).to_dicts()
+        money = [tables.one_money(row["unexplained_minor"], row["currency"]) for row in unexplained]
+        items = int(rows["unexplained"].sum())
+        if money and items:
+            return f"{told}; {money[0]} is unexplained"
+        return f"{told}; {items:,} items unexplained" if items else f"{told}; all is explained"
+
+    @property
+    def _first(self) -> pl.DataFrame:
+        """The board of the reconciliation that makes the headline."""
+        return self._board.filter(pl.col("reconciliation") == self._names[0])
+
+    def _unexplained(self) -> pl.DataFrame:
+        """Its currencies with unexplained money, the main one first."""
+        main = self._main_currency(self._names[0])
+        rows = self._first.filter(pl.col("unexplained") > 0).drop_nulls("currency")
+        first = pl.col("currency").ne_missing(pl.lit(main))
+        return rows.sort(first, "unexplained", "currency", descending=[False, True, False])
 
     def _figures(self) -> list[tuple[str, str, str]]:
-        """Four tiles: label, the figure, the small print; money one tile per currency."""
-        board = self._board
-        if board.is_empty():
+        """Tiles: label, the figure, the small print."""
+        if self._board.is_empty():
             return [("Left items", "0", "in this week")]
-        name = board["reconciliation"][0]
-        rows = board.filter(pl.col("reconciliation") == name)
-        money = rows.filter(pl.col("currency").is_not_null() & (pl.col("due_minor") > 0))
-        money = money.sort("due", descending=True).head(2)
+        rows = self._first
+        due, matched = int(rows["due"].sum()), int(rows["matched"].sum())
         figures = [
-            (
-                f"Matched money, {row['currency']}",
-                tables.one_share(row["matched_minor"], row["due_minor"]),
-                _of(row["matched_minor"], row["due_minor"], row["currency"]),
-            )
-            for row in money.to_dicts()
+            ("Matched items", tables.one_share(matched, due), f"{matched:,} of {due:,} due items")
         ]
-        figures += [
-            (
-                f"Unexplained, {row['currency']}",
-                tables.one_money(row["unexplained_minor"], row["currency"]).split(" ")[0],
-                f"in {row['unexplained']:,} items overdue or with a residual",
-            )
-            for row in money.head(1).to_dicts()
-        ]
+        main = self._main_currency(self._names[0])
+        for row in rows.filter(pl.col("currency") == main).to_dicts():
+            share = tables.one_share(row["matched_minor"], row["due_minor"])
+            small = _of(row["matched_minor"], row["due_minor"], row["currency"])
+            figures.append((f"Matched money, {main}", share, small))
+            money = tables.one_money(row["unexplained_minor"], main).split(" ")[0]
+            others = ", ".join(c for c in self._unexplained()["currency"] if c != main)
+            small = f"in {row['unexplained']:,} items" + (f"; more in {others}" if others else "")
+            figures.append((f"Unexplained, {main}", money, small))
         waiting = int(rows["proposed"].sum())
         flight = int(rows["in_flight"].sum()) + int(rows["not_covered"].sum())
         figures.append(("To confirm", f"{waiting:,}", "proposals wait for a person"))
@@ -360,12 +345,18 @@ TOTAL_COLUMNS: Sequence[Column] = (
     Column("in_flight_minor", "In flight", "money"),
     Column("not_covered_minor", "Not covered", "money"),
 )
-OPEN_REPORT_COLUMNS: Sequence[Column] = tuple(
-    column for column in OPEN_COLUMNS if column.name not in {"event_type", "expected_by"}
+OPEN_REPORT_COLUMNS: Sequence[Column] = (
+    Column("native_id", "Item", "code"),
+    Column("source", "Source"),
+    Column("open", "Open amount", "figure"),
+    Column("event_ts", "Date", "day"),
+    Column("state", "State", "word"),
+    Column("why", "Why it is open"),
 )
 CASE_COLUMNS: Sequence[Column] = (
     Column("kind", "Kind", "word"),
-    Column("owner", "Owner"),
     Column("cases", "Cases", "count"),
-    Column("oldest_days", "Oldest, days", "number"),
+    Column("oldest_days", "Oldest, days", "count"),
+    Column("owners", "Owners"),
 )
+OPEN_ROWS = 10

@@ -104,14 +104,13 @@ class QueueView(FrameView):
         return f"Queue: {self.frame.height:,} open cases"
 
     def columns(self) -> Sequence[Column]:
-        """What waits, for whom, since when, and what to do."""
+        """What waits, for whom, until when, and what to do."""
         return (
             Column("priority", "Priority"),
             Column("kind", "Kind", "word"),
             Column("native_id", "Item", "code"),
             Column("amount_minor", "At risk", "money"),
             Column("owner", "Owner"),
-            Column("opened_at", "Opened", "day"),
             Column("due_at", "Due", "time"),
             Column("state", "State", "word"),
             Column("case_id", "Case", "hash"),

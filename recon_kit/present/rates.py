@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -50,6 +50,69 @@ def weekly_shares(slis: pl.DataFrame, last_week: str, weeks: int = 12) -> pl.Dat
         )
         .sort("reconciliation", "measure", "currency", "week", maintain_order=True)
     )
+
+
+def shares_of_due(weekly: pl.DataFrame, boards: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """The trend with immature weeks counted as the headline counts: of what is due so far.
+
+    What is still in flight would otherwise make every newest week look like a fall.
+
+    Args:
+        weekly: as `weekly_shares` returns it.
+        boards: `summary.scoreboard` of each immature week, by its name.
+    """
+    keys = ["reconciliation", "currency", "week", "measure"]
+    told = [
+        part.with_columns(pl.lit(week).alias("week")).select(*keys, "due_share")
+        for week, board in boards.items()
+        for part in (
+            board.group_by("reconciliation")
+            .agg(due_share=pl.col("matched").sum() / pl.col("due").sum())
+            .with_columns(
+                pl.lit(None, dtype=pl.String).alias("currency"), pl.lit("by count").alias("measure")
+            ),
+            board.select(
+                "reconciliation", "currency", due_share="matched_share_money"
+            ).with_columns(pl.lit("by money").alias("measure")),
+        )
+    ]
+    if not told:
+        return weekly
+    joined = weekly.join(
+        pl.concat(told), on=keys, how="left", nulls_equal=True, maintain_order="left"
+    )
+    so_far = pl.col("due_share").fill_nan(None)
+    share = pl.when("mature").then("share").otherwise(so_far)
+    return joined.with_columns(share=share).drop("due_share")
+
+
+def condensed(slis: pl.DataFrame, currency: str | None) -> pl.DataFrame:
+    """The indicators that fit on half a page.
+
+    Kept are one currency, the source that has been silent longest, and of single weeks the match
+    rate only; every row stays in the SLIs themselves.
+
+    Args:
+        slis: `model.SLI_SCHEMA`.
+        currency: the currency to keep; all where none is given or a reconciliation has no such.
+    """
+    own = pl.col("currency").eq_missing(pl.lit(currency)) & pl.col("currency").is_not_null()
+    in_currency = pl.col("currency").is_null() | own
+    has = own.any().over("reconciliation", "name")
+    is_week = pl.col("cohort").str.contains(_WEEK)
+    kept = slis.filter(
+        in_currency | ~has,
+        ~is_week | pl.col("name").str.starts_with("match_rate"),
+    )
+    is_feed = pl.col("name") == "feed_freshness"
+    silent = (
+        kept.filter(is_feed)
+        .sort("reconciliation", "value", "cohort", descending=[False, True, False],
+              nulls_last=False)
+        .unique("reconciliation", keep="first", maintain_order=True)
+        .with_columns(cohort=pl.lit("longest silent source"))
+    )  # fmt: skip
+    return pl.concat([kept.filter(~is_feed), silent])
 
 
 def sli_matrix(

@@ -7,6 +7,8 @@ of the notebook, and all else as text; its policy lets no script run and nothing
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -46,6 +48,7 @@ def render(  # noqa: PLR0913 - the limits have defaults; four things make a repo
     title: str | None = None,
     seconds_max: int = 900,
     kernel: str = "python3",
+    made_from: str = "",
 ) -> Path:
     """Execute a notebook and write it as one HTML file.
 
@@ -58,6 +61,8 @@ def render(  # noqa: PLR0913 - the limits have defaults; four things make a repo
         title: title of the page; by default the notebook's metadata, else its name.
         seconds_max: limit for each cell.
         kernel: name of the Jupyter kernel.
+        made_from: a hash of everything the numbers come from. The page keeps it, together with
+            the notebook's and the parameters'; a page made from the same is not made again.
 
     Returns:
         The path of the HTML file.
@@ -70,6 +75,9 @@ def render(  # noqa: PLR0913 - the limits have defaults; four things make a repo
     target = _inside(folder, out)
     source = _read(notebook)
     values = checked(parameters, declared(source, notebook.name), notebook.name)
+    stamp = _stamp(source, values, made_from) if made_from else ""
+    if stamp and _is_made_from(target, stamp):
+        return target
     failed = target.with_suffix(".failed.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
     with _workplace(target.parent) as place:
@@ -80,17 +88,18 @@ def render(  # noqa: PLR0913 - the limits have defaults; four things make a repo
             kept = _keep_failed(executed, failed)
             last = "the last good report is still in place" if target.exists() else "no report yet"
             raise ReportError(f"{notebook.name}: {why}; {last}{kept}") from None
-        page = to_html(_format.read(executed, as_version=4), title or _title(source, notebook))
+        run = _format.read(executed, as_version=4)
+        page = to_html(run, title or _title(source, notebook), stamp)
         _publish(page, place / "page.html", target)
     failed.unlink(missing_ok=True)
     return target
 
 
-def to_html(executed: nbformat.NotebookNode, title: str) -> str:
+def to_html(executed: nbformat.NotebookNode, title: str, stamp: str = "") -> str:
     """An executed notebook as one self-contained page without scripts.
 
     Outputs that our renderers marked are embedded; every other output, and any HTML written into
-    markdown, becomes escaped text.
+    markdown, becomes escaped text. `stamp` is kept in the head, to tell what it was made from.
     """
     import nbconvert
     from traitlets.config import Config
@@ -105,7 +114,7 @@ def to_html(executed: nbformat.NotebookNode, title: str) -> str:
     config.TemplateExporter.exclude_output_prompt = True
     made: Any = exporter(config=config)
     made.register_filter("prose", prose)
-    told = {"title": title, "policy": POLICY, "lang": "en"}
+    told = {"title": title, "policy": POLICY, "lang": "en", "stamp": stamp}
     page, _ = made.from_notebook_node(cleaned(executed), resources={"recon": told})
     return str(page)
 
@@ -198,6 +207,20 @@ def _our_errors() -> set[str]:
         found.add(kind.__name__)
         open_classes += kind.__subclasses__()
     return found | {name for name in dir(errors) if name.endswith("Error")}
+
+
+def _stamp(source: nbformat.NotebookNode, values: Mapping[str, Any], made_from: str) -> str:
+    cells = [(cell.cell_type, cell.source) for cell in source.cells]
+    told = json.dumps([cells, dict(values), made_from], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _is_made_from(page: Path, stamp: str) -> bool:
+    """Whether a page stands there and its head carries this stamp."""
+    if not page.is_file():
+        return False
+    with page.open(encoding="utf-8", errors="replace") as file:
+        return f'name="made-from" content="{stamp}"' in file.read(2000)
 
 
 def _inside(folder: Path, out: Path) -> Path:

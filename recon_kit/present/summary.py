@@ -143,7 +143,7 @@ class Summary(View):
         """Headline, scoreboard, the largest open items with their reasons, the next step."""
         board = tables.html(self.frame, BOARD_COLUMNS, caption="Left items by state", rows_max=100)
         biggest = tables.html(
-            self._biggest(), OPEN_COLUMNS, zone=self.about.zone,
+            self._biggest(), _SHORT, zone=self.about.zone,
             caption=f"Largest open items of {self.open_items.height:,}",
         )  # fmt: skip
         return (
@@ -163,7 +163,7 @@ class Summary(View):
                 f"{self.headline}.", "",
                 tables.plain(self.frame, BOARD_COLUMNS, rows_max=100), "",
                 f"Largest open items of {self.open_items.height:,}",
-                tables.plain(self._biggest(), OPEN_COLUMNS, zone=zone),
+                tables.plain(self._biggest(), _SHORT, zone=zone),
                 f"All of them: {self.export_line}", "",
                 f"Next: {self.next_step}", self.about.line(),
             ]
@@ -182,6 +182,8 @@ class Summary(View):
         }
 
 
+# Type and expected date say little beside item, state and reason, and the reason needs the room.
+_SHORT = tuple(c for c in OPEN_COLUMNS if c.name not in {"event_type", "expected_by"})
 BOARD_COLUMNS: Sequence[Column] = (
     Column("reconciliation", "Reconciliation"),
     Column("currency", "Currency"),

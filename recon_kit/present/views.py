@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from recon_kit.present.base import About, FrameView
-from recon_kit.present.health import HealthFacts, HealthView
+from recon_kit.present.health import HealthView
+from recon_kit.present.healthfacts import HealthFacts
 from recon_kit.present.lists import (
     FileView,
     MatchesView,

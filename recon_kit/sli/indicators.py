@@ -14,7 +14,6 @@ import polars as pl
 
 from recon_kit import model, stats, workdays
 from recon_kit.ledger.engine import Engine
-from recon_kit.resolution import clocks
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation, Settings
 from recon_kit.sli import population
@@ -51,17 +50,7 @@ def compute(  # noqa: PLR0913 - places and audits have defaults; the rest is wha
     Returns:
         Rows in `model.SLI_SCHEMA`, ordered by definition, cohort and currency.
     """
-    zone = settings.workspace.timezone
-    first = (
-        "select least((select min(event_ts) from events), (select min(received_at) from artefacts))"
-    )
-    clocks.put_calendar(engine, settings, as_of, first)
-    engine.run(
-        *population.result_steps(rec, tables or Tables()),
-        population.left_step(rec, settings, as_of),
-        population.cohorts_step(as_of),
-        *population.watched_steps(as_of, zone),
-    )
+    population.populate(engine, rec, settings, as_of, tables or Tables())
     queries = (
         match_rate(),
         match_rate_money(),

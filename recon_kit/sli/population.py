@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from recon_kit import workdays
-from recon_kit.ledger.engine import Step
+from recon_kit.ledger.engine import Engine, Step
 from recon_kit.resolution import clocks
 from recon_kit.safe import quote_ident, quote_text
 from recon_kit.settings import Reconciliation, Settings
@@ -37,6 +37,22 @@ class Tables:
     open_items: str = "out_open_items"
     findings: str = "out_findings"
     run_id: str | None = None
+
+
+def populate(
+    engine: Engine, rec: Reconciliation, settings: Settings, as_of: datetime, tables: Tables
+) -> None:
+    """Leave all of it: results by name, `sli_left`, `sli_cohorts`, `sli_watched`, `calendar`."""
+    first = (
+        "select least((select min(event_ts) from events), (select min(received_at) from artefacts))"
+    )
+    clocks.put_calendar(engine, settings, as_of, first)
+    engine.run(
+        *result_steps(rec, tables),
+        left_step(rec, settings, as_of),
+        cohorts_step(as_of),
+        *watched_steps(as_of, settings.workspace.timezone),
+    )
 
 
 def result_steps(rec: Reconciliation, tables: Tables) -> tuple[Step, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -9,11 +10,15 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 import recon_kit
-from recon_kit import workdays
+from recon_kit import model, workdays
 from recon_kit.errors import ParameterError, ReportError, UnknownNameError
 from recon_kit.ledger.engine import Engine
+from recon_kit.present.rates import shares_of_due
+from recon_kit.present.summary import scoreboard
 from recon_kit.present.views import About, HealthFacts, weekly_shares
 from recon_kit.settings import Settings
+from recon_kit.sli.curve import time_curve
+from recon_kit.sli.population import Tables
 from recon_kit.workbench import queries
 
 # Name of a report: its notebook.
@@ -49,31 +54,60 @@ def facts(  # noqa: PLR0913, PLR0917 - a report is made of these
     """Everything the weekly health report shows, from the current runs."""
     zone = settings.workspace.timezone
     chosen = week_name(engine, week, about.as_of, zone)
-    first, end = workdays.week_bounds(chosen, zone)
+    first, _ = workdays.week_bounds(chosen, zone)
     monday = first.astimezone(ZoneInfo(zone)).date()
     waits = pl.lit(about.as_of) - pl.col("event_ts")
     open_items = queries.open_items(engine).with_columns(age_days=waits.dt.total_days())
+    weekly = weekly_shares(slis, chosen)
+    young = weekly.filter(~pl.col("mature"))["week"].unique().sort()
+    totals = {
+        name: queries.totals(engine, settings, *workdays.week_bounds(name, zone))
+        for name in [chosen, *young]
+    }
+    boards = {name: scoreboard(totals[name]) for name in young}
     return HealthFacts(
         about=about,
         week=chosen,
         first_day=monday,
         last_day=monday + timedelta(days=6),
         audience=audience,
-        totals=queries.totals(engine, settings, first, end),
-        weekly=weekly_shares(slis, chosen),
+        totals=totals[chosen],
+        weekly=shares_of_due(weekly, boards),
         slis=slis,
         open_items=open_items,
+        currency=settings.workspace.currency,
+        curve=_curve(engine, settings, about),
         cases=_cases(queries.queue(engine, settings, about.as_of)),
     )
 
 
-def render(name: str, workspace: Path, folder: Path, week: str, audience: str) -> Path:
-    """Render a report for one week and audience into `folder`; returns the HTML file."""
+def made_from(settings: Settings, about: About) -> str:
+    """Hash of what a report's numbers come from: runs (which hash the code), ledger, settings."""
+    told = [dict(about.runs), about.checkpoint, settings.model_dump(mode="json")]
+    return model.digest(json.dumps(told, sort_keys=True))
+
+
+def render(  # noqa: PLR0913, PLR0917 - a report is made of these
+    name: str, workspace: Path, folder: Path, week: str, audience: str, source: str
+) -> Path:
+    """Render a report for one week and audience into `folder`, unless it stands there already.
+
+    Args:
+        name: of the report.
+        workspace: folder of the workspace.
+        folder: the reports folder.
+        week: ISO week.
+        audience: `ops`, `finance` or `growth`.
+        source: what `made_from` says; a page made from the same is left as it is.
+
+    Returns:
+        The HTML file.
+    """
     from recon_kit.present import reports  # loads Jupyter's machinery, which takes a second
 
     out = folder / f"{name}_{week}_{audience}.html"
     parameters = {"workspace": str(workspace), "week": week, "audience": audience}
-    return reports.render(notebook(name), parameters, out, folder=folder)
+    return reports.render(notebook(name), parameters, out, folder=folder, made_from=source)
 
 
 def notebook(name: str) -> Path:
@@ -90,6 +124,14 @@ def notebook(name: str) -> Path:
         if (folder / REPORTS[name]).is_file():
             return folder / REPORTS[name]
     raise ReportError(f"{REPORTS[name]} is missing from this installation; reinstall recon_kit")
+
+
+def _curve(engine: Engine, settings: Settings, about: About) -> pl.DataFrame:
+    """Time to reconcile of the first reconciliation, from its stored run."""
+    name = next(iter(about.runs))
+    tables = Tables("matches", "match_members", "open_items", "findings", run_id=about.runs[name])
+    rec = settings.reconciliation(name)
+    return time_curve(engine, rec, settings, about.as_of, tables)
 
 
 def _cases(queue: pl.DataFrame) -> pl.DataFrame:
