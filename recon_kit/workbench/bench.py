@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -37,7 +36,7 @@ from recon_kit.present.views import (
 )
 from recon_kit.settings import Reconciliation, Settings
 from recon_kit.tuning import labels as label_room
-from recon_kit.workbench import queries, reporting, setup, stories
+from recon_kit.workbench import asof, queries, reporting, setup, stories
 from recon_kit.workbench.history import history
 from recon_kit.workbench.run import Done, Request, evaluate, facts_seq
 
@@ -182,7 +181,7 @@ class Workbench:
             progress: told each stage.
         """
         recs = [self.settings.reconciliation(n) for n in names] or self.settings.reconciliations
-        seq, moment = self._as_of(as_of)
+        seq, moment = asof.meant(as_of, self.store, self.settings, self.now())
         done: list[Done] = []
         failures: dict[str, str] = {}
         kind: Literal["live", "shadow"] = "shadow" if shadow or as_of is not None else "live"
@@ -321,23 +320,6 @@ class Workbench:
         """The time of this workspace: its standing clock, else the whole hour that has begun."""
         fixed = self.settings.workspace.as_of
         return fixed or self._clock().replace(minute=0, second=0, microsecond=0)
-
-    def _as_of(self, asked: str | int | None) -> tuple[int, datetime]:
-        if asked is None:
-            return facts_seq(self.store), self.now()
-        if isinstance(asked, int) or asked.isdecimal():
-            return int(asked), self.now()
-        try:
-            day = datetime.fromisoformat(asked)
-        except ValueError:
-            raise SettingsError(
-                f"as-of {asked!r} is neither a sequence number nor a date such as 2026-11-16"
-            ) from None
-        zone = ZoneInfo(self.settings.workspace.timezone)
-        moment = day if len(asked) > len("2026-11-16") else datetime.combine(day, time.max)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
-        batches = self.store.batches().filter(pl.col("recorded_at") <= moment)
-        return int(batches["seq"].max() or 0), moment  # type: ignore[arg-type]
 
     def _one(self, name: str | None) -> Reconciliation:
         if name is not None:

@@ -1,0 +1,48 @@
+"""As of when: what a person may write, and the sequence and instant that are meant."""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from recon_kit.errors import SettingsError
+from recon_kit.ledger.store import Store
+from recon_kit.settings import Settings
+from recon_kit.workbench.run import facts_seq
+
+_A_DAY = len("2026-11-16")
+
+
+def meant(
+    asked: str | int | None, store: Store, settings: Settings, now: datetime
+) -> tuple[int, datetime]:
+    """The sequence and instant of an evaluation.
+
+    Args:
+        asked: nothing (all facts, now), a sequence number (what was known then, looked at now),
+            or a date or time: what had been recorded by then, looked at from then. A day means
+            its end in the workspace zone.
+        store: whose sequences are meant.
+        settings: the workspace zone.
+        now: the time of the workspace.
+
+    Raises:
+        SettingsError: the text is neither.
+    """
+    if asked is None:
+        return facts_seq(store), now
+    if isinstance(asked, int) or asked.isdecimal():
+        return int(asked), now
+    try:
+        day = datetime.fromisoformat(asked)
+    except ValueError:
+        raise SettingsError(
+            f"as-of {asked!r} is neither a sequence number nor a date such as 2026-11-16"
+        ) from None
+    moment = day if len(asked) > _A_DAY else datetime.combine(day, time.max)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=ZoneInfo(settings.workspace.timezone))
+    batches = store.batches().filter(pl.col("recorded_at") <= moment)
+    return int(batches["seq"].max() or 0), moment  # type: ignore[arg-type]
