@@ -151,7 +151,10 @@ class SmallRun:
     @contextmanager
     def engine(self, *, results=True):
         """An engine that holds everything under the names of a snapshot (after matching)."""
-        artefacts = {"sha256": pl.String(), "source": pl.String(), "received_at": model.UTC}
+        artefacts = {
+            "sha256": pl.String(), "source": pl.String(), "received_at": model.UTC,
+            "covers_from": model.UTC, "covers_to": model.UTC,
+        }  # fmt: skip
         duplicates = {"event_key": pl.String(), "kept_key": pl.String(), "why": pl.String()}
         with open_engine(threads=1) as engine:
             events = frame(model.EVENT_SCHEMA, self.events)

@@ -413,3 +413,22 @@ def test_stored_runs_give_the_same_values_as_fresh_results():
         tables = indicators.Tables("matches", "match_members", "open_items", "findings", "run2")
         stored = indicators.compute(engine, run.rec, run.settings, MATURE, tables=tables)
     assert fresh.equals(stored)
+
+
+def test_coverage_is_judged_by_the_event_not_by_its_outcome():
+    """Where the other side's files end too early, matched and unmatched leave the week alike."""
+    run = SmallRun()
+    run.event("o1", "order", "shop", "2026-11-02", 1000)
+    run.event("o2", "order", "shop", "2026-11-02", 1000)
+    run.event("o3", "order", "shop", "2026-11-06", 1000)
+    run.event("p1", "payment", "stripe", "2026-11-03", 1000)
+    run.event("p3", "payment", "stripe", "2026-11-07", 1000)
+    run.match("m1", ["o1:principal"], ["p1:part"], (1000, 1000))
+    run.match("m3", ["o3:principal"], ["p3:part"], (1000, 1000))
+    run.open("o2", "left", "overdue", amount=1000)
+    for told in run.artefacts:
+        told["covers_from"], told["covers_to"] = ny("2026-10-30T00:00"), ny("2026-11-10T00:00")
+
+    rate = one(computed(run), "match_rate", "2026-W45")
+
+    assert share(rate) == (1, 2, 0.5, "known")

@@ -86,6 +86,11 @@ def left_step(rec: Reconciliation, settings: Settings, as_of: datetime) -> Step:
     types = ", ".join(quote_text(t) for t in rec.left.types)
     due = workdays.due_sql("e.event_ts", settles.count, settles.unit, zone)
     local = f"timezone({quote_text(zone)}, e.event_ts)"
+
+    def day(instant: str) -> str:
+        return workdays.local_day_sql(instant, zone)
+
+    others = ", ".join(quote_text(source) for source in rec.right.sources)
     # what no calendar reaches back to is past every settlement time
     old = f"e.event_ts < {workdays.instant_sql(as_of - clocks.REACH)}"
     return Step(
@@ -111,13 +116,24 @@ told as (
 once as (
   select * from told
   qualify row_number() over (partition by event_key order by match_id is null, match_id) = 1
+),
+-- the days that every source of the other side tells of
+reach as (
+  select max(first_ts) as first_ts, min(last_ts) as last_ts from (
+    select min(covers_from) as first_ts, max(covers_to) as last_ts
+    from artefacts where source in ({others}) group by source)
 )
-select o.event_key, o.match_id, o.state, e.event_ts,
+select o.event_key, o.match_id,
+  -- coverage is judged by the event alone: were only what found no partner left out, a week that
+  -- the other side's files reach halfway would look better than it is
+  case when {day("e.event_ts")} < {day("first_ts")}
+         or {day(f"{due} - interval 1 microsecond")} > {day("last_ts")}
+    then 'not_covered' else o.state end as state, e.event_ts,
   {workdays.week_sql("e.event_ts", zone)} as week,
   case when {old} then e.event_ts else {due} end as due,
   timezone({quote_text(zone)}, date_trunc('week', {local}) + interval 7 day) as week_end,
   abs(e.{quote_ident(rec.measure.left)}) as money, e.currency, o.left_sum, o.right_sum
-from once o join events e using (event_key)
+from once o join events e using (event_key) cross join reach
 where e.source in ({sources}) and e.event_type in ({types})""",
         "every left event once, with its state, week and money",
     )
