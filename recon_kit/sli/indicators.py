@@ -303,6 +303,12 @@ def _row(  # noqa: PLR0913 - a row has these columns
     )
 
 
+_NOTHING_JUDGED = (
+    "case when exists (select 1 from sli_cohorts where mature)"
+    " then 'the left events of mature weeks tell no amount' else 'no week is mature yet' end"
+)
+
+
 def _cohort_rows(name: str, counted: str) -> str:
     """Rows for each week, and for all mature weeks together, of a share counted by week.
 
@@ -334,7 +340,7 @@ def _cohort_rows(name: str, counted: str) -> str:
       union all
       select {overall} from judged where mature group by currency
       union all
-      select {_row(name, "null::double", "share", note="'no week is mature yet'")}
+      select {_row(name, "null::double", "share", note=_NOTHING_JUDGED)}
       where not exists (select 1 from judged where mature)"""
 
 
