@@ -99,7 +99,7 @@ def test_a_group_that_does_not_add_up_is_one_match_with_a_residual() -> None:
         assert world.matches("left_sum", "right_sum", "residual_minor", "discrepancies") == [
             (100, 130, -30, '["amount_mismatch"]')
         ]
-        assert world.open("why") == [("0.30 EUR more than it came in",)]
+        assert world.open("why") == [("0.30 EUR more came in than it asks for",)]
 
 
 def test_without_an_amount_the_key_alone_matches_and_says_so() -> None:

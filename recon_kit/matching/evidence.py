@@ -6,6 +6,7 @@ sums, roles) is read off members and events when somebody asks.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -167,5 +168,6 @@ def _sentence(
     if match["disposition"][0] == "review" and match["discrepancies"][0] is None:
         text += ", above the sign-off limit"
     if match["discrepancies"][0] is not None:
-        text += f"; disagrees: {match['discrepancies'][0]}"
+        words = ", ".join(json.loads(match["discrepancies"][0])).replace("_", " ")
+        text += f"; disagrees: {words}"
     return text

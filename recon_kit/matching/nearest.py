@@ -254,7 +254,7 @@ create or replace table nearest as
 select eid, why_code in ('ambiguous', 'proposed') as proposed, nearest_key, why_code, case why_code
     when 'residual' then coalesce(money, 'an amount') || case
         when (amount > 0) = ({"true" if keys.one_side(rec) == "left" else "false"})
-        then ' of it has no counterpart yet' else ' more than it came in' end
+        then ' of it has no counterpart yet' else ' more came in than it asks for' end
     when 'refund_without_payment' then {_ORPHAN}
     when 'chargeback' then {_ORPHAN}
     when 'id_conflict' then {_SAME_KEY} || ', but contradicts it' || {_APART}
