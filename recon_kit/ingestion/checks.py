@@ -86,7 +86,7 @@ def check_row_parity(engine: Engine, settings: Settings, as_of: datetime) -> lis
         *_findings(engine, broken, "row_parity", "error",
                    "files whose records do not add up to where they went", "run `recon verify`"),
         *_findings(engine, quarantined, "row_parity", "warn",
-                   "records are quarantined", "see `recon trace` for their reasons"),
+                   "records are quarantined", "see `recon profile SOURCE` for their reasons"),
     ]  # fmt: skip
 
 
