@@ -269,6 +269,24 @@ def test_the_page_declares_its_policy_language_and_skip_link():
     assert not re.search(r"https?://(?!www\.w3\.org)", page)
 
 
+def test_a_page_made_from_the_same_is_not_made_again(tmp_path):
+    """Same sources, parameters and notebook: the page stays; any other of these: a new page."""
+    path = notebook(tmp_path / "r.ipynb", "print(week)")
+    page = tmp_path / "reports" / "r.html"
+
+    def made(week="2026-W46", made_from="runs 1"):
+        before = page.stat().st_ino if page.exists() else None
+        given = {"week": week}
+        reports.render(path, given, Path("r.html"), folder=page.parent, made_from=made_from)
+        return page.stat().st_ino != before
+
+    assert made()
+    assert not made()
+    assert made(week="2026-W45")
+    assert made(week="2026-W45", made_from="runs 2")
+    assert "2026-W45" in page.read_text(encoding="utf-8")
+
+
 def test_a_title_is_text():
     """A title out of data cannot leave its element."""
     nb = v4.new_notebook(cells=[])

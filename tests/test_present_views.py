@@ -9,6 +9,7 @@ import fake_bench
 import polars as pl
 import pytest
 
+from recon_kit import model
 from recon_kit.errors import ParameterError
 from recon_kit.model import Counts, Receipt
 from recon_kit.present import rates, show, summary, views
@@ -192,6 +193,40 @@ def test_unknown_indicators_are_said_to_be_unknown():
 
     assert "no audit draw has been labelled yet" in text
     assert re.search("^False match estimate +unknown$", text, re.MULTILINE)
+
+
+def test_an_immature_week_is_drawn_of_what_is_due():
+    """In the trend the newest week counts as the headline counts: what is in flight is left out."""
+    weekly = views.weekly_shares(fake_bench.SLIS, "2026-W46").filter(measure="by count")
+    board = pl.DataFrame({
+        "reconciliation": ["orders_to_payments"] * 2, "currency": ["USD", "EUR"],
+        "matched": [30, 18], "due": [32, 18], "matched_share_money": [0.9, 1.0],
+    })  # fmt: skip
+
+    drawn = rates.shares_of_due(weekly, {"2026-W46": board})
+
+    assert drawn.filter(week="2026-W46")["share"].to_list() == [0.96]
+    assert drawn.filter(week="2026-W45").equals(weekly.filter(week="2026-W45"))
+
+
+def test_condensed_indicators_keep_one_currency_and_the_longest_silence():
+    """A report shows the workspace's money, and of all sources the one silent longest."""
+    row = {"reconciliation": "r", "cohort": "all", "unit": "x", "state": "known"}
+    slis = pl.DataFrame(
+        [
+            row | {"name": "unexplained_amount", "currency": "EUR", "value": 1.0},
+            row | {"name": "unexplained_amount", "currency": "USD", "value": 2.0},
+            row | {"name": "feed_freshness", "cohort": "shop", "value": 3.0},
+            row | {"name": "feed_freshness", "cohort": "bank", "value": 40.0},
+            row | {"name": "queue_depth", "value": 5.0},
+            row | {"name": "time_to_reconcile_median", "cohort": "2026-W46", "value": 6.0},
+        ],
+        schema=model.SLI_SCHEMA,
+    )
+
+    kept = rates.condensed(slis, "USD").select("name", "value").rows()
+
+    assert kept == [("unexplained_amount", 2.0), ("queue_depth", 5.0), ("feed_freshness", 40.0)]
 
 
 def test_weekly_shares_keep_immature_weeks_apart():

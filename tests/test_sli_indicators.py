@@ -11,7 +11,7 @@ from small_run import SmallRun, ny
 
 from recon_kit import model
 from recon_kit.resolution import cases
-from recon_kit.sli import indicators
+from recon_kit.sli import curve, indicators, population
 from recon_kit.sli.definitions import DEFINITIONS, definition
 
 # Monday 2 to Sunday 8 November 2026 is week 45; with 5bd it is mature when Friday the 13th is over
@@ -244,6 +244,17 @@ def test_time_to_reconcile_counts_the_open_ones_as_open():
     mean = one(got, "time_to_reconcile_mean_30d")
     assert mean["value"] == pytest.approx((2 + 24 + 48 + 720) / 4)
     assert mean["note"] == "watched for 72 hours only; what is open is taken to stay open"
+
+
+def test_the_curve_is_the_indicator_drawn():
+    """The share settled by a day agrees with the quantiles, and never falls."""
+    run = timed()
+    with run.engine() as engine:
+        drawn = curve.time_curve(
+            engine, run.rec, run.settings, ny("2026-11-05T09:00"), population.Tables()
+        )
+
+    assert drawn.rows() == [(0.0, 0.0), (0.25, 0.25), (1.0, 0.5), (2.0, 0.75), (3.0, 0.75)]
 
 
 def test_time_to_reconcile_in_business_hours():

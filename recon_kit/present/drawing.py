@@ -19,7 +19,7 @@ from recon_kit.present.show import MARK, SVG, TEXT, View, figure, mark
 VEGALITE = "application/vnd.vegalite.v5+json"  # what JupyterLab 4.6 draws by itself
 VL_VERSION = "6.4"  # of vl-convert: the Vega-Lite that Altair 6 writes
 WIDTH = 680
-HALF = 300  # of a chart that stands beside another one
+HALF = 340  # of a chart that stands beside another one
 
 INK = "var(--rk-ink, var(--jp-content-font-color1, #17202b))"
 SOFT = "var(--rk-soft, var(--jp-content-font-color2, #566270))"

@@ -211,7 +211,8 @@ def _our_errors() -> set[str]:
 
 def _stamp(source: nbformat.NotebookNode, values: Mapping[str, Any], made_from: str) -> str:
     cells = [(cell.cell_type, cell.source) for cell in source.cells]
-    told = json.dumps([cells, dict(values), made_from], sort_keys=True)
+    layout = [p.read_text(encoding="utf-8") for p in sorted(show.TEMPLATES.glob("*/*"))]
+    told = json.dumps([cells, dict(values), layout, made_from], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()
 
 

@@ -20,6 +20,7 @@ from recon_kit.settings import Settings
 from recon_kit.sli.curve import time_curve
 from recon_kit.sli.population import Tables
 from recon_kit.workbench import queries
+from recon_kit.workbench.run import code_hash
 
 # Name of a report: its notebook.
 REPORTS: dict[str, str] = {"weekly_health": "report_weekly_health.ipynb"}
@@ -82,8 +83,8 @@ def facts(  # noqa: PLR0913, PLR0917 - a report is made of these
 
 
 def made_from(settings: Settings, about: About) -> str:
-    """Hash of what a report's numbers come from: runs (which hash the code), ledger, settings."""
-    told = [dict(about.runs), about.checkpoint, settings.model_dump(mode="json")]
+    """Hash of what a report comes from: runs, ledger, settings, and the code that shows them."""
+    told = [dict(about.runs), about.checkpoint, settings.model_dump(mode="json"), code_hash()]
     return model.digest(json.dumps(told, sort_keys=True))
 
 
