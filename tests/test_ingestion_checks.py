@@ -63,7 +63,9 @@ def test_row_parity_finds_lost_records():
         ("error", 1, ("a2",)),
         ("warn", 1, ("a1",)),
     ]
-    assert result[1].message == ("records are quarantined: 1; see `recon profile SOURCE` for their reasons")
+    assert result[1].message == (
+        "records are quarantined: 1; see `recon profile SOURCE` for their reasons"
+    )
 
 
 def test_row_parity_without_counts_says_so():

@@ -126,7 +126,11 @@ class Summary(View):
         proposed = self.open_items.filter(pl.col("state") == "proposed")
         if not proposed.is_empty():
             name = proposed["reconciliation"][0]
-            return f'{proposed.height:,} proposals wait for a person: bench.review("{name}").'
+            return (
+                f"{proposed.height:,} proposals of {name} wait for a person: "
+                'bench.export("matches", "matches.csv") lists them as `review`; judge them in a '
+                'CSV of labels and bring it back with bench.import_labels("labels.csv").'
+            )
         if self.cases:
             return f"{self.cases:,} cases wait for their owners: bench.queue()."
         return "Nothing waits for a person: bench.report() tells the others."
