@@ -51,8 +51,8 @@ class Outcome:
 
     `tables` are rows by table, `methods` has a row per method and disposition (`method,
     disposition, matches`), `states` a row per side and state (`side, state, items`), `reopened`
-    the decisions that must be asked again, `model` a model trained on the way, `trail` the time
-    of every step.
+    the decisions that must be asked again, `model` the model that scored, `notes` what methods
+    split, left out or learned, `trail` the time of every step.
     """
 
     reconciliation: str
@@ -61,6 +61,7 @@ class Outcome:
     states: pl.DataFrame
     reopened: pl.DataFrame
     model: StoredModel | None
+    notes: tuple[str, ...]
     trail: tuple[Timed, ...] = field(repr=False)
 
 
@@ -201,5 +202,6 @@ def _outcome(engine: Engine, rec: Reconciliation, model: StoredModel | None, beg
         ),
         reopened=engine.rows("from reopened order by seq"),
         model=model,
+        notes=tuple(engine.rows("from method_notes")["note"]),
         trail=tuple(engine.trail[began:]),
     )

@@ -25,6 +25,7 @@ def prepare() -> Step:
     return Step(
         "likely",
         """
+create or replace table method_notes (note varchar);
 create or replace table likely (left_eid bigint, right_eid bigint, left_key varchar,
     right_key varchar, match_weight double, match_probability double, margin double,
     rival_key varchar, rival_weight double, equal_answers bigint, levels varchar,

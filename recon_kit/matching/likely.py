@@ -15,6 +15,8 @@ together; here a picked pair becomes a match where that is allowed, else a quest
 
 from __future__ import annotations
 
+import polars as pl
+
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import amounts, assign, keys, probable
 from recon_kit.model import StoredModel
@@ -32,12 +34,14 @@ def run(engine: Engine, rec: Reconciliation, model: StoredModel | None) -> Store
     """Score and assign what is open; returns the model that was used, learned if none was given.
 
     Leaves matches in `live_pairs` or `live_groups`, questions in `offered_pairs`, and
-    `likely(left_eid, right_eid, ...)`, the picked pairs with their evidence, in `eid`s of `pool`.
+    `likely(left_eid, right_eid, ...)`, the picked pairs with their evidence, in `eid`s of `pool`;
+    `method_notes` says what was split, left out or learned on the way.
     """
     engine.run(*open_steps())
     if not (engine.count("open_left") and engine.count("open_right")):
         return None
     scored = probable.score(engine, rec, model)
+    engine.put("method_notes", pl.DataFrame({"note": scored.notes}, schema={"note": pl.String}))
     assign.assign(engine, scored.table, rec.cardinality)
     model_hash = scored.model.model_hash if scored.model else None
     engine.run(*likely_steps(rec), *live_steps(rec, model_hash))

@@ -106,7 +106,7 @@ def evaluate(
             run, tables, slis=slis, model=outcome.model, recorded_at=request.as_of_time
         )
     stored = store.run(run.run_id)
-    return Done(stored or run, fresh=True, notes=tuple(getattr(outcome, "notes", ())))
+    return Done(stored or run, fresh=True, notes=outcome.notes)
 
 
 def facts_seq(store: Store) -> int:
