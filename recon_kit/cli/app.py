@@ -1,0 +1,87 @@
+"""What all commands share: the app, its common options, how a result is shown, exit codes.
+
+Results go to stdout (`--json`: one object), progress and problems to stderr. Exit codes: 0 done,
+1 failed, 2 misuse, 3 hold, 4 unknown, 5 done but rows were quarantined or a reconciliation failed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+from cyclopts import App, Parameter
+
+import recon_kit
+
+DONE, FAILED, MISUSE, HOLD, UNKNOWN, PARTLY = 0, 1, 2, 3, 4, 5
+
+app = App(
+    name="recon",
+    help="Reconcile orders, payments, payouts, bank lines and conversions, with evidence.",
+    version=recon_kit.__version__,
+    result_action="return_value",
+    exit_on_error=False,
+    print_error=False,
+)
+labels_app = App(name="labels", help="Decisions made elsewhere: bring them in.")
+app.command(labels_app)
+
+Flag = Annotated[bool, Parameter(negative="")]
+"""A switch without a `--no-` twin."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """Options that every command takes."""
+
+    workspace: Annotated[Path | None, Parameter(name=["--workspace", "-w"])] = None
+    """Folder of the workspace (default: this folder, else data/demo)."""
+    json: Flag = False
+    """Print one JSON object on stdout."""
+
+
+COMMON = Common()
+
+
+def bench_of(common: Common) -> Any:
+    """The workbench that a command works on."""
+    from recon_kit.workbench.bench import Workbench
+    from recon_kit.workbench.setup import find
+
+    return Workbench(find(common.workspace))
+
+
+def progress(text: str) -> None:
+    """Tell a stage on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show(result: Any, common: Common, code: int = DONE) -> int:
+    """Print a result for people, or as one JSON object; returns the exit code."""
+    if common.json:
+        print(json.dumps(result.as_dict(), default=_jsonable, ensure_ascii=False, allow_nan=False))
+    else:
+        print(result)
+    return code
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, pl.DataFrame):
+        return value.to_dicts()
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    if isinstance(value, (Decimal, Path)):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def aware(moment: datetime | None) -> datetime | None:
+    """A moment without a zone is in UTC."""
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment

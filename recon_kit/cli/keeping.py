@@ -1,0 +1,32 @@
+"""Commands that look after the ledger and the machine."""
+
+from __future__ import annotations
+
+from recon_kit.cli.app import COMMON, DONE, FAILED, Common, Flag, app, bench_of, show
+
+
+@app.command
+def verify(
+    *,
+    chain: Flag = False,
+    segments: Flag = False,
+    common: Common = COMMON,
+) -> int:
+    """Check that the ledger is what was committed; exit 1 when it is not.
+
+    Parameters
+    ----------
+    chain: Only the chain of hashes.
+    segments: Only the bytes of every file.
+    """
+    level = "chain" if chain and not segments else "segments" if segments and not chain else "all"
+    result = bench_of(common).verify(level)
+    return show(result, common, DONE if result.frame.is_empty() else FAILED)
+
+
+@app.command
+def doctor(*, common: Common = COMMON) -> int:
+    """Look at the machine and the workspace, and say what could hurt."""
+    from recon_kit.workbench.setup import examine
+
+    return show(examine(common.workspace), common)

@@ -1,0 +1,122 @@
+"""Results: reconcile, and everything that shows what came of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import polars as pl
+
+from recon_kit.errors import MatchingError
+from recon_kit.present.views import (
+    HistoryView,
+    MatchesView,
+    QueueView,
+    RunView,
+    SliView,
+    Summary,
+    WhyView,
+)
+from recon_kit.workbench import asof, queries, stories
+from recon_kit.workbench.face import Face, Progress, quiet
+from recon_kit.workbench.history import history
+from recon_kit.workbench.run import Done, Request, evaluate
+
+
+class Results(Face):
+    """Runs and what they came to."""
+
+    def reconcile(
+        self,
+        *names: str,
+        as_of: str | int | None = None,
+        shadow: bool = False,
+        progress: Progress = quiet,
+    ) -> RunView:
+        """Evaluate reconciliations; what was evaluated before is not evaluated again.
+
+        Args:
+            names: reconciliations; all declared ones where none is named.
+            as_of: a sequence number, or a date whose end is meant: evaluate what was known then.
+            shadow: store the result without making it the current one.
+            progress: told each stage.
+        """
+        recs = [self.settings.reconciliation(n) for n in names] or self.settings.reconciliations
+        seq, moment = asof.meant(as_of, self.store, self.settings, self.now())
+        done: list[Done] = []
+        failures: dict[str, str] = {}
+        kind: Literal["live", "shadow"] = "shadow" if shadow or as_of is not None else "live"
+        for rec in recs:
+            try:
+                request = Request(rec, seq, moment, kind)
+                done.append(evaluate(self.store, self.settings, request, progress))
+            except MatchingError as why:
+                failures[rec.name] = str(why)
+        runs = [d.run.run_id for d in done]
+        with self.store.snapshot().engine(runs=runs) as engine:
+            frame = queries.runs(engine, done)
+        return RunView(frame, self.about({d.run.reconciliation: d.run for d in done}), failures)
+
+    def summary(self, reconciliation: str | None = None) -> Summary:
+        """The first screen: matched, in flight, not covered, unexplained, and what to do next."""
+        with self.current(reconciliation) as (engine, about):
+            cases = engine.count("findings")
+            export = str(self.reports() / "open_items.csv")
+            return Summary(
+                about,
+                queries.totals(engine, self.settings),
+                queries.open_items(engine),
+                cases,
+                export,
+            )
+
+    def matches(
+        self,
+        reconciliation: str | None = None,
+        *,
+        method: str | None = None,
+        disposition: str | None = None,
+    ) -> MatchesView:
+        """Matches, one row each, filtered by method and disposition where given."""
+        with self.current(reconciliation) as (engine, about):
+            frame = queries.matches(engine)
+        for name, value in (("method", method), ("disposition", disposition)):
+            if value is not None:
+                frame = frame.filter(pl.col(name) == value)
+        return MatchesView(frame, about)
+
+    def queue(self, reconciliation: str | None = None) -> QueueView:
+        """Open cases, most urgent first, each with owner and suggested action."""
+        with self.current(reconciliation) as (engine, about):
+            return QueueView(queries.queue(engine, self.settings, about.as_of), about)
+
+    def slis(self, reconciliation: str | None = None) -> SliView:
+        """The measured rates of the current runs."""
+        runs = self.runs_of(reconciliation)
+        values = [self.store.sli_values(run.run_id) for run in runs.values()]
+        return SliView(pl.concat(values), self.about(runs))
+
+    def history(self, order: str = "") -> HistoryView:
+        """Everything known about one order: facts, matches, open items, cases, oldest first.
+
+        Args:
+            order: any id that names it; one with much to tell, where not given.
+        """
+        with self.current(None) as (engine, about):
+            asked = order or stories.example(engine, self.settings.reconciliations) or order
+            return HistoryView(asked, history(engine, asked), about)
+
+    def why(self, event: str = "", reconciliation: str | None = None) -> WhyView:
+        """Why an event was matched as it was, or what kept it apart.
+
+        Args:
+            event: an event key, or an id that names one event; an example, where not given.
+            reconciliation: where to look; the first one it takes part in, where not given.
+        """
+        recs = self.settings.reconciliations
+        if reconciliation is not None:
+            recs = (self.settings.reconciliation(reconciliation),)
+        with self.current(None) as (engine, about):
+            evaluated = [rec for rec in recs if rec.name in about.runs]
+            asked = event or stories.example(engine, evaluated) or event
+            rec, key = stories.locate(engine, evaluated, asked)
+            return stories.why_view(engine, rec, key, about.runs[rec.name], about)
