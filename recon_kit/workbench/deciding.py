@@ -19,8 +19,8 @@ class Deciding(Face):
             file: a CSV; `tuning.labels.COLUMNS` names its columns.
             reconciliation: to which they belong; needed where several are declared.
         """
-        rec = self.one(reconciliation)
-        now = self.clock()
+        rec = self._one(reconciliation)
+        now = self._clock()
         with self.store.snapshot().engine() as engine:
             found = label_room.resolve(engine, label_room.read_labels(Path(file)), rec, now)
         if not found.decisions.is_empty():

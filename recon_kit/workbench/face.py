@@ -33,8 +33,8 @@ class Face:
     def __init__(self, folder: Path | str, *, clock: Callable[[], datetime] | None = None) -> None:
         self.folder = Path(folder).resolve()
         self.settings: Settings = setup.read_settings(self.folder)
-        self.clock = clock or (lambda: datetime.now(UTC))
-        self.store: Store = setup.open_store(self.folder, self.settings, self.clock())
+        self._clock = clock or (lambda: datetime.now(UTC))
+        self.store: Store = setup.open_store(self.folder, self.settings, self._clock())
 
     def __repr__(self) -> str:
         sources, recs = len(self.settings.sources), len(self.settings.reconciliations)
@@ -46,9 +46,9 @@ class Face:
     def now(self) -> datetime:
         """The time of this workspace: its standing clock, else the whole hour that has begun."""
         fixed = self.settings.workspace.as_of
-        return fixed or self.clock().replace(minute=0, second=0, microsecond=0)
+        return fixed or self._clock().replace(minute=0, second=0, microsecond=0)
 
-    def one(self, name: str | None) -> Reconciliation:
+    def _one(self, name: str | None) -> Reconciliation:
         """The reconciliation of that name; the only one, where none is named."""
         if name is not None:
             return self.settings.reconciliation(name)
@@ -57,7 +57,7 @@ class Face:
         names = ", ".join(r.name for r in self.settings.reconciliations)
         raise SettingsError(f"name the reconciliation; declared are: {names or 'none'}")
 
-    def runs_of(self, reconciliation: str | None) -> dict[str, Any]:
+    def _runs(self, reconciliation: str | None) -> dict[str, Any]:
         """Current runs by reconciliation; of one, where it is named."""
         recs = (
             [self.settings.reconciliation(reconciliation)]
@@ -71,21 +71,21 @@ class Face:
         return runs
 
     @contextmanager
-    def current(self, reconciliation: str | None) -> Iterator[tuple[Engine, About]]:
+    def _current(self, reconciliation: str | None) -> Iterator[tuple[Engine, About]]:
         """An engine over what the current runs saw and derived, and what to say about it."""
-        runs = self.runs_of(reconciliation)
+        runs = self._runs(reconciliation)
         seq = max(run.as_of_seq for run in runs.values())
         precedence = {s.name: s.precedence for s in self.settings.sources}
         ids = [run.run_id for run in runs.values()]
         snapshot = self.store.snapshot(max(seq, self._last_run_seq(ids)))
         with snapshot.engine(runs=ids, precedence=precedence) as engine:
-            yield engine, self.about(runs)
+            yield engine, self._about(runs)
 
     def _last_run_seq(self, run_ids: list[str]) -> int:
         runs = self.store.runs().filter(pl.col("run_id").is_in(run_ids))
         return int(runs["seq"].max() or 0)  # type: ignore[arg-type]
 
-    def about(self, runs: dict[str, Any] | None = None) -> About:
+    def _about(self, runs: dict[str, Any] | None = None) -> About:
         """What every screen says of itself: moment, sequence, runs, checkpoint."""
         runs = runs or {}
         moments = [run.as_of_time for run in runs.values()] or [self.now()]
@@ -105,6 +105,6 @@ class Face:
             ),
         )
 
-    def reports(self) -> Path:
+    def _reports(self) -> Path:
         """The folder of the rendered reports."""
         return (self.folder / self.settings.workspace.reports).resolve()

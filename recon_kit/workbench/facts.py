@@ -57,7 +57,7 @@ class Facts(Face):
                     declared,
                     Path(file),
                     workspace_timezone=self.settings.workspace.timezone,
-                    received_at=received_at or self.clock(),
+                    received_at=received_at or self._clock(),
                     as_of=as_of,
                 )
             )
@@ -86,7 +86,7 @@ class Facts(Face):
                 queries.filled_sentence(nulls),
                 *(f"quarantined: {r['file']}, row {r['record_row']}: {r['message']}" for r in rows),
             )
-        return ProfileView(frame, self.about(), notes=notes)
+        return ProfileView(frame, self._about(), notes=notes)
 
     def key_overlap(self) -> RowsView:
         """Which keys of which two sources are the same: the table to read before `keys = [...]`."""

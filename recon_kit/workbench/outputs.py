@@ -25,7 +25,7 @@ class Outputs(Results):
             week: an ISO week such as `2026-W46`, or `latest`: the newest that is over.
             audience: `ops`, `finance` or `growth`.
         """
-        with self.current(None) as (engine, about):
+        with self._current(None) as (engine, about):
             slis = self.slis().frame
             facts = reporting.facts(engine, self.settings, about, slis, week, audience)
         return HealthView(facts)
@@ -39,11 +39,11 @@ class Outputs(Results):
         progress: Progress = quiet,
     ) -> FileView:
         """Render a report notebook into one HTML file, unless it stands there already."""
-        with self.current(None) as (engine, about):
+        with self._current(None) as (engine, about):
             chosen = reporting.week_name(engine, week, about.as_of, about.zone)
         progress(f"report {name}, {chosen}, for {audience}")
         source = reporting.made_from(self.settings, about)
-        path = reporting.render(name, self.folder, self.reports(), chosen, audience, source)
+        path = reporting.render(name, self.folder, self._reports(), chosen, audience, source)
         return FileView(path, "report")
 
     def export(
@@ -57,5 +57,5 @@ class Outputs(Results):
 
         A relative `out` starts in the workspace's folder.
         """
-        with self.current(reconciliation) as (engine, _):
+        with self._current(reconciliation) as (engine, _):
             return exports.export(engine, what, self.folder / out)

@@ -54,13 +54,13 @@ class Results(Face):
         runs = [d.run.run_id for d in done]
         with self.store.snapshot().engine(runs=runs) as engine:
             frame = queries.runs(engine, done)
-        return RunView(frame, self.about({d.run.reconciliation: d.run for d in done}), failures)
+        return RunView(frame, self._about({d.run.reconciliation: d.run for d in done}), failures)
 
     def summary(self, reconciliation: str | None = None) -> Summary:
         """The first screen: matched, in flight, not covered, unexplained, and what to do next."""
-        with self.current(reconciliation) as (engine, about):
+        with self._current(reconciliation) as (engine, about):
             cases = engine.count("findings")
-            export = str(self.reports() / "open_items.csv")
+            export = str(self._reports() / "open_items.csv")
             return Summary(
                 about,
                 queries.totals(engine, self.settings),
@@ -77,7 +77,7 @@ class Results(Face):
         disposition: str | None = None,
     ) -> MatchesView:
         """Matches, one row each, filtered by method and disposition where given."""
-        with self.current(reconciliation) as (engine, about):
+        with self._current(reconciliation) as (engine, about):
             frame = queries.matches(engine)
         for name, value in (("method", method), ("disposition", disposition)):
             if value is not None:
@@ -86,14 +86,14 @@ class Results(Face):
 
     def queue(self, reconciliation: str | None = None) -> QueueView:
         """Open cases, most urgent first, each with owner and suggested action."""
-        with self.current(reconciliation) as (engine, about):
+        with self._current(reconciliation) as (engine, about):
             return QueueView(queries.queue(engine, self.settings, about.as_of), about)
 
     def slis(self, reconciliation: str | None = None) -> SliView:
         """The measured rates of the current runs."""
-        runs = self.runs_of(reconciliation)
+        runs = self._runs(reconciliation)
         values = [self.store.sli_values(run.run_id) for run in runs.values()]
-        return SliView(pl.concat(values), self.about(runs))
+        return SliView(pl.concat(values), self._about(runs))
 
     def history(self, order: str = "") -> HistoryView:
         """Everything known about one order: facts, matches, open items, cases, oldest first.
@@ -101,7 +101,7 @@ class Results(Face):
         Args:
             order: any id that names it; one with much to tell, where not given.
         """
-        with self.current(None) as (engine, about):
+        with self._current(None) as (engine, about):
             asked = order or stories.example(engine, self.settings.reconciliations) or order
             return HistoryView(asked, history(engine, asked), about)
 
@@ -115,7 +115,7 @@ class Results(Face):
         recs = self.settings.reconciliations
         if reconciliation is not None:
             recs = (self.settings.reconciliation(reconciliation),)
-        with self.current(None) as (engine, about):
+        with self._current(None) as (engine, about):
             evaluated = [rec for rec in recs if rec.name in about.runs]
             asked = event or stories.example(engine, evaluated) or event
             rec, key = stories.locate(engine, evaluated, asked)
