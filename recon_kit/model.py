@@ -151,6 +151,29 @@ class StoredModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """A dated promise of how many of a method's matches are wrong at most.
+
+    From `threshold` and `margin` on it is `fmr_max` with probability `confidence`, proven by
+    `labels` labels of the audit sample. It holds for one `model_hash`: of the model that scores,
+    or, for a method without one, of the settings that shape it
+    (`matching.authority.method_hash`). `voided` says why it holds no more.
+    """
+
+    certificate_id: str
+    reconciliation: str
+    method: str
+    model_hash: str
+    threshold: float
+    margin: float
+    fmr_max: float
+    confidence: float
+    labels: int
+    expires_at: datetime
+    voided: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One evaluation of one reconciliation; `run_id` is the hash of everything it depends on."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -29,6 +30,7 @@ from recon_kit.errors import MatchingError, UnknownNameError
 from recon_kit.ledger.engine import Engine, Step, open_engine
 from recon_kit.matching import cascade, exact, groups, pool, uneven
 from recon_kit.matching.evidence import why
+from recon_kit.model import Certificate
 
 TABLES = [name for name in model.RUN_TABLES if name != "findings"]
 
@@ -304,6 +306,32 @@ def test_scored_pairs_are_questions_until_somebody_lets_them_be_matches() -> Non
             "select count(*) from out_pair_evidence where left_key[2:] <> right_key[2:]"
         )
         assert wrong == [(0,)]
+
+
+def test_a_certificate_lets_pairs_be_matches_and_is_named_on_each() -> None:
+    """Its threshold and margin count, for the model it speaks of and until it expires."""
+    events, who = drifted(150)
+    declared = rec(cardinality="one_to_one", probable={"enabled": True})
+    with reconciled(events, declared, who=who) as world:
+        found = world.outcome.model
+        assert found is not None
+        scores = dict(world.rows("select left_key, confidence from out_proposals"))
+    cut = sorted(scores.values())[len(scores) // 2]
+    held = Certificate(
+        certificate_id="c1", reconciliation=declared.name, method="probable",
+        model_hash=found.model_hash, threshold=cut, margin=0.0, fmr_max=0.02, confidence=0.95,
+        labels=149, expires_at=day(60),
+    )  # fmt: skip
+    with reconciled(events, declared, who=who, model=found, certificates=(held,)) as world:
+        assert world.rows("select distinct certificate_id, method from out_matches") == [
+            ("c1", "probable")
+        ]
+        assert world.outcome.tables["matches"] == sum(s >= cut for s in scores.values())
+        below = world.rows("select distinct why_code from out_proposals")
+        assert below in ([("below_floor",)], [])
+    late = replace(held, expires_at=day(30))
+    with reconciled(events, declared, who=who, model=found, certificates=(late,)) as world:
+        assert world.outcome.tables["matches"] == 0
 
 
 # --- Why ----------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from recon_kit.errors import MatchingError
 from recon_kit.ledger.engine import Engine, Timed
 from recon_kit.matching import (
     attach,
+    authority,
     decided,
     dispose,
     evidence,
@@ -25,7 +26,7 @@ from recon_kit.matching import (
     pool,
     proposals,
 )
-from recon_kit.model import RUN_TABLES, StoredModel
+from recon_kit.model import RUN_TABLES, Certificate, StoredModel
 from recon_kit.settings import Reconciliation
 
 
@@ -34,14 +35,15 @@ class MatchingContext:
     """What an evaluation depends on beside events and settings.
 
     `as_of` is the moment that decides what is still in flight, `timezone` the business zone,
-    `holidays` an ISO country, `model` the stored model of the probabilistic method, `code_hash`
-    names the code that ran.
+    `holidays` an ISO country, `model` the stored model of the probabilistic method,
+    `certificates` the newest of each method (see `authority`), `code_hash` names the code that ran.
     """
 
     as_of: datetime
     timezone: str = "UTC"
     holidays: str | None = None
     model: StoredModel | None = None
+    certificates: tuple[Certificate, ...] = ()
     code_hash: str = ""
 
 
@@ -86,7 +88,7 @@ def _probable(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
         return None
     from recon_kit.matching import likely
 
-    model = likely.run(engine, rec, context.model)
+    model = likely.run(engine, rec, context.model, context.certificates, context.as_of)
     engine.run(exact.rest_step(len(rec.keys) + 3, likely.STILL_OPEN))
     return model
 
@@ -125,7 +127,7 @@ def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
         model = method(engine, rec, context) or model
     attach.run(engine, rec)
     decided.close_residuals(engine)
-    dispose.run(engine, rec)
+    dispose.run(engine, rec, authority.in_force(rec, context.certificates, context.as_of, model))
     engine.run(exact.forget_step(rec))
     proposals.run(engine, rec)
     engine.run(evidence.keep_step())

@@ -7,6 +7,7 @@ match waits for a person and keeps its members.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from recon_kit import model, money
@@ -26,9 +27,12 @@ def currencies() -> Step:
     )
 
 
-def run(engine: Engine, rec: Reconciliation) -> None:
-    """Write `out_matches` and `out_match_members`; `attach` must have run."""
-    engine.run(*note_steps(rec), *id_steps(), *out_steps(rec))
+def run(engine: Engine, rec: Reconciliation, certificates: Mapping[str, str]) -> None:
+    """Write `out_matches` and `out_match_members`; `attach` must have run.
+
+    `certificates` names, by method, the certificate under which its matches stand.
+    """
+    engine.run(*note_steps(rec), *id_steps(), *out_steps(rec, certificates))
 
 
 def note_steps(rec: Reconciliation) -> tuple[Step, ...]:
@@ -135,7 +139,7 @@ group by mid""",
     )
 
 
-def out_steps(rec: Reconciliation) -> tuple[Step, ...]:
+def out_steps(rec: Reconciliation, certificates: Mapping[str, str]) -> tuple[Step, ...]:
     """`heads` (a row per match, with what identifies it), and the two tables of a run on it."""
     pair = model.digest_sql(
         quote_text(rec.name), "least(left_key, right_key)", "greatest(left_key, right_key)"
@@ -144,7 +148,7 @@ def out_steps(rec: Reconciliation) -> tuple[Step, ...]:
     constant = {
         "reconciliation": f"{quote_text(rec.name)} as reconciliation",
         "rule_id": "null::varchar as rule_id",
-        "certificate_id": "null::varchar as certificate_id",
+        "certificate_id": f"{_certificate(certificates)} as certificate_id",
         "inputs_hash": "null::varchar as inputs_hash",
     }
     one, part = ("right", "left") if keys.one_side(rec) == "right" else ("left", "right")
@@ -188,6 +192,15 @@ from member_rows m join (from heads where left_key is null) h using (mid)""",
             "members are the truth of a match",
         ),
     )  # fmt: skip
+
+
+def _certificate(certificates: Mapping[str, str]) -> str:
+    """The certificate of a match, by its method."""
+    arms = " ".join(
+        f"when {quote_text(method)} then {quote_text(named)}"
+        for method, named in sorted(certificates.items())
+    )
+    return f"case method {arms} end" if arms else "null::varchar"
 
 
 def _head(rec: Reconciliation) -> str:

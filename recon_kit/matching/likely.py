@@ -7,19 +7,25 @@ together; here a picked pair becomes a match where that is allowed, else a quest
 | why_code | why it is a question |
 | --- | --- |
 | ambiguous | another answer is exactly as good |
-| margin | the best rival comes too near |
-| below_floor | its probability is under `auto_match_floor` |
 | currency | the two share no currency in which they could agree |
-| uncertified | good enough, but nothing certifies the threshold yet |
+| below_floor | its probability is under the certified threshold, or `auto_match_floor` |
+| margin | the best rival comes too near |
+| uncertified | good enough, but nothing certifies the threshold now (see `authority`) |
+
+The first two hold at any threshold, so they are told before the others.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
 
 import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import amounts, assign, keys, probable
-from recon_kit.model import StoredModel
+from recon_kit.matching.authority import Authority, authority
+from recon_kit.model import Certificate, StoredModel
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -30,9 +36,16 @@ STILL_OPEN = """
     using (eid)"""
 
 
-def run(engine: Engine, rec: Reconciliation, model: StoredModel | None) -> StoredModel | None:
+def run(
+    engine: Engine,
+    rec: Reconciliation,
+    model: StoredModel | None,
+    certificates: Sequence[Certificate],
+    as_of: datetime,
+) -> StoredModel | None:
     """Score and assign what is open; returns the model that was used, learned if none was given.
 
+    What may become a match by itself is for the certificate of that model to say, as of `as_of`.
     Leaves matches in `live_pairs` or `live_groups`, questions in `offered_pairs`, and
     `likely(left_eid, right_eid, ...)`, the picked pairs with their evidence, in `eid`s of `pool`;
     `method_notes` says what was split, left out or learned on the way.
@@ -44,7 +57,8 @@ def run(engine: Engine, rec: Reconciliation, model: StoredModel | None) -> Store
     engine.put("method_notes", pl.DataFrame({"note": scored.notes}, schema={"note": pl.String}))
     assign.assign(engine, scored.table, rec.cardinality)
     model_hash = scored.model.model_hash if scored.model else None
-    engine.run(*likely_steps(rec), *live_steps(rec, model_hash))
+    allowed = authority(rec, "probable", certificates, as_of, model_hash)
+    engine.run(*likely_steps(rec, allowed), *live_steps(rec, model_hash))
     return scored.model
 
 
@@ -79,10 +93,9 @@ join open_right r on r.pool_eid = b.right_eid""",
     return (*sides, barred)
 
 
-def likely_steps(rec: Reconciliation) -> tuple[Step, ...]:
+def likely_steps(rec: Reconciliation, allowed: Authority) -> tuple[Step, ...]:
     """Picked pairs above `review_min`, and what makes each a question (null: nothing)."""
-    settings = rec.probable
-    certain = "null" if settings.uncertified == "auto" else "'uncertified'"
+    certain = "null" if allowed.alone else "'uncertified'"
     return (
         Step(
             "likely",
@@ -93,10 +106,10 @@ select l.pool_eid as left_eid, r.pool_eid as right_eid, l.event_key as left_key,
        coalesce(ll.event_key, rr.event_key) as rival_key, a.rival_weight, a.equal_answers,
        s.levels, s.weights,
        case when a.equal_answers > 1 then 'ambiguous'
-            when a.match_probability < {settings.auto_match_floor!r} then 'below_floor'
-            when a.margin < {settings.margin_min!r} then 'margin'
             when {amounts.shared_currency("p", "q")} is null and not {amounts.lacks_amount("p")}
                  and not {amounts.lacks_amount("q")} then 'currency'
+            when a.match_probability < {allowed.threshold!r} then 'below_floor'
+            when a.margin < {allowed.margin!r} then 'margin'
             else {certain} end as why_code
 from assigned_pairs a
 join scored_pairs s using (left_eid, right_eid)
@@ -106,7 +119,7 @@ join second_look p on p.eid = l.pool_eid
 join second_look q on q.eid = r.pool_eid
 left join open_left ll on ll.eid = a.rival_eid
 left join open_right rr on rr.eid = a.rival_eid
-where a.match_probability >= {settings.review_min!r}""",
+where a.match_probability >= {rec.probable.review_min!r}""",
             "the pairs worth a look",
         ),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -23,8 +23,8 @@ from recon_kit import model
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.store import Store
 from recon_kit.matching import cascade
-from recon_kit.model import Run, StoredModel
-from recon_kit.resolution import cases
+from recon_kit.model import Certificate, Run, StoredModel
+from recon_kit.resolution import cases, governance
 from recon_kit.settings import Reconciliation, Settings
 from recon_kit.sli import indicators
 
@@ -67,7 +67,12 @@ def evaluate(
     """
     rec = request.reconciliation
     known = store.latest_model(rec.name) if rec.probable.enabled else None
-    run = _run(settings, request, known)
+    promised = governance.certificates(
+        store.rows("certificates", request.as_of_seq),
+        store.rows("approvals", request.as_of_seq),
+        rec.name,
+    )
+    run = _run(settings, request, known, promised)
     before = store.run(run.run_id)
     if before is not None:
         if request.kind == "live":
@@ -83,6 +88,7 @@ def evaluate(
             timezone=settings.workspace.timezone,
             holidays=settings.workspace.holidays,
             model=known,
+            certificates=promised,
         )
         outcome = cascade.reconcile(engine, rec, context)
         progress(f"{rec.name}: cases")
@@ -96,7 +102,7 @@ def evaluate(
         )
         progress(f"{rec.name}: SLIs")
         slis = indicators.compute(engine, rec, settings, request.as_of_time)
-        run = _run(settings, request, outcome.model or known)
+        run = _run(settings, request, outcome.model or known, promised)
         run = replace(run, base_run_id=earlier[-1] if earlier else None)
         tables: dict[str, Path | pl.DataFrame] = {
             name: engine.write(f"select * from out_{name}", f"result_{name}")
@@ -110,9 +116,10 @@ def evaluate(
 
 
 def facts_seq(store: Store) -> int:
-    """Sequence of the newest fact or decision; what runs add does not make a run stale."""
+    """Sequence of the newest fact, decision or approval; what runs add makes no run stale."""
     told = pl.concat(
-        frame.select(pl.col("seq").cast(pl.Int64)) for frame in (store.batches(), store.decisions())
+        store.rows(table).select(pl.col("seq").cast(pl.Int64))
+        for table in ("batches", "decisions", "approvals")
     )
     return int(told.select(pl.col("seq").max().fill_null(0)).item())
 
@@ -140,7 +147,12 @@ def code_hash() -> str:
     return code.hexdigest()[:32]
 
 
-def _run(settings: Settings, request: Request, stored: StoredModel | None) -> Run:
+def _run(
+    settings: Settings,
+    request: Request,
+    stored: StoredModel | None,
+    promised: Sequence[Certificate],
+) -> Run:
     rec = request.reconciliation
     run = Run(
         run_id="",
@@ -156,6 +168,7 @@ def _run(settings: Settings, request: Request, stored: StoredModel | None) -> Ru
     inputs = (
         "run", rec.name, run.kind, str(run.as_of_seq), run.as_of_time.isoformat(),
         run.settings_hash, run.rules_hash, run.model_hash, run.code_hash,
+        *(part for c in promised for part in (c.certificate_id, c.voided)),
     )  # fmt: skip
     return replace(run, run_id=model.digest(*inputs))
 

@@ -1,0 +1,54 @@
+"""Who may change what matches by itself: the life of a change, told by the rows of `approvals`.
+
+A change (a certificate with its threshold, a model, a rule) is known by the hash of its content.
+What happens to it is appended: `proposed` by its author, `approved` or `rejected`, `promoted`,
+`voided` with the reason; going back is `rolled_back`, a new row that points at old content.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from recon_kit.model import Certificate
+
+PUT_IN_FORCE: tuple[str, ...] = ("promoted", "rolled_back")
+
+
+def certificates(
+    rows: pl.DataFrame, approvals: pl.DataFrame, reconciliation: str
+) -> tuple[Certificate, ...]:
+    """Per method the certificate that was put in force last; `voided` where it was taken back.
+
+    Args:
+        rows: table `certificates` as of a sequence.
+        approvals: table `approvals` as of the same sequence.
+        reconciliation: whose certificates.
+
+    Returns:
+        At most one per method, in order of method. Expiry is for the reader's clock to judge.
+    """
+    words = approvals.filter(pl.col("kind") == "certificate").select(
+        "seq", "verdict", "note", certificate_id="content_hash"
+    )
+    known = rows.filter(pl.col("reconciliation") == reconciliation).unique(
+        "certificate_id", keep="first", maintain_order=True
+    )
+    placed = words.filter(pl.col("verdict").is_in(PUT_IN_FORCE)).join(
+        known.drop("seq"), on="certificate_id"
+    )
+    newest = placed.sort("seq").unique("method", keep="last").sort("method")
+    voided = words.filter(pl.col("verdict") == "voided").sort("seq")
+    found = []
+    for row in newest.iter_rows(named=True):
+        later = voided.filter(
+            (pl.col("certificate_id") == row["certificate_id"]) & (pl.col("seq") > row["seq"])
+        )
+        why = (later["note"][0] or "no reason given") if later.height else None
+        found.append(_certificate(row, why))
+    return tuple(found)
+
+
+def _certificate(row: dict[str, object], voided: str | None) -> Certificate:
+    names = Certificate.__dataclass_fields__
+    values = {name: row[name] for name in names if name != "voided"}
+    return Certificate(**values, voided=voided)  # type: ignore[arg-type]
