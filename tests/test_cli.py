@@ -38,6 +38,7 @@ def workspace(shop, capsys):
         ["history", "#1001"],
         ["why", "#1003"],
         ["profile", "till"],
+        ["trace", "till.csv"],
         ["verify"],
         ["doctor"],
     ],

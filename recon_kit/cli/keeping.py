@@ -6,6 +6,17 @@ from recon_kit.cli.app import COMMON, DONE, FAILED, Common, Flag, app, bench_of,
 
 
 @app.command
+def trace(artefact: str, *, common: Common = COMMON) -> int:
+    """Say where every physical record of a received file went.
+
+    Parameters
+    ----------
+    artefact: First digits of its sha256, its name, or the path of a copy of it.
+    """
+    return show(bench_of(common).trace(artefact), common)
+
+
+@app.command
 def verify(
     *,
     chain: Flag = False,

@@ -93,6 +93,7 @@ class Snapshot:
         *,
         runs: Sequence[str] = (),
         precedence: Mapping[str, int] | None = None,
+        batch: int | None = None,
         threads: int | None = None,
         memory_max: str | None = None,
     ) -> Iterator[Engine]:
@@ -100,6 +101,8 @@ class Snapshot:
 
         Args:
             runs: ids of the runs whose tables are wanted.
+            batch: sequence of a batch whose own rows are wanted as well: views `batch_events`
+                (its tellings), `batch_retold` and `batch_quarantine`.
             precedence: of two sources that tell one movement the lower is read; 100 if not named.
             threads: DuckDB threads; the machine's cores when not given.
             memory_max: such as `"2GB"`.
@@ -124,8 +127,22 @@ class Snapshot:
             marks = self._segments.select(pl.col("restated", "contested").sum()).row(0)
             _make_current(engine, files, restated=bool(marks[0]))
             _make_events(engine, precedence or {}, contested=bool(marks[1]))
+            if batch is not None:
+                self._make_batch_views(engine, batch)
             engine.trail.clear()
             yield engine
+
+    def _make_batch_views(self, engine: Engine, batch: int) -> None:
+        own = self._segments.filter(pl.col("seq") == batch)
+        tables = {
+            "events": duckdb_types(model.EVENT_SCHEMA),
+            "quarantine": duckdb_types(model.QUARANTINE_SCHEMA),
+            "retold": RETOLD,
+        }
+        for kind, columns in tables.items():
+            names = own.filter(pl.col("kind") == kind)["sha256"]
+            files = {f"batch_{kind}": [self._places.segment(kind, sha) for sha in names]}
+            engine.run(_view(f"batch_{kind}", files, columns))
 
     def _put_small_tables(self, engine: Engine) -> None:
         engine.put("artefacts", self._artefacts)
