@@ -218,8 +218,18 @@ def test_table_in_the_engine():
 
 
 def test_bad_input_is_refused():
-    """A weight that is no number and a capacity of nought are errors that say so."""
-    with pytest.raises(MatchingError, match="no finite match weight"):
-        pick(frame([(1, 11, math.inf)]), "one_to_one")
+    """A capacity of nought is an error that says so."""
     with pytest.raises(MatchingError, match="capacity of 0 allows no match"):
         pick(frame([(1, 11, 1.0)]), "one_to_many", capacity=0)
+
+
+def test_a_weight_that_is_no_number_is_handed_on_as_a_question():
+    """A pair without a weight is not weighed: it stays beside the answer, unless that took one."""
+    edges = [(1, 11, 5.0), (1, 12, math.nan), (2, 12, math.nan), (3, 13, math.inf)]
+    found = pick(frame(edges), "one_to_one")
+    assert found.select("left_eid", "right_eid", "match_weight", "match_probability").rows() == [
+        (1, 11, 5.0, pytest.approx(32 / 33, abs=1e-6)),
+        (2, 12, None, None),
+        (3, 13, None, None),
+    ]
+    assert found["margin"].to_list()[1:] == [0.0, 0.0]

@@ -10,8 +10,12 @@ import pytest
 
 from recon_kit.errors import MatchingError
 from recon_kit.ledger.engine import Engine, open_engine
-from recon_kit.matching import probable
+from recon_kit.matching import probable, stored
 from recon_kit.matching.assign import assign
+from recon_kit.matching.comparisons import Terms, comparisons
+from recon_kit.matching.ladders import Comparison, Level
+from recon_kit.matching.schedules import Lag, Schedule
+from recon_kit.matching.stored import Trained
 from recon_kit.model import WHO_SCHEMA, StoredModel
 from recon_kit.settings import Probable, Reconciliation, Side
 
@@ -228,10 +232,10 @@ def test_splink_loads_the_stored_model():
 def test_model_that_was_changed_is_refused():
     """A stored model whose text does not fit its hash, or of another format, is an error."""
     with pytest.raises(MatchingError, match="is not what was stored; train it again"):
-        probable.read(StoredModel("0" * 64, "orders_to_payments", "{}"))
+        stored.read(StoredModel("0" * 64, "orders_to_payments", "{}"))
     text = '{"format":99}'
-    with pytest.raises(MatchingError, match="has format 99, this version reads 1"):
-        probable.read(StoredModel(hashlib.sha256(text.encode()).hexdigest(), "r", text))
+    with pytest.raises(MatchingError, match="has format 99, this version reads 2"):
+        stored.read(StoredModel(hashlib.sha256(text.encode()).hexdigest(), "r", text))
 
 
 def test_names_of_people_do_not_enter_the_model():
@@ -286,3 +290,38 @@ def test_unknown_field_is_refused():
         fill(engine, side(0, 3), side(1, 3))
         with pytest.raises(MatchingError, match=r"compare: no field is called 'raw_keyz\.booking'"):
             probable.score(engine, rec, None)
+
+
+def test_written_model_reads_the_same():
+    """Reading what was written gives every part back, terms and what labels added included."""
+    ladders = comparisons({"amount"}, Terms(REC.window.before, REC.window.after))
+    told = Trained(
+        ladders=ladders,
+        share=0.75,
+        rarity={"3": "00aa", "else": "9"},
+        extra=("raw_keys.segment",),
+        unseen=("amount: off by at most 3 minor units",),
+        schedules=(
+            Schedule(
+                "stripe", "payment", "card", "EUR", False, "card_country", "DE", "2026-01-05",
+                150, 25, None, "told", 900, 899,
+            ),
+        ),
+        lags=(Lag("shop", "stripe", -40, 0, 60, 600, 7_200, 86_400, 1, 900),),
+        calibration={"kind": "platt", "slope": 1.5},
+    )  # fmt: skip
+    read = stored.read(stored.write("r", told))
+    assert read.odds() == told.odds()
+    assert (read.schedules, read.lags) == (told.schedules, told.lags)
+    assert (read.share, read.rarity, read.extra) == (told.share, told.rarity, told.extra)
+    assert read.calibration == {"kind": "platt", "slope": 1.5}
+    assert read.classifier is None
+    assert stored.write("r", read) == stored.write("r", told)
+
+
+def test_model_with_odds_that_are_no_probabilities_is_refused():
+    """An odd of 0 or NaN would give a score that is no number; such a model scores nothing."""
+    steps = (Level("same", "l.a = r.a", 0.9, float("nan")), Level("different", None, 0.1, 0.9))
+    told = Trained(ladders=(Comparison("a", "a", "l.a is null", steps),))
+    with pytest.raises(MatchingError, match=r"'same' has odds m=0\.9, u=nan, which are no prob"):
+        stored.read(stored.write("r", told))

@@ -70,7 +70,9 @@ def assign(
         The name `assigned_pairs`, with the columns of `ASSIGNED_SCHEMA`. `match_probability` is
         the chance of the pair given that each event has at most its allowed partners, `margin` its
         lead over the best rival (0 when optimal answers tie), `weight_margin` the same in bits
-        of match weight, `equal_answers` how many equally good answers one of its events has.
+        of match weight, `equal_answers` how many equally good answers one of its events has. A
+        pair whose weight is no number cannot be weighed against others: it is handed on without
+        a weight and a probability, where its events found no other partner.
     """
     columns = engine.rows(f"select * from {quote_ident(table)} limit 0").columns
     ordered = [c for c in ("left_seq", "right_seq") if c in columns]
@@ -94,9 +96,33 @@ def pick(
     keyed = "left_seq" in pairs.columns and "right_seq" in pairs.columns
     order = ["left_seq", "right_seq"] if keyed else ["left_eid", "right_eid"]
     pairs = pairs.sort(order)
+    scored = pl.col("match_weight").is_finite().fill_null(value=False)
+    unscored, pairs = pairs.filter(~scored), pairs.filter(scored)
+    picked = _picked(pairs, order, cardinality, capacity, weight_floor)
+    if unscored.is_empty():
+        return picked
+    alone = unscored.filter(
+        ~pl.col("left_eid").is_in(picked["left_eid"].implode())
+        & ~pl.col("right_eid").is_in(picked["right_eid"].implode())
+    )
+    questions = alone.select(
+        "left_eid", "right_eid", pl.lit(0.0).alias("margin"),
+        pl.lit(1, dtype=pl.Int64).alias("equal_answers"),
+    )  # fmt: skip
+    return pl.concat([picked, questions], how="diagonal")
+
+
+def _picked(
+    pairs: pl.DataFrame,
+    order: list[str],
+    cardinality: Cardinality,
+    capacity: int | None,
+    weight_floor: float,
+) -> pl.DataFrame:
+    """The pairs of greatest total weight, with what is told of each."""
+    if pairs.is_empty():
+        return pl.DataFrame(schema=ASSIGNED_SCHEMA)
     weight = pairs["match_weight"].to_numpy()
-    if not np.isfinite(weight).all():
-        raise MatchingError("a scored pair has no finite match weight; train the model again")
     left, right = pairs[order[0]].to_numpy(), pairs[order[1]].to_numpy()
     micro = np.rint((weight - weight_floor) * _MICRO).astype(np.int64)
     whole = graph(left, right, micro)

@@ -2,17 +2,8 @@
 
 `open_left` and `open_right` hold what is still open, wide enough to be compared, with ids dense and
 in order of `event_key`. `probable` scores pairs of them, `assign` picks the pairs that stand
-together; here a picked pair becomes a match where that is allowed, else a question for a person:
-
-| why_code | why it is a question |
-| --- | --- |
-| ambiguous | another answer is exactly as good |
-| currency | the two share no currency in which they could agree |
-| below_floor | its probability is under the certified threshold, or `auto_match_floor` |
-| margin | the best rival comes too near |
-| uncertified | good enough, but nothing certifies the threshold now (see `authority`) |
-
-The first two hold at any threshold, so they are told before the others.
+together, `trust` says how probable each is and what makes it a question; here a pair without a
+question becomes a match, any other is put to a person.
 """
 
 from __future__ import annotations
@@ -23,7 +14,7 @@ from datetime import datetime
 import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import amounts, assign, keys, probable
+from recon_kit.matching import amounts, assign, keys, probable, stored, trust
 from recon_kit.matching.authority import Authority, authority
 from recon_kit.model import Certificate, StoredModel
 from recon_kit.safe import quote_text
@@ -56,8 +47,10 @@ def run(
     scored = probable.score(engine, rec, model)
     engine.put("method_notes", pl.DataFrame({"note": scored.notes}, schema={"note": pl.String}))
     assign.assign(engine, scored.table, rec.cardinality)
+    trained = stored.read(scored.model) if scored.model else None
     model_hash = scored.model.model_hash if scored.model else None
     allowed = authority(rec, "probable", certificates, as_of, model_hash)
+    engine.run(trust.probability_step(trained))
     engine.run(*likely_steps(rec, allowed), *live_steps(rec, model_hash))
     return scored.model
 
@@ -95,31 +88,23 @@ join open_right r on r.pool_eid = b.right_eid""",
 
 def likely_steps(rec: Reconciliation, allowed: Authority) -> tuple[Step, ...]:
     """Picked pairs above `review_min`, and what makes each a question (null: nothing)."""
-    certain = "null" if allowed.alone else "'uncertified'"
     return (
         Step(
             "likely",
             f"""
 create or replace table likely as
 select l.pool_eid as left_eid, r.pool_eid as right_eid, l.event_key as left_key,
-       r.event_key as right_key, a.match_weight, a.match_probability, a.margin,
+       r.event_key as right_key, a.match_weight, a.probability as match_probability, a.margin,
        coalesce(ll.event_key, rr.event_key) as rival_key, a.rival_weight, a.equal_answers,
-       s.levels, s.weights,
-       case when a.equal_answers > 1 then 'ambiguous'
-            when {amounts.shared_currency("p", "q")} is null and not {amounts.lacks_amount("p")}
-                 and not {amounts.lacks_amount("q")} then 'currency'
-            when a.match_probability < {allowed.threshold!r} then 'below_floor'
-            when a.margin < {allowed.margin!r} then 'margin'
-            else {certain} end as why_code
-from assigned_pairs a
-join scored_pairs s using (left_eid, right_eid)
+       a.levels, a.weights, {trust.why_code_sql(allowed, "a", "p", "q")} as why_code
+from {trust.TABLE} a
 join open_left l on l.eid = a.left_eid
 join open_right r on r.eid = a.right_eid
 join second_look p on p.eid = l.pool_eid
 join second_look q on q.eid = r.pool_eid
 left join open_left ll on ll.eid = a.rival_eid
 left join open_right rr on rr.eid = a.rival_eid
-where a.match_probability >= {rec.probable.review_min!r}""",
+where {trust.worth_sql(rec, "a")}""",
             "the pairs worth a look",
         ),
     )

@@ -9,7 +9,6 @@ rows that find a partner. A daily run only scores with it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -21,18 +20,17 @@ from typing import Any
 
 import polars as pl
 
-from recon_kit.errors import MatchingError
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import blocking, estimate, features
+from recon_kit.matching import blocking, estimate, features, stored
 from recon_kit.matching.comparisons import Terms, comparisons, days
 from recon_kit.matching.fees import usual_fee
-from recon_kit.matching.ladders import Comparison, Level, splink_settings
+from recon_kit.matching.ladders import Comparison, splink_settings
+from recon_kit.matching.stored import Trained
 from recon_kit.model import StoredModel
 from recon_kit.settings import Reconciliation
 
 TABLE = "scored_pairs"
 KEEP_WEIGHT = -8.0  # bits; a pair less likely than 1 in 250 is not even a rival
-_FORMAT = 1
 _CHUNK_PAIRS = 4_000_000  # Splink keeps the strings of so many pairs in memory at once
 _DAY = 86_400
 # Working tables that nobody reads afterwards; `side_*` and `candidate_pairs` stay for "why not".
@@ -59,22 +57,6 @@ class Scored:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A stored model, read: ladders with their odds and all that scoring needs."""
-
-    ladders: tuple[Comparison, ...]
-    share: float
-    rarity: dict[str, str]
-    extra: tuple[str, ...]
-
-    def odds(self) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-        """(m, u) by comparison name, from the top level."""
-        m = {c.name: [level.m for level in c.levels] for c in self.ladders}
-        u = {c.name: [level.u for level in c.levels] for c in self.ladders}
-        return m, u
-
-
 def score(
     engine: Engine, rec: Reconciliation, model: StoredModel | None, seed: int | None = None
 ) -> Scored:
@@ -96,7 +78,7 @@ def score(
     Raises:
         MatchingError: the stored model cannot be read.
     """
-    trained = read(model) if model is not None else None
+    trained = stored.read(model) if model is not None else None
     learned = trained is None
     extra = trained.extra if trained else rec.probable.compare
     features.prepare(engine, extra)
@@ -104,7 +86,7 @@ def score(
         _empty(engine)
         return Scored(model, TABLE, False, 0, (), ("one side has no open rows",))
     filled = features.filled(engine, extra)
-    rarity = trained.rarity if trained else features.count_terms(engine)
+    rarity = dict(trained.rarity) if trained else features.count_terms(engine)
     features.attach_rarity(engine, rarity)
     chosen = blocking.rules(filled, extra)
     counts = blocking.block(
@@ -118,7 +100,7 @@ def score(
         if model is None:
             _empty(engine)
             return Scored(None, TABLE, False, 0, tuple(counts), tuple(notes))
-        trained = read(model)
+        trained = stored.read(model)
     _score(engine, rec, trained)
     engine.run(*(Step(f"drop_{name}", f"drop table if exists {name}") for name in _SCRATCH))
     return Scored(
@@ -154,7 +136,14 @@ def _learn(
     if odds.unseen:
         levels = sum(len(c.levels) for c in ladders)
         notes.append(f"{len(odds.unseen)} of {levels} levels met no true pair while learning")
-    return write(rec.name, ladders, odds, rarity, extra), notes
+    trained = Trained(
+        ladders=stored.with_odds(ladders, odds.m, odds.u),
+        share=odds.share,
+        rarity=rarity,
+        extra=tuple(extra),
+        unseen=odds.unseen,
+    )
+    return stored.write(rec.name, trained), notes
 
 
 def _window(rec: Reconciliation) -> tuple[int, int]:
@@ -179,68 +168,9 @@ def _empty(engine: Engine) -> None:
     )
 
 
-# --- the stored model -----------------------------------------------------------------------------
-def write(
-    reconciliation: str,
-    ladders: Sequence[Comparison],
-    learned: estimate.Learned,
-    rarity: dict[str, str],
-    extra: Sequence[str],
-) -> StoredModel:
-    """The model as JSON text, known by its hash; `read` is its inverse."""
-    content = {
-        "format": _FORMAT,
-        "share": learned.share,
-        "extra": list(extra),
-        "unseen": list(learned.unseen),
-        "rarity": rarity,
-        "comparisons": [
-            {
-                "name": c.name,
-                "label": c.label,
-                "null": c.null_sql,
-                "levels": [
-                    {"label": level.label, "sql": level.sql, "m": m, "u": u}
-                    for level, m, u in zip(
-                        c.levels, learned.m[c.name], learned.u[c.name], strict=True
-                    )
-                ],
-            }
-            for c in ladders
-        ],
-    }
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return StoredModel(hashlib.sha256(text.encode()).hexdigest(), reconciliation, text)
-
-
-def read(model: StoredModel) -> Trained:
-    """A stored model's content, checked against its hash."""
-    if hashlib.sha256(model.json.encode()).hexdigest() != model.model_hash:
-        raise MatchingError(
-            f"the stored model {model.model_hash[:12]} of {model.reconciliation!r} is not what was "
-            "stored; train it again"
-        )
-    content = json.loads(model.json)
-    if content.get("format") != _FORMAT:
-        raise MatchingError(
-            f"the stored model {model.model_hash[:12]} of {model.reconciliation!r} has format "
-            f"{content.get('format')!r}, this version reads {_FORMAT}; train it again"
-        )
-    ladders = tuple(
-        Comparison(
-            c["name"],
-            c["label"],
-            c["null"],
-            tuple(Level(v["label"], v["sql"], v["m"], v["u"]) for v in c["levels"]),
-        )
-        for c in content["comparisons"]
-    )
-    return Trained(ladders, content["share"], content["rarity"], tuple(content["extra"]))
-
-
 def as_splink(model: StoredModel, lefts: int, rights: int, rec: Reconciliation) -> dict[str, Any]:
     """The model as a Splink 5 settings dictionary for sides of these sizes (for its charts)."""
-    trained = read(model)
+    trained = stored.read(model)
     odds = estimate.prior_odds(trained.share, max(lefts, 1), max(rights, 1), rec.cardinality)
     m, u = trained.odds()
     return splink_settings(trained.ladders, m, u, odds / (1 + odds))

@@ -1,0 +1,70 @@
+"""How far a picked pair is trusted: its probability, and what makes it a question for a person.
+
+The one place that turns a scored and assigned pair into a probability (`probability_step`), and
+the one that decides the why-code (`why_code_sql`):
+
+| why_code | why it is a question |
+| --- | --- |
+| unscored | its probability is no number |
+| ambiguous | another answer is exactly as good |
+| currency | the two share no currency in which they could agree |
+| below_floor | its probability is under the certified threshold, or `auto_match_floor` |
+| margin | the best rival comes too near |
+| uncertified | good enough, but nothing certifies the threshold now (see `authority`) |
+
+The first three hold at any threshold, so they are told before the others.
+"""
+
+from __future__ import annotations
+
+from recon_kit.ledger.engine import Step
+from recon_kit.matching import amounts
+from recon_kit.matching.authority import Authority
+from recon_kit.matching.stored import Trained
+from recon_kit.settings import Reconciliation
+
+TABLE = "trusted_pairs"
+
+
+def probability_step(trained: Trained | None) -> Step:
+    """Make `trusted_pairs`: `assigned_pairs` with levels, weights and the final `probability`.
+
+    Without labels that is the chance of the pair under the cardinality, as `assign` found it.
+    """
+    del trained  # holds what labels added to the model, where they did
+    return Step(
+        TABLE,
+        f"""
+create or replace table {TABLE} as
+select a.*, s.levels, s.weights, a.match_probability as probability
+from assigned_pairs a join scored_pairs s using (left_eid, right_eid)""",
+        "how probable each picked pair is, all considered",
+    )
+
+
+def why_code_sql(allowed: Authority, pair: str, left: str, right: str) -> str:
+    """What makes a pair a question, null where nothing does.
+
+    `pair` is an alias of `trusted_pairs`, `left` and `right` are its rows of `second_look`.
+    """
+    certain = "null" if allowed.alone else "'uncertified'"
+    apart = (
+        f"{amounts.shared_currency(left, right)} is null and not {amounts.lacks_amount(left)}"
+        f" and not {amounts.lacks_amount(right)}"
+    )
+    return f"""case when {_no_number(pair)} then 'unscored'
+            when {pair}.equal_answers > 1 then 'ambiguous'
+            when {apart} then 'currency'
+            when {pair}.probability < {allowed.threshold!r} then 'below_floor'
+            when {pair}.margin < {allowed.margin!r} then 'margin'
+            else {certain} end"""
+
+
+def worth_sql(rec: Reconciliation, pair: str) -> str:
+    """Whether a pair is shown at all; one without a probability always is."""
+    return f"({_no_number(pair)} or {pair}.probability >= {rec.probable.review_min!r})"
+
+
+def _no_number(pair: str) -> str:
+    # NaN sorts above every number, so it would pass any threshold.
+    return f"({pair}.probability is null or isnan({pair}.probability))"
