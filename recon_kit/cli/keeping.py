@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from recon_kit.cli.app import COMMON, DONE, FAILED, Common, Flag, app, bench_of, show
+from pathlib import Path
+
+from recon_kit.cli.app import COMMON, DONE, FAILED, Common, Flag, app, bench_of, progress, show
 
 
 @app.command
@@ -21,6 +23,8 @@ def verify(
     *,
     chain: Flag = False,
     segments: Flag = False,
+    replay: Flag = False,
+    since: Path | None = None,
     common: Common = COMMON,
 ) -> int:
     """Check that the ledger is what was committed; exit 1 when it is not.
@@ -29,10 +33,28 @@ def verify(
     ----------
     chain: Only the chain of hashes.
     segments: Only the bytes of every file.
+    replay: Tell a fresh store everything once more and compare facts and results.
+    since: A checkpoint kept elsewhere (a file of three lines) that the chain must contain.
     """
+    if replay:
+        found = bench_of(common).replay(progress=progress)
+        return show(found, common, DONE if found.same else FAILED)
     level = "chain" if chain and not segments else "segments" if segments and not chain else "all"
-    result = bench_of(common).verify(level)
+    result = bench_of(common).verify(level, since=since)
     return show(result, common, DONE if result.frame.is_empty() else FAILED)
+
+
+@app.command
+def replay(*, into: Path | None = None, shuffle: int | None = None, common: Common = COMMON) -> int:
+    """Tell a fresh store all files and decisions once more; exit 1 when facts or results differ.
+
+    Parameters
+    ----------
+    into: Folder of the fresh store, kept to be looked at; thrown away where not given.
+    shuffle: Seed of another order in which the files arrive.
+    """
+    found = bench_of(common).replay(into, shuffle=shuffle, progress=progress)
+    return show(found, common, DONE if found.same else FAILED)
 
 
 @app.command

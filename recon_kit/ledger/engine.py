@@ -107,7 +107,7 @@ def open_engine(
 
     Args:
         files: parquet segments, or staged files, that queries may read.
-        threads: DuckDB threads; the machine's cores when not given.
+        threads: DuckDB threads; `RECON_THREADS`, else the machine's cores, when not given.
         memory_max: such as `"2GB"`; beyond it DuckDB spills into the temporary folder.
         folder: where to put the temporary folder (`RECON_TEMP`, else the system's).
 
@@ -139,6 +139,7 @@ def _harden(
     # the middle of other work (measured: 0.5 CPU seconds at random statements of a 1M run).
     con.execute("set checkpoint_threshold = '1TB'")
     con.execute(f"set temp_directory = {quote_text(str(spill))}")
+    threads = threads or int(os.environ.get("RECON_THREADS", "0")) or None
     if threads is not None:
         con.execute(f"set threads = {int(threads)}")
     if memory_max is not None:

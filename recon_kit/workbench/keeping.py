@@ -7,9 +7,12 @@ from typing import Literal
 
 import polars as pl
 
+from recon_kit.ledger.hashchain import Checkpoint
+from recon_kit.present.replays import ReplayView
 from recon_kit.present.rows import RowsView
+from recon_kit.workbench import replay as replaying
 from recon_kit.workbench import tracing
-from recon_kit.workbench.face import Face
+from recon_kit.workbench.face import Face, Progress, quiet
 
 
 class Keeping(Face):
@@ -27,11 +30,45 @@ class Keeping(Face):
         with self.store.snapshot().engine(runs=runs, batch=int(str(batch["seq"]))) as engine:
             return tracing.view(engine, batch, runs)
 
-    def verify(self, level: Literal["chain", "segments", "all"] = "all") -> RowsView:
-        """Check that the ledger is what was committed; `.frame` lists what is not."""
-        problems = self.store.verify(level)
+    def verify(
+        self,
+        level: Literal["chain", "segments", "all"] = "all",
+        *,
+        since: Path | str | None = None,
+    ) -> RowsView:
+        """Check that the ledger is what was committed; `.frame` lists what is not.
+
+        Args:
+            level: `chain` follows the links, `segments` hashes every file again, `all` does both.
+            since: a file with a checkpoint that was kept elsewhere (three lines, as reports print
+                it); the chain must still contain it.
+        """
+        mark = None if since is None else Checkpoint.parse(Path(since).read_text(encoding="utf-8"))
+        problems = self.store.verify(level, since=mark)
         rows = [(p.where, p.code, p.message) for p in problems]
         frame = pl.DataFrame(rows, schema=["where", "code", "message"], orient="row")
-        mark = self.store.checkpoint(keep=False)
+        head = self.store.checkpoint(keep=False)
         said = "as committed" if not problems else f"{len(problems)} problems"
-        return RowsView("Verify", frame, (f"{level}: {said}; {mark.size:,} links, {mark.head}",))
+        return RowsView("Verify", frame, (f"{level}: {said}; {head.size:,} links, {head.head}",))
+
+    def replay(
+        self,
+        into: Path | str | None = None,
+        *,
+        shuffle: int | None = None,
+        progress: Progress = quiet,
+    ) -> ReplayView:
+        """Tell a fresh store everything that this one was told, and compare what comes out.
+
+        Args:
+            into: folder of the fresh store, kept; thrown away where not given.
+            shuffle: seed of another order in which the files arrive.
+            progress: told each stage.
+        """
+        with replaying.scratch(self.store) as place:
+            target = place if into is None else Path(into).resolve()
+            found = replaying.replay(
+                self.store, self.settings, target,
+                now=self._clock(), shuffle=shuffle, progress=progress,
+            )  # fmt: skip
+        return ReplayView(found.hashes, found.changed, found.refused)
