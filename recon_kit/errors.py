@@ -101,3 +101,29 @@ class ParameterError(ReportError):
 
 class LabelError(ReconError):
     """A file of labels cannot be read as labels."""
+
+
+class DecisionRefusedError(ReconError):
+    """A decision was not recorded; the message says what it lacks or contradicts."""
+
+
+class LeaseHeldError(DecisionRefusedError):
+    """Another person is at work on this item."""
+
+    def __init__(self, subject: str, holder: str, until: str) -> None:
+        super().__init__(
+            f"{holder} is at work on {subject} until {until}; wait, or ask {holder} to release it. "
+            "Nothing was recorded."
+        )
+        self.subject, self.holder = subject, holder
+
+
+class StaleClaimError(DecisionRefusedError):
+    """A decision came with a claim that somebody else has taken over since."""
+
+    def __init__(self, subject: str, token: int, holder: str, current: int) -> None:
+        super().__init__(
+            f"the claim {token} on {subject} ran out and {holder} has claimed it since (claim "
+            f"{current}); look at it again and claim it anew. Nothing was recorded."
+        )
+        self.subject, self.holder = subject, holder

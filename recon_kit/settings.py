@@ -87,6 +87,7 @@ class Workspace(_Frozen):
     locale: str = "en_US"
     holidays: str | None = None  # ISO country, such as "US"; weekends always rest
     as_of: AwareDatetime | None = None  # a clock that stands still: demos and closed periods
+    reviewer: str | None = None  # who decides here; RECON_REVIEWER goes before it
 
 
 class Column(_Frozen):
@@ -342,6 +343,28 @@ class Chain(_Frozen):
     steps: tuple[str, ...]
 
 
+class Review(_Frozen):
+    """How people decide: their reason codes, how long a claim and an audit item last.
+
+    `reasons` adds codes to those of the house, each with its meaning. `second_review_percent` of
+    decisions are asked of a second person, blind.
+    """
+
+    reasons: dict[str, str] = Field(default_factory=dict)
+    lease: DurationField = Duration(count=15, unit="m")
+    audit_deadline: DurationField = Duration(count=14, unit="d")
+    second_review_percent: ExactDecimal = Decimal(10)
+
+    @model_validator(mode="after")
+    def _plain_codes(self) -> Review:
+        for code in self.reasons:
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", code):
+                raise ValueError(f"reasons: {code!r} is no code; write small letters, digits and _")
+        if not 0 <= self.second_review_percent <= 100:
+            raise ValueError("second_review_percent lies between 0 and 100")
+        return self
+
+
 class Settings(_Frozen):
     """The whole of one `recon.toml`."""
 
@@ -349,6 +372,7 @@ class Settings(_Frozen):
     sources: tuple[Source, ...] = ()
     reconciliations: tuple[Reconciliation, ...] = ()
     chains: tuple[Chain, ...] = ()
+    review: Review = Review()
 
     @model_validator(mode="after")
     def _declared_names(self) -> Settings:

@@ -71,10 +71,31 @@ c10,9998,2026-11-20,7.10
 """
 
 
+@pytest.fixture(scope="session")
+def _reconciled_once(tmp_path_factory):
+    from recon_kit.workbench.bench import Workbench
+
+    folder = _corner_shop(tmp_path_factory.mktemp("once") / "shop")
+    bench = Workbench(folder)
+    for source in ("till", "card"):
+        bench.ingest(source, folder / f"{source}.csv")
+    bench.reconcile()
+    return folder
+
+
+@pytest.fixture
+def reconciled_shop(_reconciled_once, tmp_path):
+    """The corner shop, taken in and reconciled; each test has a copy to change."""
+    return Path(shutil.copytree(_reconciled_once, tmp_path / "shop"))
+
+
 @pytest.fixture
 def shop(tmp_path):
     """A corner shop of four orders and four card payments, not yet taken in."""
-    folder = tmp_path / "shop"
+    return _corner_shop(tmp_path / "shop")
+
+
+def _corner_shop(folder):
     folder.mkdir()
     (folder / "recon.toml").write_text(SHOP, encoding="utf-8")
     (folder / "till.csv").write_text(TILL, encoding="utf-8")

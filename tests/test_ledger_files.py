@@ -1,11 +1,13 @@
 import os
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ledger_kit import T0, draft, ingest, new_store, read
+from ledger_kit import DAY, T0, draft, ingest, new_store, read
 
 from recon_kit.errors import (
     CorruptStoreError,
@@ -229,3 +231,19 @@ def test_a_forked_child_does_not_keep_the_lock(store):
         os.waitpid(child, 0)
 
     assert waited < 1
+
+
+def test_a_store_of_an_earlier_version_gains_what_came_since(tmp_path):
+    """Tables and columns that it lacks are added when it is opened; its chain stays whole."""
+    store = new_store(tmp_path)
+    ingest(store, [{"event_id": "a"}])
+    with closing(sqlite3.connect(store.path / "meta.db")) as con:
+        con.execute("drop table leases")
+        con.execute("alter table audit_draws drop column stratum")
+
+    again = Store.open(store.path)
+
+    assert again.rows("leases").is_empty()
+    assert "stratum" in again.rows("audit_draws").columns
+    lease = again.claim("a", "ana", now=T0, until=T0 + DAY)
+    assert (lease.token, again.verify("all")) == (2, [])

@@ -159,6 +159,26 @@ class Catalog:
             con.executemany("insert into meta (name, value) values (?, ?)", list(known.items()))
             con.execute("commit")
 
+    def complete(self) -> None:
+        """Add the tables and columns that came after the version that made this catalog.
+
+        Nothing that stands there changes, so what earlier links of the chain say still holds. A
+        user who may not write leaves it as it is.
+        """
+        with self.read() as reader:
+            if not _lacking(reader):
+                return
+        if not os.access(self._places.meta, os.W_OK):
+            return
+        with (
+            writer_lock(self._places.lock, "adding tables of a newer version"),
+            self._write_connection() as con,
+        ):
+            con.execute("begin immediate")
+            for statement in _lacking(Reader(con)):  # another process may have been first
+                con.execute(statement)
+            con.execute("commit")
+
     @contextmanager
     def read(self) -> Iterator[Reader]:
         """A read-only look; every query in it sees the same commits.
@@ -287,18 +307,50 @@ def _statements() -> Iterator[str]:
         "create table hashchain (seq integer primary key, prev text not null, "
         "body blob not null, hash text not null) strict"
     )
+    yield from _append_only("hashchain")
+    for name in TABLES:
+        yield from _table_statements(name)
+
+
+def _table_statements(name: str) -> Iterator[str]:
+    table = TABLES[name]
+    columns = [_column(c, kind) for c, kind in table.columns.items()]
+    if table.unique:
+        columns.append("unique (" + ", ".join(quote_ident(c) for c in table.unique) + ")")
+    yield f"create table {quote_ident(name)} ({', '.join(columns)}) strict"
+    yield f"create index {quote_ident(name + '_seq')} on {quote_ident(name)} (seq)"
+    yield from _append_only(name)
+
+
+def _column(name: str, kind: pl.DataType) -> str:
+    return f"{quote_ident(name)} {_SQLITE.get(type(kind), 'integer')}"
+
+
+def _append_only(name: str) -> Iterator[str]:
+    for verb in ("update", "delete"):
+        yield (
+            f"create trigger {quote_ident(f'{name}_no_{verb}')} before {verb} on "
+            f"{quote_ident(name)} begin select raise(abort, '{name} is append only'); end"
+        )
+
+
+def _lacking(reader: Reader) -> list[str]:
+    """Statements that bring a catalog to the tables and columns of this version."""
+    found = reader.all(
+        "select m.name, c.name from sqlite_master m, pragma_table_info(m.name) c "
+        "where m.type = 'table'"
+    )
+    present: dict[str, set[str]] = {}
+    for table, column in found:
+        present.setdefault(table, set()).add(column)
+    todo: list[str] = []
     for name, table in TABLES.items():
-        columns = [
-            f"{quote_ident(c)} {_SQLITE.get(type(kind), 'integer')}"
+        if name not in present:
+            todo += _table_statements(name)
+            continue
+        todo += [
+            f"alter table {quote_ident(name)} add column {_column(c, kind)}"
             for c, kind in table.columns.items()
+            if c not in present[name]
         ]
-        if table.unique:
-            columns.append("unique (" + ", ".join(quote_ident(c) for c in table.unique) + ")")
-        yield f"create table {quote_ident(name)} ({', '.join(columns)}) strict"
-        yield f"create index {quote_ident(name + '_seq')} on {quote_ident(name)} (seq)"
-    for name in ("hashchain", *TABLES):
-        for verb in ("update", "delete"):
-            yield (
-                f"create trigger {quote_ident(f'{name}_no_{verb}')} before {verb} on "
-                f"{quote_ident(name)} begin select raise(abort, '{name} is append only'); end"
-            )
+    return todo

@@ -17,11 +17,12 @@ import polars as pl
 
 from recon_kit import model
 from recon_kit.errors import LedgerError, UnknownNameError, WorkspaceError
-from recon_kit.ledger import batches, entries, files, runs, verify
+from recon_kit.ledger import batches, entries, files, leases, runs, verify
 from recon_kit.ledger.batches import BatchDraft
 from recon_kit.ledger.catalog import Catalog
 from recon_kit.ledger.files import Places
 from recon_kit.ledger.hashchain import Checkpoint, Problem
+from recon_kit.ledger.leases import Lease
 from recon_kit.ledger.snapshot import Snapshot
 from recon_kit.ledger.tables import TABLES
 from recon_kit.model import Artefact, Receipt, Run, StoredModel
@@ -89,7 +90,9 @@ class Store:
                 "Install a newer recon_kit."
             )
         files.refuse_unsafe_place(places.root)
-        return cls(places)
+        store = cls(places)
+        store._catalog.complete()
+        return store
 
     def receive(
         self,
@@ -245,6 +248,8 @@ class Store:
 
         Raises:
             LedgerError: a verdict or stream is unknown, or there is nothing to undo.
+            StaleClaimError: a row comes with a claim that somebody else has taken over.
+            LeaseHeldError: somebody else is at work on the item of a row without a claim.
         """
         return self.append("decisions", rows.drop("seq", strict=False), recorded_at)
 
@@ -255,6 +260,32 @@ class Store:
     def decisions_now(self, as_of_seq: int | None = None) -> pl.DataFrame:
         """Decisions in force: not undone, and no undo themselves."""
         return entries.in_force(self.decisions(as_of_seq))
+
+    def claim(self, subject: str, holder: str, *, now: datetime, until: datetime) -> Lease:
+        """Take an item to work on; one person at a time, until it is released or runs out.
+
+        Args:
+            subject: what is claimed (`leases.subject_of`, or a case id).
+            holder: who claims it; claiming one's own again prolongs it under a new token.
+            now: the clock, in a zone.
+            until: when the claim runs out by itself.
+
+        Returns:
+            The lease; its token only ever grows, so an older one is known to be stale.
+
+        Raises:
+            LeaseHeldError: somebody else holds it; the message names who, and until when.
+        """
+        return leases.claim(self._catalog, subject, holder, now, until)
+
+    def release(self, lease: Lease, *, now: datetime) -> None:
+        """Give an item back before its time; nothing happens where it is somebody else's now."""
+        leases.release(self._catalog, lease, now)
+
+    def lease(self, subject: str, *, now: datetime) -> Lease | None:
+        """Who is at work on an item now."""
+        with self._catalog.read() as reader:
+            return leases.holder_now(reader, subject, now)
 
     def append(self, table: str, rows: pl.DataFrame, recorded_at: datetime) -> int:
         """Append rows to a table that people write (`tables.SAID`), each with its own sequence.

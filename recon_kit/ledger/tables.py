@@ -72,9 +72,15 @@ TABLES: dict[str, Table] = {
     ),
     # What people said and promised.
     "decisions": _table(model.DECISION_SCHEMA, unique=("seq",), veiled=("note",)),
+    # A claim is the newest row of its subject; its sequence is its fencing token.
+    "leases": _table({
+        "subject": TEXT, "holder": TEXT, "action": TEXT, "expires_at": UTC, "recorded_at": UTC,
+    }, unique=("subject", "seq")),
+    # One row for each stratum of a draw (no event) with rate and frame, one for each drawn event.
     "audit_draws": _table({
         "reconciliation": TEXT, "draw_id": TEXT, "event_key": TEXT, "position": INT,
-        "inclusion_probability": REAL, "as_of_seq": INT, "recorded_at": UTC,
+        "inclusion_probability": REAL, "as_of_seq": INT, "recorded_at": UTC, "run_id": TEXT,
+        "model_hash": TEXT, "stratum": TEXT, "frame_size": INT, "deadline": UTC,
     }, unique=("seq",)),
     "rules": _table({
         "reconciliation": TEXT, "content_hash": TEXT, "json": TEXT, "author": TEXT,

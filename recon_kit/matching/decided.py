@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from recon_kit import model
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import amounts, keys
+from recon_kit.matching import amounts, evidence, keys
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -34,10 +34,7 @@ def run(engine: Engine, rec: Reconciliation) -> bool:
 
 def read_steps(rec: Reconciliation) -> tuple[Step, ...]:
     """Sort decisions by what they do, those on changed evidence apart."""
-    pair_hash = model.digest_sql(
-        "case when l.event_key <= r.event_key then l.payload_hash else r.payload_hash end",
-        "case when l.event_key <= r.event_key then r.payload_hash else l.payload_hash end",
-    )
+    pair_hash = evidence.pair_hash_sql("l", "r")
     lone_hash = model.digest_sql("coalesce(l.payload_hash, r.payload_hash)")
     return (
         Step(
@@ -217,7 +214,7 @@ def closing_steps() -> tuple[Step, ...]:
     return (
         Step(
             "closing_matches",
-            """
+            f"""
 create or replace table closing_members as
 with named as (
     select seq, verdict, evidence_hash, unnest([left_key, right_key]) as event_key from closing
@@ -245,8 +242,7 @@ with wanted as (select distinct mid from closing_members where mid is not null),
     select a.mid, p.event_key
     from (from live_attached semi join wanted using (mid)) a join pool p using (eid)
 )
-select m.mid, left(sha256(string_agg(
-           coalesce(e.payload_hash, chr(0)) || chr(31), '' order by event_key)), 32) as hash_now
+select m.mid, {evidence.members_hash_sql("e")} as hash_now
 from members m join (select event_key, payload_hash from events) e using (event_key)
 group by m.mid""",
             "which matches they speak of, and the evidence these stand on now",

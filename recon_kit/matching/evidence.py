@@ -106,6 +106,23 @@ def why(engine: Engine, event_key: str, *, prefix: str = OUT, run_id: str | None
     )
 
 
+def pair_hash_sql(left: str, right: str) -> str:
+    """SQL of `evidence_hash` for two events under the aliases `left` and `right`."""
+    ordered = f"{left}.event_key <= {right}.event_key"
+    return model.digest_sql(
+        f"case when {ordered} then {left}.payload_hash else {right}.payload_hash end",
+        f"case when {ordered} then {right}.payload_hash else {left}.payload_hash end",
+    )
+
+
+def members_hash_sql(alias: str) -> str:
+    """SQL aggregate of `evidence_hash` over rows with `event_key` and `payload_hash`."""
+    return (
+        f"left(sha256(string_agg(coalesce({alias}.payload_hash, chr(0)) || chr(31), '' "
+        f"order by {alias}.event_key)), 32)"
+    )
+
+
 def evidence_hash(engine: Engine, event_keys: Sequence[str]) -> str:
     """Hash of what a decision on these events rests on: their payloads, in order of their keys.
 

@@ -1,0 +1,79 @@
+"""Which event or match a person means by the name they typed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import polars as pl
+
+from recon_kit import model
+from recon_kit.errors import DecisionRefusedError, UnknownNameError
+from recon_kit.ledger.engine import Engine
+from recon_kit.ledger.keys import key_hash
+from recon_kit.settings import Reconciliation
+from recon_kit.workbench.history import whole_key
+
+_BY_ID = """
+    select event_key from events e
+    where e.source in (select s from named_sources)
+      and e.event_type in (select t from named_types)
+      and (e.event_key = ? or e.native_id = ?
+        or e.event_key in (
+          select event_key from keys where kind = 'native_id' and key_hash = ? and key = ?))
+    order by e.event_key limit 3
+"""
+_MATCH = """
+    select mm.match_id, min(mm.event_key) filter (side = 'left' and counts) as left_key,
+      min(mm.event_key) filter (side = 'right' and counts) as right_key
+    from match_members mm join matches m using (match_id, run_id)
+    where m.reconciliation = ? and starts_with(mm.match_id, ?)
+    group by mm.match_id order by mm.match_id limit 2
+"""
+
+
+def event_named(
+    engine: Engine, rec: Reconciliation, side: Literal["left", "right"], text: str
+) -> str:
+    """The key of the event on one side that a person names.
+
+    Args:
+        engine: a snapshot's engine.
+        rec: whose sides are meant.
+        side: on which side to look.
+        text: an event key, its first eight characters or more, or the native id as its file
+            prints it.
+
+    Raises:
+        UnknownNameError: no event of that side has the name.
+        DecisionRefusedError: several have it; the message lists their keys.
+    """
+    declared = rec.left if side == "left" else rec.right
+    engine.put("named_sources", pl.DataFrame({"s": declared.sources}))
+    engine.put("named_types", pl.DataFrame({"t": declared.types}))
+    key = pl.DataFrame({"raw": [text]}).select(model.normal_key(pl.col("raw"))).item()
+    whole = whole_key(engine, text)
+    hashed = key_hash(key) if key is not None else 0
+    found = engine.rows(_BY_ID, [whole, whole, hashed, key])["event_key"].to_list()
+    if not found:
+        raise UnknownNameError(f"{side} event of {rec.name}", text, [])
+    if len(found) > 1:
+        keys = ", ".join(k[:12] for k in found[:2])
+        raise DecisionRefusedError(
+            f"several {side} events of {rec.name} are called {text!r}; name one by its event key, "
+            f"such as {keys}. Nothing was recorded."
+        )
+    return str(found[0])
+
+
+def match_named(engine: Engine, rec: Reconciliation, text: str) -> tuple[str, str] | None:
+    """A left and a right member of the match whose id begins like this; none where none or several.
+
+    Args:
+        engine: with the run tables of the current run of `rec`.
+        rec: whose matches are meant.
+        text: a match id, or at least its first six characters.
+    """
+    if len(text) < 6:
+        return None
+    found = engine.rows(_MATCH, [rec.name, text])
+    return (found["left_key"][0], found["right_key"][0]) if found.height == 1 else None
