@@ -116,6 +116,14 @@ RUN_TABLES: dict[str, dict[str, pl.DataType]] = {
         "opened_at": UTC, "suggested_action": pl.String(),
     },
 }  # fmt: skip
+# What a run changed against its base, by table and by the first column of the table's rows;
+# `change` is added, changed or withdrawn.
+RUN_CHANGES: dict[str, pl.DataType] = {
+    "base_run_id": pl.String(),
+    "table_name": pl.String(),
+    "row_id": pl.String(),
+    "change": pl.String(),
+}
 SLI_SCHEMA: dict[str, pl.DataType] = {
     "name": pl.String(), "reconciliation": pl.String(), "cohort": pl.String(),
     "currency": pl.String(), "value": pl.Float64(), "numerator": pl.Int64(),

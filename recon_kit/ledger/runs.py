@@ -13,7 +13,7 @@ import polars as pl
 
 from recon_kit import model
 from recon_kit.errors import LedgerError, nearest
-from recon_kit.ledger import segments
+from recon_kit.ledger import changes, segments
 from recon_kit.ledger.catalog import Catalog, Writer
 from recon_kit.ledger.engine import Engine, open_engine
 from recon_kit.ledger.files import Places
@@ -46,11 +46,14 @@ def commit_run(places: Places, catalog: Catalog, derived: Derived, recorded_at: 
             f"no run table is called {unknown[0]!r}; {nearest(unknown[0], model.RUN_TABLES)}"
         )
     with ExitStack() as cleanup:
+        with catalog.read() as reader:
+            base = changes.base_of(reader, places, run.base_run_id)
         paths = [table for table in tables.values() if isinstance(table, Path)]
-        engine = cleanup.enter_context(open_engine(paths))
+        engine = cleanup.enter_context(open_engine([*paths, *(base.paths if base else [])]))
         sources = {name: _source(engine, name, table) for name, table in tables.items()}
         result_hash = run.result_hash or result_digest(engine, sources)
-        staged = segments.stage(engine, places, _queries(run.run_id, sources))
+        few = changes.queries(engine, run.run_id, base, sources) if base else None
+        staged = segments.stage(engine, places, few or _queries(run.run_id, sources))
         cleanup.callback(segments.discard, staged)
         cleanup.enter_context(writer_lock(places.lock, f"run {run.reconciliation}"))
         if (seq := _seq_of(catalog, run.run_id)) is not None:

@@ -18,7 +18,9 @@ events of the source that is read are all kept: two refunds of one order are two
 | `artefacts` | sha256, source, name, bytes, received_at, as_of, covers_from, covers_to, seq |
 | `coverage` | source, covers_from, covers_to, as_of: from its first to its last event |
 | `decisions` | those in force (`model.DECISION_SCHEMA`) |
-| one per run table | its columns and `run_id`, for the runs asked for |
+| one per run table | its columns and `run_id`, for the runs asked for, each as a whole |
+| `run_changes` | what those of them that are kept as changes changed (`model.RUN_CHANGES`) |
+| `findings_told` | findings that a run said first or said otherwise, for the runs asked for |
 """
 
 from __future__ import annotations
@@ -31,18 +33,15 @@ import polars as pl
 
 from recon_kit import model
 from recon_kit.errors import LedgerError
-from recon_kit.ledger.catalog import Catalog, Reader
+from recon_kit.ledger import changes
+from recon_kit.ledger.catalog import Catalog
+from recon_kit.ledger.columns import duckdb_types, stored
 from recon_kit.ledger.engine import Engine, Step, open_engine
 from recon_kit.ledger.entries import in_force
 from recon_kit.ledger.files import Places
-from recon_kit.ledger.seal import parquet_list
 from recon_kit.ledger.segments import RETOLD
 from recon_kit.safe import quote_ident, quote_text
 
-_DUCKDB = {
-    pl.String: "varchar", pl.Int64: "bigint", pl.UInt64: "ubigint", pl.Float64: "double",
-    pl.Boolean: "boolean", pl.Date: "date", pl.Datetime: "timestamptz",
-}  # fmt: skip
 PRECEDENCE = 100  # of a source that declares none
 
 
@@ -58,10 +57,11 @@ class Snapshot:
                     f"there is no sequence {as_of_seq}; the ledger holds 0 to {size}."
                 )
             until = "seq <= ?"
-            self._segments = reader.frame("segments", until, (self.seq,))
+            # what a run derived is no fact: it may be asked for whatever the sequence
+            self._segments = reader.frame("segments", f"{until} or run_id is not null", (self.seq,))
             self._artefacts = reader.frame("artefacts", until, (self.seq,))
             self._decisions = reader.frame("decisions", until, (self.seq,))
-            self._known_runs = _known_runs(reader)
+            self._bases = dict(reader.all("select run_id, base_run_id from runs"))
         self._places = places
 
     def __repr__(self) -> str:
@@ -92,6 +92,7 @@ class Snapshot:
         self,
         *,
         runs: Sequence[str] = (),
+        findings_told: Sequence[str] = (),
         precedence: Mapping[str, int] | None = None,
         batch: int | None = None,
         threads: int | None = None,
@@ -101,6 +102,7 @@ class Snapshot:
 
         Args:
             runs: ids of the runs whose tables are wanted.
+            findings_told: ids of runs of which only what they newly said of cases is wanted.
             batch: sequence of a batch whose own rows are wanted as well: views `batch_events`
                 (its tellings), `batch_retold` and `batch_quarantine`.
             precedence: of two sources that tell one movement the lower is read; 100 if not named.
@@ -110,20 +112,16 @@ class Snapshot:
         Raises:
             LedgerError: a run is not in the store.
         """
-        missing = sorted(set(runs) - self._known_runs)
+        missing = sorted({*runs, *findings_told} - set(self._bases))
         if missing:
             raise LedgerError(f"the ledger holds no run {missing[0]!r}.")
-        wanted = self._segments.filter(
-            pl.col("run_id").is_null() | pl.col("run_id").is_in(list(runs))
-        )
-        files = {
-            str(kind[0]): [self._places.segment(str(kind[0]), sha) for sha in rows["sha256"]]
-            for kind, rows in wanted.group_by("kind", maintain_order=True)
-        }
-        every = [path for paths in files.values() for path in paths]
-        with open_engine(every, threads=threads, memory_max=memory_max) as engine:
+        parts = changes.parts_of(self._bases, changes.kept_as_changes(self._segments), runs)
+        files, run_files = self._files(parts["part_run_id"].to_list(), findings_told)
+        every = {path for kinds in (files, run_files) for paths in kinds.values() for path in paths}
+        with open_engine(sorted(every), threads=threads, memory_max=memory_max) as engine:
             self._put_small_tables(engine)
             _make_views(engine, files)
+            changes.make_views(engine, run_files, parts)
             marks = self._segments.select(pl.col("restated", "contested").sum()).row(0)
             _make_current(engine, files, restated=bool(marks[0]))
             _make_events(engine, precedence or {}, contested=bool(marks[1]))
@@ -144,21 +142,29 @@ class Snapshot:
             files = {f"batch_{kind}": [self._places.segment(kind, sha) for sha in names]}
             engine.run(_view(f"batch_{kind}", files, columns))
 
+    def _files(
+        self, parts: Sequence[str], findings_told: Sequence[str]
+    ) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+        """Files by kind: of facts (and `findings_told`), and of the parts of runs."""
+        run_id = pl.col("run_id")
+        facts, of_runs, told = (
+            changes.files_by_kind(self._places, self._segments.filter(which))
+            for which in (
+                run_id.is_null(),
+                run_id.is_in(list(parts)),
+                run_id.is_in(list(findings_told)) & (pl.col("kind") == "findings"),
+            )
+        )
+        return facts | {"findings_told": told.get("findings", [])}, of_runs
+
     def _put_small_tables(self, engine: Engine) -> None:
         engine.put("artefacts", self._artefacts)
         engine.put("coverage", self.coverage())
         engine.put("decisions", self.decisions())
 
 
-def _known_runs(reader: Reader) -> frozenset[str]:
-    return frozenset(row[0] for row in reader.all("select run_id from runs"))
-
-
 def _view(name: str, files: Mapping[str, list[Path]], columns: Mapping[str, str]) -> Step:
-    if files.get(name):
-        body = f"select {_names(columns)} from {parquet_list(files[name])}"
-    else:
-        body = _nothing(columns)
+    body = stored(files.get(name, []), columns)
     return Step(name, f"create temp view {quote_ident(name)} as {body}", "rows of its segments")
 
 
@@ -167,9 +173,8 @@ def _make_views(engine: Engine, files: Mapping[str, list[Path]]) -> None:
         "keys": duckdb_types(model.KEYS_SCHEMA),
         "quarantine": duckdb_types(model.QUARANTINE_SCHEMA),
         "retold": RETOLD,
+        "findings_told": {"run_id": "varchar", **duckdb_types(model.RUN_TABLES["findings"])},
     }
-    for name, schema in model.RUN_TABLES.items():
-        tables[name] = {"run_id": "varchar", **duckdb_types(schema)}
     engine.run(*(_view(name, files, columns) for name, columns in tables.items()))
 
 
@@ -181,18 +186,11 @@ def _make_current(engine: Engine, files: Mapping[str, list[Path]], *, restated: 
     """
     events = files.get("events", [])
     columns = duckdb_types(model.EVENT_SCHEMA)
-    stored = (
-        f"select {_names(columns)} from {parquet_list(events)}" if events else _nothing(columns)
-    )
-    who = duckdb_types(model.WHO_SCHEMA)
-    told = (
-        f"select {_names(who)} from {parquet_list(files['who'])}"
-        if files.get("who")
-        else _nothing(who)
-    )
+    written = stored(events, columns)
+    told = stored(files.get("who", []), duckdb_types(model.WHO_SCHEMA))
     if not restated:
         engine.run(
-            Step("event_versions", f"create temp view event_versions as {stored}"),
+            Step("event_versions", f"create temp view event_versions as {written}"),
             Step("current_events", "create temp view current_events as from event_versions"),
             Step("who", f"create temp view who as {told}"),
         )
@@ -202,9 +200,9 @@ def _make_current(engine: Engine, files: Mapping[str, list[Path]], *, restated: 
             "tellings",
             f"""
             create temp table tellings as
-            with several as (select distinct event_key from ({stored}) where restated),
+            with several as (select distinct event_key from ({written}) where restated),
             rows as (
-                select event_key, payload_hash, fixed_hash, version_order from ({stored})
+                select event_key, payload_hash, fixed_hash, version_order from ({written})
                 where event_key in (from several)
             ),
             newest as (
@@ -226,18 +224,18 @@ def _make_current(engine: Engine, files: Mapping[str, list[Path]], *, restated: 
             "event_versions",
             f"""
             create temp view event_versions as
-            from ({stored}) where event_key not in (select event_key from tellings)
+            from ({written}) where event_key not in (select event_key from tellings)
             union all by name
-            {_resolved(stored)}""",
+            {_resolved(written)}""",
             "every telling, with what is known of its event now",
         ),
         Step(
             "current_events",
             f"""
             create temp view current_events as
-            from ({stored}) where event_key not in (select event_key from tellings)
+            from ({written}) where event_key not in (select event_key from tellings)
             union all by name
-            {_resolved(stored)} where t.current""",
+            {_resolved(written)} where t.current""",
             "the newest telling of each event",
         ),
         Step(
@@ -249,10 +247,10 @@ def _make_current(engine: Engine, files: Mapping[str, list[Path]], *, restated: 
     )
 
 
-def _resolved(stored: str) -> str:
+def _resolved(written: str) -> str:
     return (
         "select s.* replace (t.version_order as version_order, true as restated, "
-        f"t.conflict as conflict) from ({stored}) s "
+        f"t.conflict as conflict) from ({written}) s "
         "join tellings t using (event_key, payload_hash)"
     )
 
@@ -312,17 +310,3 @@ def _make_events(engine: Engine, precedence: Mapping[str, int], *, contested: bo
             "tellings that are not read, or that may be a second movement",
         ),
     )
-
-
-def duckdb_types(schema: Mapping[str, pl.DataType]) -> dict[str, str]:
-    """DuckDB's type names for a polars schema."""
-    return {name: _DUCKDB[type(kind)] for name, kind in schema.items()}
-
-
-def _names(columns: Mapping[str, str]) -> str:
-    return ", ".join(quote_ident(c) for c in columns)
-
-
-def _nothing(columns: Mapping[str, str]) -> str:
-    typed = ", ".join(f"cast(null as {kind}) as {quote_ident(c)}" for c, kind in columns.items())
-    return f"select {typed} where false"

@@ -163,6 +163,8 @@ class Store:
     ) -> int:
         """Commit what a run derived; a live run becomes the current one.
 
+        Where few rows differ from its base only these are written; reading gives all of them.
+
         Args:
             run: its inputs; `result_hash` is computed over the tables' rows when not given.
             tables: per name of `model.RUN_TABLES` its rows, without `run_id`; absent ones are
@@ -225,8 +227,11 @@ class Store:
         return self._model("model_hash = ?", model_hash)
 
     def latest_model(self, reconciliation: str) -> StoredModel | None:
-        """The model that was added last for a reconciliation."""
-        return self._model("reconciliation = ?", reconciliation)
+        """The model that was added last for a reconciliation; shadow runs add none."""
+        return self._model(
+            "reconciliation = ? and seq not in (select seq from runs where kind <> 'live')",
+            reconciliation,
+        )
 
     def _model(self, where: str, value: str) -> StoredModel | None:
         with self._catalog.read() as reader:

@@ -44,5 +44,14 @@ def meant(
     moment = day if len(asked) > _A_DAY else datetime.combine(day, time.max)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=ZoneInfo(settings.workspace.timezone))
-    batches = store.batches().filter(pl.col("recorded_at") <= moment)
-    return int(batches["seq"].max() or 0), moment  # type: ignore[arg-type]
+    return _known_by(store, moment), moment
+
+
+def _known_by(store: Store, moment: datetime) -> int:
+    """The last sequence before the first fact or decision that was recorded after a moment."""
+    told = pl.concat(
+        frame.select("seq", "recorded_at") for frame in (store.batches(), store.decisions())
+    )
+    later = told.filter(pl.col("recorded_at") > moment)["seq"]
+    known = told.filter(pl.col("seq") < later.min()) if later.len() else told
+    return int(known.select(pl.col("seq").max().fill_null(0)).item())

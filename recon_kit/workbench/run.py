@@ -34,12 +34,13 @@ _ENGINES = ("duckdb", "polars", "splink", "numpy", "scipy")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be evaluated."""
+    """What is to be evaluated; recorded at `as_of_time`, or later where that lies in the past."""
 
     reconciliation: Reconciliation
     as_of_seq: int
     as_of_time: datetime
     kind: Literal["live", "shadow", "replay"] = "live"
+    recorded_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +79,11 @@ def evaluate(
         if request.kind == "live":
             store.make_current(before.run_id)
         return Done(before, fresh=False)
-    earlier = _live_runs(store, rec.name)
+    past = _past(store, request)
+    current = store.current_run(rec.name)
     snapshot = store.snapshot(request.as_of_seq)
     precedence = {s.name: s.precedence for s in settings.sources}
-    with snapshot.engine(runs=earlier, precedence=precedence) as engine:
+    with snapshot.engine(runs=past[-1:], findings_told=past, precedence=precedence) as engine:
         progress(f"{rec.name}: matching")
         context = cascade.MatchingContext(
             as_of=request.as_of_time,
@@ -97,19 +99,23 @@ def evaluate(
             rec,
             settings,
             request.as_of_time,
-            previous=_earlier_findings(engine, earlier),
-            runs_before=len(earlier),
+            previous=_earlier_findings(engine, past),
+            runs_before=len(past),
         )
         progress(f"{rec.name}: SLIs")
         slis = indicators.compute(engine, rec, settings, request.as_of_time)
         run = _run(settings, request, outcome.model or known, promised)
-        run = replace(run, base_run_id=earlier[-1] if earlier else None)
+        run = replace(run, base_run_id=current.run_id if current else None)
         tables: dict[str, Path | pl.DataFrame] = {
             name: engine.write(f"select * from out_{name}", f"result_{name}")
             for name in model.RUN_TABLES
         }
         store.commit_run(
-            run, tables, slis=slis, model=outcome.model, recorded_at=request.as_of_time
+            run,
+            tables,
+            slis=slis,
+            model=outcome.model,
+            recorded_at=request.recorded_at or request.as_of_time,
         )
     stored = store.run(run.run_id)
     return Done(stored or run, fresh=True, notes=outcome.notes)
@@ -173,24 +179,36 @@ def _run(
     return replace(run, run_id=model.digest(*inputs))
 
 
-def _live_runs(store: Store, reconciliation: str) -> list[str]:
-    """Earlier live runs, oldest first."""
-    runs = store.runs()
-    if runs.is_empty():
-        return []
-    mine = runs.filter((pl.col("reconciliation") == reconciliation) & (pl.col("kind") == "live"))
-    return mine.sort("seq")["run_id"].to_list()
+def _past(store: Store, request: Request) -> list[str]:
+    """Live runs that the cases of this one continue, oldest first; the last is what stood before.
+
+    For a moment in the past these are the runs that had been made by then.
+    """
+    name = request.reconciliation.name
+    mine = store.runs().filter(pl.col("reconciliation") == name, pl.col("kind") == "live")
+    moves = store.rows("current_run").filter(pl.col("reconciliation") == name)
+    if request.kind != "live":
+        made = pl.col("recorded_at") <= request.as_of_time
+        mine = mine.filter(made, pl.col("as_of_seq") <= request.as_of_seq)
+        moves = moves.filter(pl.col("run_id").is_in(mine["run_id"].implode()))
+    stood = moves.sort("seq")["run_id"].to_list()[-1:]
+    return [r for r in mine.sort("seq")["run_id"].to_list() if r not in stood] + stood
 
 
 def _earlier_findings(engine: Engine, runs: list[str]) -> pl.DataFrame:
-    """The last finding of every anchor in earlier live runs, with `run_order` (0 is the oldest)."""
+    """The last finding of every anchor in earlier live runs, with `run_order` (0 is the oldest).
+
+    What the last of these runs still holds counts as found by it, whenever it was first said.
+    """
     order = pl.DataFrame(
         {"run_id": runs, "run_order": range(len(runs))},
         schema={"run_id": pl.String, "run_order": pl.Int64},
     )
     engine.put("run_order", order)
     return engine.rows(
-        "select f.*, o.run_order from findings f join run_order o using (run_id) "
-        "qualify row_number() over (partition by f.anchor_key order by f.opening desc, "
-        "o.run_order desc, f.case_id) = 1 order by o.run_order, f.case_id"
+        "with ordered as (select f.*, o.run_order from findings_told f join run_order o "
+        "using (run_id) union by name select f.*, o.run_order from findings f join run_order o "
+        "using (run_id)) from ordered "
+        "qualify row_number() over (partition by anchor_key order by opening desc, "
+        "run_order desc, case_id) = 1 order by run_order, case_id"
     )

@@ -1,0 +1,240 @@
+"""Runs that are kept as what they changed against the run before, and read as a whole.
+
+A late day changes few rows, so it writes few: the rows that are new or told otherwise, and in
+`run_changes` which of the base's rows no longer count. Rows are named by the first column of
+their table (`match_id`, `item_id`, `case_id`): all rows of one name change together. A run
+without `run_changes` is a full copy. Reading a run walks from it back to a full copy; of each name
+the latest telling counts, so that the answer is row for row what a full copy would hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from recon_kit import model
+from recon_kit.ledger.catalog import Reader
+from recon_kit.ledger.columns import duckdb_types, names, nothing, stored
+from recon_kit.ledger.engine import Engine, Step
+from recon_kit.ledger.files import Places
+from recon_kit.safe import quote_ident, quote_text
+
+# So many runs in a row may be kept as changes; the next one is a full copy again.
+CHAIN_MAX = 30
+# Beyond this share of changed rows a full copy is as small, and quicker to read.
+CHANGED_SHARE_MAX = 0.25
+_WHOLE = "base"  # the row that a run kept as changes always has, also where nothing changed
+_PARTS = {"run_id": pl.String(), "part_run_id": pl.String(), "depth": pl.Int64()}
+
+
+@dataclass(frozen=True)
+class Base:
+    """A run that another may be told against: what it is read from."""
+
+    run_id: str
+    parts: pl.DataFrame
+    files: Mapping[str, list[Path]]
+
+    @property
+    def paths(self) -> list[Path]:
+        """All its files."""
+        return [path for paths in self.files.values() for path in paths]
+
+
+def row_name(table: str) -> str:
+    """The column by which rows of a run table are named: its first."""
+    return next(iter(model.RUN_TABLES[table]))
+
+
+def parts_of(
+    bases: Mapping[str, str | None], kept_as_changes: set[str], run_ids: Sequence[str]
+) -> pl.DataFrame:
+    """Which runs' segments make up each run: `run_id, part_run_id, depth` (0 is the full copy).
+
+    Args:
+        bases: every known run with its base.
+        kept_as_changes: runs that are not a full copy.
+        run_ids: the runs to read.
+    """
+    rows: list[tuple[str, str, int]] = []
+    for run_id in dict.fromkeys(run_ids):
+        chain = [run_id]
+        while chain[-1] in kept_as_changes:
+            base = bases[chain[-1]]
+            assert base is not None  # noqa: S101 - only a run with a base is kept as changes
+            chain.append(base)
+        rows += [(run_id, part, depth) for depth, part in enumerate(reversed(chain))]
+    return pl.DataFrame(rows, schema=_PARTS, orient="row")
+
+
+def base_of(reader: Reader, places: Places, run_id: str | None) -> Base | None:
+    """The run to tell changes against; none where there is none, or its chain is long enough."""
+    if run_id is None:
+        return None
+    bases = {str(row[0]): row[1] for row in reader.all("select run_id, base_run_id from runs")}
+    if run_id not in bases:
+        return None
+    segments = reader.frame("segments", "run_id is not null")
+    parts = parts_of(bases, kept_as_changes(segments), [run_id])
+    if parts.height > CHAIN_MAX:
+        return None
+    mine = segments.filter(pl.col("run_id").is_in(parts["part_run_id"].implode()))
+    return Base(run_id, parts, files_by_kind(places, mine))
+
+
+def kept_as_changes(segments: pl.DataFrame) -> set[str]:
+    """Runs that are no full copy, by the segments they have."""
+    return set(segments.filter(pl.col("kind") == "run_changes")["run_id"])
+
+
+def files_by_kind(places: Places, segments: pl.DataFrame) -> dict[str, list[Path]]:
+    """Files of segments by their kind."""
+    return {
+        str(kind[0]): [places.segment(str(kind[0]), sha) for sha in rows["sha256"]]
+        for kind, rows in segments.group_by("kind", maintain_order=True)
+    }
+
+
+def make_views(engine: Engine, files: Mapping[str, list[Path]], parts: pl.DataFrame) -> None:
+    """A view per run table and `run_changes`, over whole runs, each row with its `run_id`.
+
+    Args:
+        engine: may read all these files.
+        files: per kind, at least those of the runs' parts.
+        parts: see `parts_of`.
+    """
+    engine.put("run_parts", parts)
+    columns = {"run_id": "varchar", **duckdb_types(model.RUN_CHANGES)}
+    told = stored(files.get("run_changes", []), columns)
+    engine.run(
+        Step(
+            "run_changes",
+            f"""
+create temp view run_changes as
+from ({told}) semi join (select distinct run_id from run_parts) using (run_id)
+where change <> {quote_text(_WHOLE)};
+create temp table run_replaced as
+select p.run_id, c.table_name, c.row_id, max(p.depth) as depth
+from ({told}) c join run_parts p on p.part_run_id = c.run_id
+where c.change in ('changed', 'withdrawn') group by all""",
+            "what each run changed, and up to where older rows of one name no longer count",
+        ),
+        *(_table_view(name, files, plain="run_changes" not in files) for name in model.RUN_TABLES),
+    )
+
+
+def _table_view(name: str, files: Mapping[str, list[Path]], *, plain: bool) -> Step:
+    columns = {"run_id": "varchar", **duckdb_types(model.RUN_TABLES[name])}
+    written = stored(files.get(name, []), columns)
+    told = [f"t.{quote_ident(c)}" for c in model.RUN_TABLES[name]]
+    body = written
+    if not plain:
+        body = f"""
+select p.run_id, {", ".join(told)}
+from ({written}) t
+join run_parts p on p.part_run_id = t.run_id
+left join (from run_replaced where table_name = {quote_text(name)}) r
+       on r.run_id = p.run_id and r.row_id = t.{quote_ident(row_name(name))}
+where r.depth is null or r.depth <= p.depth"""
+    return Step(name, f"create temp view {quote_ident(name)} as {body}", "rows of whole runs")
+
+
+def compare_sql(table: str, before: str, after: str) -> str:
+    """A query of `table_name, row_id, change`: what differs between two tellings of a run table.
+
+    `change` is `added`, `changed` or `withdrawn`. Rows are compared by two hashes of 64 bits over
+    all their columns: two rows that differ are taken for equal once in 10^38.
+
+    Args:
+        table: name of a run table.
+        before: what to read the earlier rows from, in the columns of the table.
+        after: the same of the later rows.
+    """
+    columns = [quote_ident(c) for c in model.RUN_TABLES[table]]
+    name = columns[0]
+    one, other = ", ".join(columns), ", ".join(["'again'", *reversed(columns)])
+    hashed = f"{name} as row_id, hash({one}) as h1, hash({other}) as h2"
+    return f"""
+with before_rows as not materialized (select {hashed} from {before}),
+after_rows as not materialized (select {hashed} from {after}),
+moved as (
+    select row_id from before_rows anti join after_rows using (h1, h2)
+    union
+    select row_id from after_rows anti join before_rows using (h1, h2)
+),
+was as (select distinct {name} as row_id from {before} where {name} in (from moved)),
+now as (select distinct {name} as row_id from {after} where {name} in (from moved))
+select {quote_text(table)} as table_name, row_id,
+       case when was.row_id is null then 'added' when now.row_id is null then 'withdrawn'
+            else 'changed' end as change
+from moved left join was using (row_id) left join now using (row_id)"""
+
+
+def queries(
+    engine: Engine, run_id: str, base: Base, sources: Mapping[str, str]
+) -> dict[str, str] | None:
+    """Queries of the segments of a run that is kept as changes; none where a full copy is better.
+
+    Args:
+        engine: may read the sources and the files of the base.
+        run_id: the run to be kept.
+        base: what it is told against.
+        sources: per run table the SQL that reads its rows.
+    """
+    make_views(engine, base.files, base.parts)
+    after = {
+        name: sources.get(name, f"({nothing(duckdb_types(schema))})")
+        for name, schema in model.RUN_TABLES.items()
+    }
+    engine.run(_told_changes(base.run_id, after))
+    if not _small_and_exact(engine, after):
+        return None
+    run, of = quote_text(run_id), quote_text(base.run_id)
+    found = {
+        name: f"select {run} as run_id, {names(duckdb_types(model.RUN_TABLES[name]))} from {source}"
+        f" where {quote_ident(row_name(name))} in (select row_id from told_changes"
+        f" where table_name = {quote_text(name)} and change <> 'withdrawn') order by all"
+        for name, source in after.items()
+    }
+    found["run_changes"] = f"""
+        select {run} as run_id, {of} as base_run_id, table_name, row_id, change from told_changes
+        union all select {run}, {of}, '', '', {quote_text(_WHOLE)} order by all"""
+    return found
+
+
+def _told_changes(base_id: str, after: Mapping[str, str]) -> Step:
+    arms = [
+        f"from ({compare_sql(name, f'(from {quote_ident(name)})', source)})"
+        for name, source in after.items()
+    ]
+    return Step(
+        "told_changes",
+        f"create temp table told_changes as {' union all '.join(arms)}",
+        f"what differs from run {base_id[:8]}",
+    )
+
+
+def _small_and_exact(engine: Engine, after: Mapping[str, str]) -> bool:
+    """Whether changes are few, and reading them back gives as many rows as a full copy.
+
+    The second holds by construction while no table has two equal rows; if it ever does, a full
+    copy is kept instead.
+    """
+    total = fresh = 0
+    for name, source in after.items():
+        key, changed = quote_ident(row_name(name)), f"table_name = {quote_text(name)}"
+        rows, new, kept = engine.one(f"""
+            select (select count(*) from {source}),
+                   (select count(*) from {source} where {key} in (
+                        select row_id from told_changes
+                        where {changed} and change <> 'withdrawn')),
+                   (select count(*) from {quote_ident(name)} where {key} not in (
+                        select row_id from told_changes where {changed}))""")
+        assert isinstance(rows, int) and isinstance(new, int)  # noqa: S101, PT018 - counts
+        if rows != new + int(str(kept)):
+            return False
+        total, fresh = total + rows, fresh + new
+    return fresh <= CHANGED_SHARE_MAX * total
