@@ -8,9 +8,11 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from ledger_kit import DAY, T0, ingest
+from ledger_kit import DAY, T0, complete, ingest
 
+from recon_kit import model
 from recon_kit.ledger.store import Store
+from recon_kit.model import Run
 
 ROWS = 20
 
@@ -31,6 +33,22 @@ def write(path: Path, name: str, count: int, acks: Path) -> None:
             log.write(f"{receipt.artefact_sha256} {receipt.events}\n")
             log.flush()
             os.fsync(log.fileno())
+
+
+def derive(path: Path, count: int) -> None:
+    """Commit live runs of 40 matches; each changes one residual of the run before to its number."""
+    store = Store.open(path)
+    for number in range(store.runs().height, count):
+        residuals = {n % 40: n for n in range(number + 1)}
+        base = store.current_run("r")
+        run = Run(
+            run_id=f"r{number}", reconciliation="r", kind="live", as_of_seq=0, as_of_time=T0,
+            settings_hash="s", rules_hash="u", model_hash=None, code_hash="c",
+            base_run_id=base.run_id if base else None,
+        )  # fmt: skip
+        rows = [{"match_id": f"m{i}", "residual_minor": residuals.get(i, 0)} for i in range(40)]
+        matches = complete(rows, model.RUN_TABLES["matches"])
+        store.commit_run(run, {"matches": matches}, recorded_at=T0)
 
 
 def read(path: Path, stop: Path) -> None:
@@ -59,6 +77,8 @@ if __name__ == "__main__":
     kind, store_path, *rest = sys.argv[1:]
     if kind == "write":
         write(Path(store_path), rest[0], int(rest[1]), Path(rest[2]))
+    elif kind == "derive":
+        derive(Path(store_path), int(rest[0]))
     elif kind == "read":
         read(Path(store_path), Path(rest[0]))
     else:

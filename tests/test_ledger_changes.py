@@ -104,7 +104,7 @@ def test_a_run_that_changed_nothing_writes_one_row(store):
 
 
 def test_many_changes_are_kept_as_a_full_copy(store):
-    """Where more than a quarter of the rows differ a full copy is as small; it stands on nothing."""
+    """Where more than a quarter of the rows differ a full copy is as small."""
     commit(store, 0, tables([0, 0, 0, 0]))
     commit(store, 1, tables([1, 1, 1, 1]))
 

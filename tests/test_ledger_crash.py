@@ -68,6 +68,30 @@ def test_a_killed_writer_loses_nothing_and_leaves_nothing_by_half(tmp_path, caps
 
 
 @pytest.mark.slow
+def test_a_killed_run_stands_as_a_whole_or_not_at_all(tmp_path):
+    """Kill -9 while runs are kept as changes: the current run reads all its matches, as told."""
+    store = new_store(tmp_path)
+    moments = random.Random(SEED)  # noqa: S311 - moments to kill at, no secrets
+    for _ in range(max(2, KILLS // 8)):
+        before = store.runs().height
+        writer = start("derive", store.path, 100_000)
+        while store.runs().height < before + 2 and writer.poll() is None:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.2))
+        writer.kill()
+        writer.communicate()
+        last = store.runs().height - 1
+        query = "select match_id, residual_minor from matches order by residual_minor, match_id"
+        rows = read(store, query, runs=[f"r{last}"]).rows()
+
+        told = {n % 40: n for n in range(last + 1)}
+        assert dict(rows) == {f"m{i}": told.get(i, 0) for i in range(40)}
+        assert len(rows) == 40
+        assert store.current_run("r").run_id == f"r{last}"
+    assert store.verify("all") == []
+
+
+@pytest.mark.slow
 def test_two_kernels_and_a_scheduled_run_do_not_disturb_one_another(tmp_path):
     """Readers keep engines open while two processes commit: nobody fails, nothing is missing."""
     store = new_store(tmp_path)
