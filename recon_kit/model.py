@@ -117,7 +117,7 @@ RUN_TABLES: dict[str, dict[str, pl.DataType]] = {
     },
 }  # fmt: skip
 # What a run changed against its base, by table and by the first column of the table's rows;
-# `change` is added, changed or withdrawn.
+# `change` is added, changed or withdrawn; one row (`base`) says that the run is kept so.
 RUN_CHANGES: dict[str, pl.DataType] = {
     "base_run_id": pl.String(),
     "table_name": pl.String(),

@@ -114,8 +114,7 @@ def make_views(engine: Engine, files: Mapping[str, list[Path]], parts: pl.DataFr
             "run_changes",
             f"""
 create temp view run_changes as
-from ({told}) semi join (select distinct run_id from run_parts) using (run_id)
-where change <> {quote_text(_WHOLE)};
+from ({told}) semi join (select distinct run_id from run_parts) using (run_id);
 create temp table run_replaced as
 select p.run_id, c.table_name, c.row_id, max(p.depth) as depth
 from ({told}) c join run_parts p on p.part_run_id = c.run_id

@@ -20,7 +20,7 @@ events of the source that is read are all kept: two refunds of one order are two
 | `decisions` | those in force (`model.DECISION_SCHEMA`) |
 | one per run table | its columns and `run_id`, for the runs asked for, each as a whole |
 | `run_changes` | what those of them that are kept as changes changed (`model.RUN_CHANGES`) |
-| `findings_told` | findings that a run said first or said otherwise, for the runs asked for |
+| `findings_told` | findings of every run, as each said them first or said them otherwise |
 """
 
 from __future__ import annotations
@@ -92,7 +92,6 @@ class Snapshot:
         self,
         *,
         runs: Sequence[str] = (),
-        findings_told: Sequence[str] = (),
         precedence: Mapping[str, int] | None = None,
         batch: int | None = None,
         threads: int | None = None,
@@ -102,7 +101,6 @@ class Snapshot:
 
         Args:
             runs: ids of the runs whose tables are wanted.
-            findings_told: ids of runs of which only what they newly said of cases is wanted.
             batch: sequence of a batch whose own rows are wanted as well: views `batch_events`
                 (its tellings), `batch_retold` and `batch_quarantine`.
             precedence: of two sources that tell one movement the lower is read; 100 if not named.
@@ -112,11 +110,11 @@ class Snapshot:
         Raises:
             LedgerError: a run is not in the store.
         """
-        missing = sorted({*runs, *findings_told} - set(self._bases))
+        missing = sorted(set(runs) - set(self._bases))
         if missing:
             raise LedgerError(f"the ledger holds no run {missing[0]!r}.")
         parts = changes.parts_of(self._bases, changes.kept_as_changes(self._segments), runs)
-        files, run_files = self._files(parts["part_run_id"].to_list(), findings_told)
+        files, run_files = self._files(parts["part_run_id"].to_list())
         every = {path for kinds in (files, run_files) for paths in kinds.values() for path in paths}
         with open_engine(sorted(every), threads=threads, memory_max=memory_max) as engine:
             self._put_small_tables(engine)
@@ -142,20 +140,18 @@ class Snapshot:
             files = {f"batch_{kind}": [self._places.segment(kind, sha) for sha in names]}
             engine.run(_view(f"batch_{kind}", files, columns))
 
-    def _files(
-        self, parts: Sequence[str], findings_told: Sequence[str]
-    ) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-        """Files by kind: of facts (and `findings_told`), and of the parts of runs."""
-        run_id = pl.col("run_id")
-        facts, of_runs, told = (
+    def _files(self, parts: Sequence[str]) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+        """Files by kind: of facts (and the findings of all runs), and of the parts of runs."""
+        of_facts = pl.col("run_id").is_null()
+        facts, of_runs, findings = (
             changes.files_by_kind(self._places, self._segments.filter(which))
             for which in (
-                run_id.is_null(),
-                run_id.is_in(list(parts)),
-                run_id.is_in(list(findings_told)) & (pl.col("kind") == "findings"),
+                of_facts,
+                pl.col("run_id").is_in(list(parts)),
+                ~of_facts & (pl.col("kind") == "findings"),
             )
         )
-        return facts | {"findings_told": told.get("findings", [])}, of_runs
+        return facts | {"findings_told": findings.get("findings", [])}, of_runs
 
     def _put_small_tables(self, engine: Engine) -> None:
         engine.put("artefacts", self._artefacts)

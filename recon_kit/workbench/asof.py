@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
-import polars as pl
-
 from recon_kit.errors import SettingsError
 from recon_kit.ledger.store import Store
 from recon_kit.settings import Settings
@@ -44,14 +42,4 @@ def meant(
     moment = day if len(asked) > _A_DAY else datetime.combine(day, time.max)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=ZoneInfo(settings.workspace.timezone))
-    return _known_by(store, moment), moment
-
-
-def _known_by(store: Store, moment: datetime) -> int:
-    """The last sequence before the first fact or decision that was recorded after a moment."""
-    told = pl.concat(
-        frame.select("seq", "recorded_at") for frame in (store.batches(), store.decisions())
-    )
-    later = told.filter(pl.col("recorded_at") > moment)["seq"]
-    known = told.filter(pl.col("seq") < later.min()) if later.len() else told
-    return int(known.select(pl.col("seq").max().fill_null(0)).item())
+    return facts_seq(store, by=moment), moment

@@ -83,7 +83,7 @@ def evaluate(
     current = store.current_run(rec.name)
     snapshot = store.snapshot(request.as_of_seq)
     precedence = {s.name: s.precedence for s in settings.sources}
-    with snapshot.engine(runs=past[-1:], findings_told=past, precedence=precedence) as engine:
+    with snapshot.engine(runs=past[-1:], precedence=precedence) as engine:
         progress(f"{rec.name}: matching")
         context = cascade.MatchingContext(
             as_of=request.as_of_time,
@@ -121,12 +121,20 @@ def evaluate(
     return Done(stored or run, fresh=True, notes=outcome.notes)
 
 
-def facts_seq(store: Store) -> int:
-    """Sequence of the newest fact, decision or approval; what runs add makes no run stale."""
+def facts_seq(store: Store, by: datetime | None = None) -> int:
+    """Sequence of the newest fact, decision or approval; what runs add makes no run stale.
+
+    Args:
+        store: the workspace's ledger.
+        by: only what was recorded by then, up to the first that was recorded later.
+    """
     told = pl.concat(
-        store.rows(table).select(pl.col("seq").cast(pl.Int64))
+        store.rows(table).select(pl.col("seq").cast(pl.Int64), "recorded_at")
         for table in ("batches", "decisions", "approvals")
     )
+    if by is not None:
+        later = told.filter(pl.col("recorded_at") > by)["seq"]
+        told = told.filter(pl.col("seq") < later.min()) if later.len() else told
     return int(told.select(pl.col("seq").max().fill_null(0)).item())
 
 
