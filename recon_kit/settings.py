@@ -59,7 +59,7 @@ def parse_duration(text: object) -> Duration:
 
 
 def _exact_decimal(value: object) -> Decimal:
-    if isinstance(value, (str, int)):
+    if isinstance(value, (str, int, Decimal)):
         return Decimal(value)
     raise ValueError('write it as text, such as "0.5", so that it stays exact')
 

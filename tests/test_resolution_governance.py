@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from ledger_kit import DAY, T0, complete
 
+from recon_kit.errors import MatchingError
 from recon_kit.ledger.tables import TABLES
+from recon_kit.matching.rules import Rule
 from recon_kit.resolution import governance
 
 
@@ -57,3 +60,60 @@ def test_going_back_is_a_new_row_and_a_void_one_says_why():
     voided = [*words, word(5, "c2", "voided", "scores drifted")]
     assert now(rows, voided) == [("probable", "c2", 0.8, "scores drifted")]
     assert now(rows, [*voided, word(6, "c1", "rolled_back")]) == [("probable", "c1", 0.9, None)]
+
+
+def ruling(name, minor_units=0, days=90):
+    """A rule of orders_to_payments."""
+    return Rule.model_validate({
+        "name": name, "reconciliation": "orders_to_payments",
+        "conditions": [{"test": "amount", "minor_units": minor_units}],
+        "created": T0, "expires": T0 + days * DAY,
+    })  # fmt: skip
+
+
+def ruled(rules, words, as_of=T0, **change):
+    """Names and allowances of the rules in force."""
+    rows = [
+        {"seq": i, "reconciliation": "orders_to_payments", "content_hash": r.content_hash,
+         "json": r.text, "author": "bo", **change}
+        for i, r in enumerate(rules)
+    ]  # fmt: skip
+    found = governance.rules(
+        complete(rows, TABLES["rules"].columns),
+        complete(
+            [word(seq, rules[i].content_hash, verdict) | {"kind": "rule"}
+             for seq, i, verdict in words],
+            TABLES["approvals"].columns,
+        ),
+        "orders_to_payments",
+        as_of,
+    )  # fmt: skip
+    return [(r.name, r.conditions[0].minor_units) for r in found]
+
+
+def test_a_rule_counts_once_it_was_promoted_and_until_it_expires():
+    """Written or approved is not yet in force; from the moment of its expiry it is no more."""
+    rules = [ruling("cents"), ruling("bookings", days=30)]
+    both = [(5, 0, "promoted"), (6, 1, "promoted")]
+
+    assert ruled(rules, []) == ruled(rules, [(5, 0, "approved")]) == []
+    assert ruled(rules, both) == [("bookings", 0), ("cents", 0)]
+    assert ruled(rules, both, T0 + 30 * DAY) == [("cents", 0)]
+    assert ruled(rules, [*both, (7, 0, "voided")]) == [("bookings", 0)]
+
+
+def test_of_two_contents_of_one_rule_the_last_put_in_force_counts():
+    """Going back is another row that points at the old content."""
+    rules = [ruling("cents"), ruling("cents", minor_units=2)]
+    both = [(5, 0, "promoted"), (6, 1, "promoted")]
+
+    assert ruled(rules, both) == [("cents", 2)]
+    assert ruled(rules, [*both, (7, 0, "rolled_back")]) == [("cents", 0)]
+    assert ruled(rules, [*both, (7, 1, "voided")]) == [("cents", 0)]
+
+
+def test_an_approval_is_bound_to_the_very_text():
+    """A text that is not the approved one is refused, whoever put it there."""
+    rule = ruling("cents")
+    with pytest.raises(MatchingError, match="rule 'cents' is not the text that was approved"):
+        ruled([rule], [(5, 0, "promoted")], json=ruling("cents", minor_units=9).text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -14,6 +14,7 @@ from recon_kit.errors import (
     UnknownNameError,
     WorkspaceError,
 )
+from recon_kit.matching.rules import Rule, rules_hash
 from recon_kit.synth import score
 from recon_kit.workbench.history import OrderNotFoundError
 
@@ -315,3 +316,29 @@ def test_views_show_themselves(twin_bench):
     for view in (twin_bench.summary(), twin_bench.queue(), twin_bench.matches()):
         assert "nordlys" in repr(view)
         assert "text/html" in view._repr_mimebundle_()
+
+
+def test_a_rule_matches_once_it_is_in_force(bench):
+    """Promoting a rule makes another run, whose matches name it; expired it is no concern."""
+    rule = Rule.model_validate({
+        "name": "seven_euros", "reconciliation": "orders_to_payments",
+        "conditions": [{"test": "amount", "minor_units": 290}, {"test": "days", "after": 10}],
+        "created": NOW, "expires": NOW + timedelta(days=9),
+    })  # fmt: skip
+    kept = {"reconciliation": rule.reconciliation, "content_hash": rule.content_hash,
+            "json": rule.text, "author": "bo"}  # fmt: skip
+    before = bench.reconcile().frame["run_id"][0]
+    bench.store.append("rules", pl.DataFrame([kept]), NOW)
+    assert bench.reconcile().frame["run_id"][0] == before
+
+    promoted = {"content_hash": rule.content_hash, "kind": "rule", "approver": "ana",
+                "verdict": "promoted"}  # fmt: skip
+    bench.store.append("approvals", pl.DataFrame([promoted]), NOW)
+    run_id = bench.reconcile().frame["run_id"][0]
+
+    found = bench.matches(method="learned").frame.select("left_ids", "right_ids", "disposition")
+    assert found.rows() == [("#1003", "c9", "auto")]
+    assert bench.store.run(run_id).rules_hash == rules_hash((rule,)) != rules_hash(())
+    told = bench.why("#1003")
+    assert "learned match as principal, joined by seven_euros; auto" in told.answer
+    assert told.methods.select("method", "outcome").rows()[-1] == ("learned", "matched")

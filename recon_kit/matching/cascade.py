@@ -16,17 +16,20 @@ from recon_kit import workdays
 from recon_kit.errors import MatchingError
 from recon_kit.ledger.engine import Engine, Timed
 from recon_kit.matching import (
+    answers,
     attach,
     authority,
     decided,
     dispose,
     evidence,
     exact,
+    learned,
     open_items,
     pool,
     proposals,
 )
-from recon_kit.model import RUN_TABLES, Certificate, StoredModel
+from recon_kit.matching.rules import Rule
+from recon_kit.model import METHODS, RUN_TABLES, Certificate, StoredModel
 from recon_kit.settings import Reconciliation
 
 
@@ -36,7 +39,8 @@ class MatchingContext:
 
     `as_of` is the moment that decides what is still in flight, `timezone` the business zone,
     `holidays` an ISO country, `model` the stored model of the probabilistic method,
-    `certificates` the newest of each method (see `authority`), `code_hash` names the code that ran.
+    `certificates` the newest of each method (see `authority`), `rules` those in force,
+    `code_hash` names the code that ran.
     """
 
     as_of: datetime
@@ -44,6 +48,7 @@ class MatchingContext:
     holidays: str | None = None
     model: StoredModel | None = None
     certificates: tuple[Certificate, ...] = ()
+    rules: tuple[Rule, ...] = ()
     code_hash: str = ""
 
 
@@ -80,6 +85,11 @@ def _exact(engine: Engine, rec: Reconciliation, context: MatchingContext) -> Non
     exact.run(engine, rec, context.timezone)
 
 
+def _learned(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:
+    if learned.run(engine, rec, context.rules):
+        engine.run(exact.rest_step(_rest(rec, "learned"), learned.STILL_OPEN))
+
+
 def _probable(engine: Engine, rec: Reconciliation, context: MatchingContext) -> StoredModel | None:
     if not rec.probable.enabled:
         return None
@@ -89,15 +99,21 @@ def _probable(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
     from recon_kit.matching import likely
 
     model = likely.run(engine, rec, context.model, context.certificates, context.as_of)
-    engine.run(exact.rest_step(len(rec.keys) + 3, likely.STILL_OPEN))
+    engine.run(exact.rest_step(_rest(rec, "probable"), likely.STILL_OPEN))
     return model
 
 
 ORDER: tuple[tuple[str, Method], ...] = (
     ("decided", _decided),
     ("exact", _exact),
+    ("learned", _learned),
     ("probable", _probable),
 )
+
+
+def _rest(rec: Reconciliation, method: str) -> int:
+    """Number of the table of what is open after a method; `decided` and the keys come first."""
+    return len(rec.keys) + 1 + METHODS.index(method)
 
 
 def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> Outcome:
@@ -122,6 +138,7 @@ def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
     pool.build(engine, rec)
     put_calendar(engine, rec, context)
     engine.run(*exact.prepare(), proposals.prepare(), evidence.prepare(), dispose.currencies())
+    engine.run(answers.prepare(), learned.prepare())
     model = None
     for _, method in ORDER:
         model = method(engine, rec, context) or model
@@ -130,7 +147,7 @@ def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
     dispose.run(engine, rec, authority.in_force(rec, context.certificates, context.as_of, model))
     engine.run(exact.forget_step(rec))
     proposals.run(engine, rec)
-    engine.run(evidence.keep_step())
+    engine.run(evidence.keep_step(), answers.evidence_step())
     open_items.run(engine, rec, context.as_of, context.timezone)
     check(engine, rec)
     return _outcome(engine, rec, model, began)

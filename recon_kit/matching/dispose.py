@@ -147,7 +147,6 @@ def out_steps(rec: Reconciliation, certificates: Mapping[str, str]) -> tuple[Ste
     many = f"left(sha256({quote_text(rec.name)} || chr(31) || listed), 32)"
     constant = {
         "reconciliation": f"{quote_text(rec.name)} as reconciliation",
-        "rule_id": "null::varchar as rule_id",
         "certificate_id": f"{_certificate(certificates)} as certificate_id",
         "inputs_hash": "null::varchar as inputs_hash",
     }
@@ -172,7 +171,8 @@ join (select mid, string_agg(event_key || chr(31), '' order by event_key) as lis
             "out_matches",
             f"""
 create or replace view out_matches as
-select {", ".join(constant.get(c, c) for c in model.RUN_TABLES["matches"])} from heads""",
+select {", ".join(constant.get(c, c) for c in model.RUN_TABLES["matches"])}
+from heads left join live_rules using (mid)""",
             "matches with disposition and discrepancies",
         ),
         Step(

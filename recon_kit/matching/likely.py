@@ -45,7 +45,8 @@ def run(
     if not (engine.count("open_left") and engine.count("open_right")):
         return None
     scored = probable.score(engine, rec, model)
-    engine.put("method_notes", pl.DataFrame({"note": scored.notes}, schema={"note": pl.String}))
+    engine.put("scored_notes", pl.DataFrame({"note": scored.notes}, schema={"note": pl.String}))
+    engine.run(Step("notes", "insert into method_notes from scored_notes", "beside the run"))
     assign.assign(engine, scored.table, rec.cardinality)
     trained = stored.read(scored.model) if scored.model else None
     model_hash = scored.model.model_hash if scored.model else None

@@ -7,8 +7,10 @@ Reasons are looked for in this order, and the first that is found is told:
 | residual | its match leaves money open |
 | id_conflict, cardinality | an event with the same key was kept apart from it |
 | ambiguous | several answers are equally good |
+| undecidable | too many open items could add up to it |
 | proposed | the probable counterpart waits for a person |
-| not_same | a person said of a pair that it is not the same |
+| not_same, ruled_out | a person, or a rule, said of a pair that it is not the same |
+| rule_conflict | two rules contradict each other about a pair |
 | key_taken | an event with the same key stands in another match |
 | amount | an open event has the same amount, another key or none |
 | customer | an open event is of the same customer, with another amount |
@@ -22,7 +24,7 @@ import polars as pl
 
 from recon_kit import money
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import contradictions, keys
+from recon_kit.matching import answer_words, contradictions, keys
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -35,6 +37,7 @@ def run(engine: Engine, rec: Reconciliation) -> None:
         pl.DataFrame({"currency": list(places), "places": list(places.values())}),
     )
     engine.run(*candidate_steps(), *taken_steps(rec), *near_steps(), unknown_step())
+    engine.run(answer_words.step(rec))
     if engine.count("unknown"):
         engine.run(unknown_facts_step())
     engine.run(*sentence_steps(rec))
@@ -45,7 +48,7 @@ def candidate_steps() -> tuple[Step, ...]:
     return (
         Step(
             "hints",
-            """
+            f"""
 create or replace table hints as
 select eid, other, why_code, rank, key_used, null::double as confidence
 from (
@@ -56,11 +59,12 @@ from (
     from ambiguous
     union all
     select unnest([left_eid, right_eid]), unnest([right_eid, left_eid]), 'not_same', 4, null
-    from barred_pool
+    from barred_pool anti join ruled_out using (left_eid, right_eid)
+    union all{answer_words.hints()}
 ) where eid is not null
 union all
 select unnest([l.eid, r.eid]), unnest([r.eid, l.eid]),
-       case when p.method = 'exact' then 'ambiguous' else 'proposed' end, 3, null, p.confidence
+       {answer_words.code_sql()}, 3, null, p.confidence
 from out_proposals p
 join (select eid, event_key from pool) l on l.event_key = p.left_key
 join (select eid, event_key from pool) r on r.event_key = p.right_key""",
@@ -251,7 +255,8 @@ def _words_step(rec: Reconciliation) -> Step:
         "nearest",
         f"""
 create or replace table nearest as
-select eid, why_code in ('ambiguous', 'proposed') as proposed, nearest_key, why_code, case why_code
+select c.eid, why_code in ('ambiguous', 'proposed') as proposed, nearest_key, why_code,
+case when w.method is not null then {answer_words.sentence_sql(_OTHER, _APART)} else case why_code
     when 'residual' then coalesce(money, 'an amount') || case
         when (amount > 0) = ({"true" if keys.one_side(rec) == "left" else "false"})
         then ' of it has no counterpart yet' else ' more came in than it asks for' end
@@ -265,8 +270,13 @@ select eid, why_code in ('ambiguous', 'proposed') as proposed, nearest_key, why_
     when 'amount' then {_no_key(rec)} || '; nearest by amount: ' || {_OTHER} || {_APART}
     when 'customer' then {_no_key(rec)} || '; nearest by customer: ' || {_OTHER} || {_APART}
     when 'proposed' then {_no_key(rec)} || '; most probable: ' || {_OTHER} || {_APART}
-    else {_no_key(rec)} || '; nothing open comes near by amount or customer' end as why
-from compared""",
+    when 'ruled_out' then 'rule ' || key_used || ' says that ' || {_OTHER}
+                          || ' is not its counterpart'
+    when 'rule_conflict' then 'rules ' || key_used || ' contradict each other about ' || {_OTHER}
+    else {_no_key(rec)} || '; nothing open comes near by amount or customer' end end as why
+from compared c
+left join answer_words w
+  on w.eid = c.eid and w.code = c.why_code and w.other is not distinct from c.other""",
         "in words",
     )
 

@@ -1,15 +1,15 @@
 """What a person is asked: pairs that no method may join by itself, reserving nothing.
 
 `out_proposals` has the pairs of ambiguous key groups and the pairs of later methods that stay
-below their threshold or are not certified. A pair one of whose events found its match after all is
-no longer proposed.
+below their threshold or are not certified. A proposed group is a row per pair under one `match_id`
+(see `answers`). What has an event that found its match after all is no longer proposed.
 """
 
 from __future__ import annotations
 
 from recon_kit import model
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import amounts
+from recon_kit.matching import amounts, answers
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -62,4 +62,5 @@ from (
 anti join barred_pool b on b.left_eid = money.left_eid and b.right_eid = money.right_eid""",
             "pairs whose events are both still open",
         ),
+        *answers.proposal_steps(rec),
     )

@@ -7,8 +7,12 @@ What happens to it is appended: `proposed` by its author, `approved` or `rejecte
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import polars as pl
 
+from recon_kit.errors import MatchingError
+from recon_kit.matching.rules import Rule, parse
 from recon_kit.model import Certificate
 
 PUT_IN_FORCE: tuple[str, ...] = ("promoted", "rolled_back")
@@ -46,6 +50,42 @@ def certificates(
         why = (later["note"][0] or "no reason given") if later.height else None
         found.append(_certificate(row, why))
     return tuple(found)
+
+
+def rules(
+    rows: pl.DataFrame, approvals: pl.DataFrame, reconciliation: str, as_of: datetime
+) -> tuple[Rule, ...]:
+    """Rules in force: put in force, not taken back, not expired.
+
+    Of two contents under one name the one that was put in force last counts.
+
+    Args:
+        rows: table `rules` as of a sequence.
+        approvals: table `approvals` as of the same sequence; a rule's rows have kind `rule`.
+        reconciliation: whose rules.
+        as_of: the moment of the run.
+
+    Raises:
+        MatchingError: an approved text is no rule, or not the one whose hash was approved.
+    """
+    words = approvals.filter(pl.col("kind") == "rule").sort("seq")
+    last = words.filter(pl.col("verdict").is_in([*PUT_IN_FORCE, "voided"])).unique(
+        "content_hash", keep="last", maintain_order=True
+    )
+    placed = last.filter(pl.col("verdict").is_in(PUT_IN_FORCE)).select("seq", "content_hash")
+    known = rows.filter(pl.col("reconciliation") == reconciliation).unique(
+        "content_hash", keep="first", maintain_order=True
+    )
+    named: dict[str, Rule] = {}
+    for row in known.drop("seq").join(placed, on="content_hash").sort("seq").iter_rows(named=True):
+        rule = parse(row["json"])
+        if (rule.content_hash, rule.reconciliation) != (row["content_hash"], reconciliation):
+            raise MatchingError(
+                f"rule {rule.name!r} is not the text that was approved as {row['content_hash']}; "
+                "propose it anew and have it approved"
+            )
+        named[rule.name] = rule
+    return tuple(rule for _, rule in sorted(named.items()) if as_of < rule.expires)
 
 
 def _certificate(row: dict[str, object], voided: str | None) -> Certificate:

@@ -23,6 +23,7 @@ from recon_kit import model
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.store import Store
 from recon_kit.matching import cascade
+from recon_kit.matching.rules import Rule, rules_hash
 from recon_kit.model import Certificate, Run, StoredModel
 from recon_kit.resolution import cases, governance
 from recon_kit.settings import Reconciliation, Settings
@@ -73,7 +74,13 @@ def evaluate(
         store.rows("approvals", request.as_of_seq),
         rec.name,
     )
-    run = _run(settings, request, known, promised)
+    ruled = governance.rules(
+        store.rows("rules", request.as_of_seq),
+        store.rows("approvals", request.as_of_seq),
+        rec.name,
+        request.as_of_time,
+    )
+    run = _run(settings, request, known, promised, ruled)
     before = store.run(run.run_id)
     if before is not None:
         if request.kind == "live":
@@ -91,6 +98,7 @@ def evaluate(
             holidays=settings.workspace.holidays,
             model=known,
             certificates=promised,
+            rules=ruled,
         )
         outcome = cascade.reconcile(engine, rec, context)
         progress(f"{rec.name}: cases")
@@ -104,7 +112,7 @@ def evaluate(
         )
         progress(f"{rec.name}: SLIs")
         slis = indicators.compute(engine, rec, settings, request.as_of_time)
-        run = _run(settings, request, outcome.model or known, promised)
+        run = _run(settings, request, outcome.model or known, promised, ruled)
         run = replace(run, base_run_id=current.run_id if current else None)
         tables: dict[str, Path | pl.DataFrame] = {
             name: engine.write(f"select * from out_{name}", f"result_{name}")
@@ -166,6 +174,7 @@ def _run(
     request: Request,
     stored: StoredModel | None,
     promised: Sequence[Certificate],
+    ruled: tuple[Rule, ...],
 ) -> Run:
     rec = request.reconciliation
     run = Run(
@@ -175,7 +184,7 @@ def _run(
         as_of_seq=request.as_of_seq,
         as_of_time=request.as_of_time,
         settings_hash=settings_hash(settings, rec),
-        rules_hash=model.digest("no rules"),
+        rules_hash=rules_hash(ruled),
         model_hash=stored.model_hash if stored else None,
         code_hash=code_hash(),
     )

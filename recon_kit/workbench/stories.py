@@ -108,9 +108,13 @@ def why_view(engine: Engine, rec: Reconciliation, key: str, run_id: str, about: 
 
 def _methods(rec: Reconciliation, found: evidence.Why) -> pl.DataFrame:
     """What each enabled method of the cascade said, up to the one that settled it."""
-    enabled = ["decided", "exact"]
-    enabled += ["probable"] if rec.probable.enabled else []
     settled = str(found.match["method"][0]) if found.match.height else None
+    switched = {
+        "learned": settled == "learned" or "learned" in found.proposals["method"],
+        "window": rec.window_method.enabled, "grouped": rec.grouped.enabled,
+        "probable": rec.probable.enabled, "decomposed": rec.decomposed.enabled,
+    }  # fmt: skip
+    enabled = [method for method in model.METHODS if switched.get(method, True)]
     rows: list[tuple[str, str, str]] = []
     for method in enabled:
         if method == settled:
@@ -133,7 +137,12 @@ def _why_not(method: str, rec: Reconciliation, found: evidence.Why) -> str:
             if rec.keys
             else "no key is declared"
         )
-    return f"no candidate reached {rec.probable.review_min:.0%}"
+    said = {
+        "window": "no open event agrees in amount and time with it alone",
+        "grouped": "no run of open items adds up",
+        "decomposed": "no set of open items adds up",
+    }
+    return said.get(method, f"no candidate reached {rec.probable.review_min:.0%}")
 
 
 def _candidates(engine: Engine, found: evidence.Why) -> pl.DataFrame:

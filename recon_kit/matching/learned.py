@@ -1,0 +1,345 @@
+"""Method `learned`: approved rules, each naming the decisions that it was distilled from.
+
+A rule's conditions become one quoted SQL join over what is open (see `rules` for the vocabulary).
+What follows from the pairs that meet them:
+
+- a pair of a `same` rule whose two events meet nobody else by any `same` rule is a match,
+- where an event meets several, each pair is proposed with the number of candidates,
+- a pair of a `not_same` rule is barred from every later method,
+- a pair of which one rule says same and another not is reported, and neither rule applies to it.
+
+Tables left behind: matches in `more_pairs` (method `learned`, `key_used` the rule's name) with
+`live_rules(mid, rule_id)`, questions in `answers`, `ruled_out(left_eid, right_eid, rule)`, and
+contradictions in `conflicts` (`rule_conflict`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from recon_kit import model
+from recon_kit.ledger.engine import Engine, Step
+from recon_kit.matching import amounts, answers, keys
+from recon_kit.matching.rules import Amount, Contains, Days, Equal, Is, Prefix, Rule, TextTest
+from recon_kit.safe import quote_ident, quote_text
+from recon_kit.settings import Reconciliation, Tolerance
+
+PAIRS_MAX = 5_000_000  # a rule that must look at more pairs than this is not run
+CANDIDATES_MAX = 20  # an event that meets more is left open: a longer list is no question
+# What is open after `run`.
+STILL_OPEN = """
+    select eid from rest anti join (
+        select unnest([left_eid, right_eid]) as eid from learned_pairs where alone) taken
+    using (eid)"""
+
+
+def prepare() -> Step:
+    """Empty tables, for reconciliations without a rule."""
+    return Step(
+        "live_rules",
+        """
+create or replace table live_rules (mid bigint, rule_id varchar);
+create or replace table ruled_out (left_eid bigint, right_eid bigint, rule varchar)""",
+        "no rule has spoken yet",
+    )
+
+
+def run(engine: Engine, rec: Reconciliation, rules: Sequence[Rule]) -> bool:
+    """Apply rules to `rest`; returns whether a match was made of them.
+
+    Args:
+        engine: after `exact`.
+        rec: the reconciliation; rules of another one are no concern.
+        rules: those in force; each is known by its `content_hash`.
+    """
+    mine = sorted(
+        (r for r in rules if r.reconciliation == rec.name), key=lambda r: (r.name, r.content_hash)
+    )
+    if not mine:
+        return False
+    texts = {c: number for number, c in enumerate(_columns(mine))}
+    engine.run(*open_steps(texts))
+    for number, rule in enumerate(mine):
+        engine.run(*side_steps(rule, texts), cost_step(rule, texts))
+        looked = engine.one("select n from rule_cost")[0]
+        if isinstance(looked, int) and looked > PAIRS_MAX:
+            _note(engine, f"rule {rule.name} was not run: it would look at {looked:,} pairs; "
+                  "give it an equal or prefix test")  # fmt: skip
+        else:
+            engine.run(pair_step(rule, number, texts))
+    named = [(i, r.name, r.content_hash, r.verdict) for i, r in enumerate(mine)]
+    schema = {"number": pl.Int64, "rule": pl.String, "rule_id": pl.String, "verdict": pl.String}
+    engine.put("rules_named", pl.DataFrame(named, schema=schema, orient="row"))
+    engine.run(*judge_steps(rec), *live_steps(rec))
+    _report(engine)
+    return engine.count("live_rules") > 0
+
+
+# A text column of one side: side, field, normaliser, shortest length that means anything.
+_Text = tuple[str, str, str, int]
+
+
+def _columns(rules: Sequence[Rule]) -> list[_Text]:
+    """Every text that some rule reads, once."""
+    found: dict[_Text, None] = {}
+    for rule in rules:
+        for test in rule.conditions:
+            if isinstance(test, Is):
+                found[_constant(test)] = None
+            elif isinstance(test, (Equal, Contains, Prefix)):
+                found |= dict.fromkeys(_sides(test))
+    return list(found)
+
+
+def _constant(test: Is) -> _Text:
+    return (test.side, test.field, "as_told", 0)
+
+
+def _sides(test: TextTest) -> tuple[_Text, _Text]:
+    return (
+        ("left", test.left, test.left_as, test.length_min),
+        ("right", test.right, test.right_as, test.length_min),
+    )
+
+
+_NOTHING = keys.texts(model.NULL_KEYS)
+_NORMAL = {
+    "as_told": "{0}",
+    "key": "trim(regexp_replace(trim({0}), '^''?#?', ''))",
+    "lower": "lower(trim({0}))",
+    "digits": "regexp_replace({0}, '[^0-9]', '', 'g')",
+    "letters_digits": "lower(regexp_replace({0}, '[^\\pL\\pN]', '', 'g'))",
+    "first_word": "regexp_extract(trim({0}), '^\\S+')",
+    "last_word": "regexp_extract(trim({0}), '\\S+$')",
+}
+
+
+def _text_sql(text: _Text) -> str:
+    """A text written anew; null where it means nothing or is too short to prove anything."""
+    _, field, normaliser, length_min = text
+    told = keys.key_text(field) if "." in field else f"{quote_ident(field)}::varchar"
+    anew = _NORMAL[normaliser].format(told)
+    if normaliser == "as_told":
+        return anew
+    return (
+        f"case when lower(trim({told})) not in ({_NOTHING}) and length({anew}) >= {length_min}"
+        f" then {anew} end"
+    )
+
+
+def open_steps(texts: dict[_Text, int]) -> tuple[Step, ...]:
+    """`rule_left` and `rule_right`: what is open with the texts that rules read, and no pairs."""
+    personal = ", ".join(f"min({quote_ident(c)}) as {quote_ident(c)}" for c in _PERSONAL)
+    steps = [
+        Step(
+            f"rule_{name}",
+            f"""
+create or replace table rule_{name} as
+select r.eid, r.amount, r.currency, r.shown, r.shown_currency, r.ts, t.* exclude (event_key)
+from (from rest where side = {number}) r join (
+    select e.event_key{_listed(texts, name)}
+    from events e left join (
+        select event_key, {personal} from who
+        where event_key in (select event_key from rest) group by event_key) w using (event_key)
+    where e.event_key in (select event_key from rest where side = {number})) t using (event_key)""",
+            "open events with the texts that rules read",
+        )
+        for number, name in ((0, "left"), (1, "right"))
+    ]
+    none = Step(
+        "rule_pairs",
+        "create or replace table rule_pairs (number bigint, left_eid bigint, right_eid bigint)",
+        "no rule has run yet",
+    )
+    return (*steps, none)
+
+
+_PERSONAL = ("email", "customer_name", "phone", "postcode")
+
+
+def _listed(texts: dict[_Text, int], side: str) -> str:
+    mine = (f", {_text_sql(t)} as c{number}" for t, number in texts.items() if t[0] == side)
+    return "".join(mine)
+
+
+def side_steps(rule: Rule, texts: dict[_Text, int]) -> tuple[Step, ...]:
+    """`asked_left` and `asked_right`: rows that could meet the rule at all."""
+    steps = []
+    for side in ("left", "right"):
+        tests = ["true"]
+        for test in rule.conditions:
+            if isinstance(test, Is) and test.side == side:
+                tests.append(f"c{texts[_constant(test)]} in ({keys.texts(test.values)})")
+            elif isinstance(test, (Equal, Contains, Prefix)):
+                own = _sides(test)[0 if side == "left" else 1]
+                tests.append(f"c{texts[own]} is not null")
+            elif isinstance(test, Amount):
+                tests.append("(amount is not null or shown is not null)")
+            elif isinstance(test, Days):
+                tests.append("ts is not null")
+        steps.append(
+            Step(
+                f"{rule.name}.{side}",
+                f"create or replace table asked_{side} as from rule_{side}"
+                f" where {' and '.join(tests)}",
+                f"rows that rule {rule.name} speaks of",
+            )
+        )
+    return tuple(steps)
+
+
+def _join_key(rule: Rule, texts: dict[_Text, int], side: str) -> str:
+    """What a hash join may use: equal texts, starts of texts, and whether amounts are told."""
+    parts = []
+    for test in rule.conditions:
+        if isinstance(test, (Equal, Prefix)):
+            column = f"c{texts[_sides(test)[0 if side == 'left' else 1]]}"
+            whole = isinstance(test, Equal)
+            parts.append(column if whole else f"left({column}, {test.length_min})")
+    return " || chr(31) || ".join(parts) or "''"
+
+
+def cost_step(rule: Rule, texts: dict[_Text, int]) -> Step:
+    """`rule_cost(n)`: how many pairs the join would have to look at."""
+    left, right = (_join_key(rule, texts, side) for side in ("left", "right"))
+    return Step(
+        f"{rule.name}.cost",
+        f"""
+create or replace table rule_cost as
+select coalesce(sum(a * b), 0)::bigint as n
+from (select {left} as k, count(*) as a from asked_left group by k)
+join (select {right} as k, count(*) as b from asked_right group by k) using (k)""",
+        "counted before they are made",
+    )
+
+
+def pair_step(rule: Rule, number: int, texts: dict[_Text, int]) -> Step:
+    """Pairs that meet all conditions of a rule, added to `rule_pairs`."""
+    tests, money = [], []
+    for test in rule.conditions:
+        if isinstance(test, (Equal, Contains, Prefix)):
+            tests.append(_text_test(test, texts))
+        elif isinstance(test, Amount):
+            allowed = Tolerance(minor_units=test.minor_units, percent=test.percent)
+            limit = keys.allowed_sql(allowed, "left_sum")
+            money.append(f"shared is not null and abs(left_sum - right_sum) <= {limit}")
+        elif isinstance(test, Days):
+            low, high = -test.before * _DAY, test.after * _DAY
+            tests.append(f"epoch_us(r.ts) - epoch_us(l.ts) between {low} and {high}")
+    left, right = (_join_key(rule, texts, side) for side in ("left", "right"))
+    return Step(
+        f"{rule.name}.pairs",
+        f"""
+insert into rule_pairs
+select {number}, left_eid, right_eid from (
+    select l.eid as left_eid, r.eid as right_eid, {amounts.shared_currency("l", "r")} as shared,
+           {amounts.amount_in("shared", "l")} as left_sum,
+           {amounts.amount_in("shared", "r")} as right_sum
+    from (select *, {left} as k from asked_left) l
+    join (select *, {right} as k from asked_right) r using (k)
+    where {" and ".join(tests) or "true"})
+where {" and ".join(money) or "true"}""",
+        f"pairs of which rule {rule.name} says: {rule.verdict}",
+    )
+
+
+_DAY = 86_400_000_000  # microseconds
+
+
+def _text_test(test: TextTest, texts: dict[_Text, int]) -> str:
+    left, right = (f"c{texts[t]}" for t in _sides(test))
+    if isinstance(test, Equal):
+        return f"l.{left} = r.{right}"
+    whole, part = f"l.{left}", f"r.{right}"
+    if test.within == "right":
+        whole, part = part, whole
+    function = "contains" if isinstance(test, Contains) else "starts_with"
+    return f"{function}({whole}, {part})"
+
+
+def judge_steps(rec: Reconciliation) -> tuple[Step, ...]:
+    """`learned_pairs(left_eid, right_eid, rule, rule_id, candidates, alone, currency...)`."""
+    return (
+        Step(
+            "rule_conflicts",
+            """
+create or replace table rule_said as
+select left_eid, right_eid, verdict, min(rule) as rule, arg_min(rule_id, number) as rule_id
+from rule_pairs join rules_named using (number)
+anti join barred_pool using (left_eid, right_eid)
+group by left_eid, right_eid, verdict;
+create or replace table rule_conflicts as
+select s.left_eid, s.right_eid, s.rule, n.rule as other_rule
+from (from rule_said where verdict = 'same') s
+join (from rule_said where verdict = 'not_same') n using (left_eid, right_eid);
+insert into conflicts
+select left_eid, right_eid, rule || ' and ' || other_rule, 'rule_conflict' from rule_conflicts;
+insert into ruled_out
+select left_eid, right_eid, rule from rule_said
+anti join rule_conflicts using (left_eid, right_eid) where verdict = 'not_same';
+insert into barred_pool select left_eid, right_eid from ruled_out""",
+            "what rules bar, and where one says same and another not",
+        ),
+        Step(
+            "learned_pairs",
+            f"""
+create or replace table learned_pairs as
+select p.*, greatest(at_left, at_right) as candidates,
+       at_left = 1 and at_right = 1 as alone, l.event_key as left_key, r.event_key as right_key,
+       l.dead <> r.dead as status_note, {amounts.pair_money(rec)}
+from (
+    select *, count(*) over (partition by left_eid) as at_left,
+           count(*) over (partition by right_eid) as at_right
+    from rule_said where verdict = 'same') p
+join rest l on l.eid = left_eid join rest r on r.eid = right_eid
+anti join rule_conflicts c on c.left_eid = p.left_eid and c.right_eid = p.right_eid""",
+            "pairs of rules, with how many others their events meet",
+        ),
+    )
+
+
+def live_steps(rec: Reconciliation) -> tuple[Step, ...]:
+    """Pairs that meet nobody else are matches, the others questions."""
+    one = keys.one_side(rec)
+    return (
+        Step(
+            "learned_live",
+            f"""
+insert into more_pairs
+select {one}_eid, 'learned', rule, currency, left_sum, right_sum, amount_note, status_note,
+       case when amount_note = 'currency' then 'currency' end, 1.0, null, null,
+       left_eid, right_eid, left_key, right_key
+from learned_pairs where alone;
+insert into live_rules select {one}_eid, rule_id from learned_pairs where alone""",
+            "matches by rule",
+        ),
+        answers.pairs_step(
+            "learned_questions",
+            f"""
+select left_eid, right_eid, 'learned' as method, 1.0 / candidates as confidence,
+       'ambiguous' as why_code, candidates as equal_answers,
+       json_object('rule', rule, 'candidates', candidates)::varchar as levels
+from learned_pairs where not alone and candidates <= {CANDIDATES_MAX}""",
+        ),
+    )
+
+
+def _report(engine: Engine) -> None:
+    """Notes beside the run: contradictions, and rules that say too little."""
+    for left, right, pairs in engine.rows(
+        "select rule, other_rule, count(*) from rule_conflicts group by all order by all"
+    ).iter_rows():
+        _note(engine, f"rules {left} and {right} contradict each other on {pairs:,} pair(s): "
+              "neither applies there")  # fmt: skip
+    for rule, events in engine.rows(
+        f"select rule, count(distinct left_eid) from learned_pairs where candidates >"
+        f" {CANDIDATES_MAX} group by rule order by rule"
+    ).iter_rows():
+        _note(engine, f"rule {rule}: {events:,} event(s) meet more than {CANDIDATES_MAX} "
+              "candidates and stay open")  # fmt: skip
+
+
+def _note(engine: Engine, note: str) -> None:
+    engine.run(Step("note", f"insert into method_notes values ({quote_text(note)})", "beside it"))
