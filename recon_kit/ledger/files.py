@@ -95,6 +95,13 @@ def plain_errors(doing: str, where: Path) -> Iterator[None]:
                 f"{doing}: no space is left for {where}. Nothing was committed; free some space "
                 "and do it again."
             ) from why
+        if why.errno == errno.EIO:
+            # What a failed fsync has lost cannot be known, and asking again may hide it
+            # (Rebello et al., Can applications recover from fsync failures?, 2020).
+            raise LedgerError(
+                f"{doing}: the disk under {where} reports an error ({why.strerror}). Nothing was "
+                "committed; have the disk checked and the store verified before you go on."
+            ) from why
         raise
 
 
@@ -148,7 +155,16 @@ def stage(source: Path, tmp: Path, bytes_max: int = BYTES_MAX) -> tuple[Path, st
 
 
 def publish(copy: Path, final: Path) -> None:
-    """Give a staged file its lasting name; where the name exists, the bytes must be the same."""
+    """Give a staged file its lasting name and make the name durable."""
+    name_for_good(copy, final)
+    sync_folder(final.parent)
+
+
+def name_for_good(copy: Path, final: Path) -> None:
+    """Give a staged file its lasting name; where the name exists, the bytes must be the same.
+
+    The name is durable once its folder was synced, which is left to the caller.
+    """
     if final.exists():
         if hash_file(final) != hash_file(copy):
             raise CorruptStoreError(
@@ -158,7 +174,6 @@ def publish(copy: Path, final: Path) -> None:
         copy.unlink()
     else:
         copy.rename(final)
-    sync_folder(final.parent)
 
 
 def write_note(final: Path, text: str, tmp: Path) -> None:

@@ -61,9 +61,15 @@ def commit_segments(
     source: str | None = None,
     run_id: str | None = None,
 ) -> None:
-    """Name staged files for good and add their rows to the commit being written."""
+    """Name staged files for good and add their rows to the commit being written.
+
+    Each folder is synced once, after all names are in it and before anything is committed.
+    """
     for one in staged:
-        files.publish(one.copy, places.segment(one.kind, one.sha256))
+        files.name_for_good(one.copy, places.segment(one.kind, one.sha256))
+    for folder in sorted({places.folder(one.kind) for one in staged}):
+        files.sync_folder(folder)
+    for one in staged:
         writer.insert(
             "segments", kind=one.kind, sha256=one.sha256, source=source, run_id=run_id,
             rows=one.rows, bytes=one.bytes, restated=one.restated, contested=one.contested,
