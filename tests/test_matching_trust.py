@@ -41,7 +41,7 @@ def verdict(
         engine.put("p", pl.DataFrame({"amount": [10_000], "currency": ["EUR"], **none}))
         engine.put("q", pl.DataFrame({**money, **none}))
         allowed = authority(rec, "probable", (), datetime(2026, 3, 1, tzinfo=UTC))
-        engine.run(trust.probability_step(None))
+        trust.weigh(engine, None)
         row = engine.one(
             f"select {trust.why_code_sql(allowed, 'a', 'p', 'q')}, {trust.worth_sql(rec, 'a')}"
             f" from {trust.TABLE} a, p, q"

@@ -117,3 +117,37 @@ def test_an_approval_is_bound_to_the_very_text():
     rule = ruling("cents")
     with pytest.raises(MatchingError, match="rule 'cents' is not the text that was approved"):
         ruled([rule], [(5, 0, "promoted")], json=ruling("cents", minor_units=9).text)
+
+
+def in_use(models, words):
+    """The model a run would score with."""
+    rows = [
+        {"seq": seq, "model_hash": name, "reconciliation": "orders_to_payments", "json": "{}"}
+        for seq, name in models
+    ]
+    return governance.model_in_use(
+        complete(rows, TABLES["models"].columns),
+        complete([row | {"kind": "model"} for row in words], TABLES["approvals"].columns),
+        "orders_to_payments",
+    )
+
+
+def test_a_trained_model_is_a_candidate_until_it_is_promoted():
+    """Training puts nothing in force: runs keep the model they learned, however old it is."""
+    models = [(1, "learned"), (2, "trained")]
+    proposed = word(3, "trained", "proposed")
+
+    assert in_use([], []) is None
+    assert in_use(models, [proposed]) == "learned"
+    assert in_use(models, [proposed, word(4, "trained", "approved")]) == "learned"
+    assert in_use(models, [proposed, word(4, "trained", "promoted")]) == "trained"
+
+
+def test_going_back_to_the_learned_model_is_a_new_row():
+    """A rollback names the model that was in use before."""
+    models = [(1, "learned"), (2, "trained"), (6, "learned_anew")]
+    words = [word(3, "trained", "proposed"), word(4, "trained", "promoted")]
+
+    assert in_use(models, words) == "trained"
+    assert in_use(models, [*words, word(7, "learned", "rolled_back")]) == "learned"
+    assert in_use(models, [*words, word(7, "trained", "voided")]) == "learned_anew"

@@ -30,6 +30,7 @@ _MATCHES_MIN = 10.0
 _ROUNDS_MAX = 60
 _SETTLED = 2e-4
 _SURE = 0.95
+_CERTAIN = 60.0  # bits: what a person said outweighs anything that can be compared
 _NEVER = 1e-6  # share of all pairs below which a level was as good as never seen
 _OPINION = 10.0  # how many true pairs the default m is worth against those observed
 _UNMATCHED_MIN = 0.05  # however well a period reconciles, one row in twenty may have no partner
@@ -96,20 +97,34 @@ def learn(
     engine: Engine, ladders: Sequence[Comparison], cardinality: Cardinality, seed: int
 ) -> Learned:
     """Learn from `side_left`, `side_right` and `candidate_pairs`; default odds where it cannot."""
-    lefts, rights = engine.count("side_left"), engine.count("side_right")
-    if min(lefts, rights) < ROWS_MIN:
-        few = f"fewer than {ROWS_MIN} open rows on one side: default odds, nothing was learned"
+    sample = draw_sample(engine, ladders, seed)
+    if isinstance(sample, str):
         _keep_sure(engine, None, None)
-        return defaults(ladders, few)
-    _draw(engine, seed)
-    total = _count_all(engine, ladders, lefts * rights)
-    sample = _training_pairs(engine, ladders, total, (lefts, rights))
-    if sample is None:
-        _keep_sure(engine, None, None)
-        return defaults(ladders, "no candidate pairs to learn from: default odds")
-    learned, chance = _expectation_maximisation(ladders, sample, cardinality)
+        return defaults(ladders, sample)
+    learned, chance = fit(ladders, sample, cardinality)
     _keep_sure(engine, sample, chance)
     return learned
+
+
+def draw_sample(
+    engine: Engine, ladders: Sequence[Comparison], seed: int, always: Sequence[int] = ()
+) -> Sample | str:
+    """What is learned from, or a sentence that says why there is nothing.
+
+    Args:
+        engine: holds `side_left`, `side_right` and `candidate_pairs`.
+        ladders: the comparisons.
+        seed: of the draws.
+        always: `seq` of left rows whose pairs are wanted whatever is drawn (labelled ones).
+    """
+    lefts, rights = engine.count("side_left"), engine.count("side_right")
+    if min(lefts, rights) < ROWS_MIN:
+        return f"fewer than {ROWS_MIN} open rows on one side: default odds, nothing was learned"
+    _draw(engine, seed)
+    total = _count_all(engine, ladders, lefts * rights)
+    engine.put("always_rows", pl.DataFrame({"seq": list(always)}, schema={"seq": pl.Int64}))
+    sample = _training_pairs(engine, ladders, total, (lefts, rights))
+    return sample or "no candidate pairs to learn from: default odds"
 
 
 def _keep_sure(engine: Engine, sample: Sample | None, chance: Floats | None) -> None:
@@ -208,7 +223,7 @@ def _training_pairs(
                 select d.seq, d.turn, sum(coalesce(n, 0)) over (order by d.turn) as so_far
                 from draw_left d left join (select l as seq, count(*) as n from candidate_pairs
                     group by l) using (seq))
-            where so_far <= {_TRAINING_PAIRS} or turn <= {_GRID}""",
+            where so_far <= {_TRAINING_PAIRS} or turn <= {_GRID} or seq in (from always_rows)""",
             "left rows to learn from, with all their partners",
         )
     )
@@ -226,12 +241,23 @@ def _training_pairs(
     return Sample(left, right, pairs, levels, total, drawn, *sizes)
 
 
-def _expectation_maximisation(
-    ladders: Sequence[Comparison], sample: Sample, cardinality: Cardinality
+def fit(
+    ladders: Sequence[Comparison],
+    sample: Sample,
+    cardinality: Cardinality,
+    said: Ints | None = None,
 ) -> tuple[Learned, Floats]:
     """Alternate between "which pairs are true" and "what do true pairs look like".
 
-    Returns the odds and the last chance of every training pair.
+    Args:
+        ladders: the comparisons, with the odds to start from.
+        sample: what is learned from.
+        cardinality: how many counterparts an event may have.
+        said: per pair of the sample what people said: 1 it is true, -1 it is not, 0 nothing.
+            Such pairs keep that chance in every round, and their rivals follow from it.
+
+    Returns:
+        The odds and the last chance of every training pair.
     """
     limits = (
         1 if cardinality in ("one_to_one", "many_to_one") else None,
@@ -250,6 +276,8 @@ def _expectation_maximisation(
         weight = np.full(sample.levels.shape[1], np.log2(odds))
         for i, level in enumerate(sample.levels):
             weight += np.append(np.log2(m[i] / u[i]), 0.0)[level]  # level -1 reads the last: 0
+        if said is not None:
+            weight = np.where(said == 0, weight, said * _CERTAIN)
         chance = posterior(sample.pairs, weight, limits, rounds=12)
         seen = [
             np.bincount(level[level >= 0], chance[level >= 0], len(t)).astype(np.float64)

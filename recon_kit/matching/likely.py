@@ -51,7 +51,7 @@ def run(
     trained = stored.read(scored.model) if scored.model else None
     model_hash = scored.model.model_hash if scored.model else None
     allowed = authority(rec, "probable", certificates, as_of, model_hash)
-    engine.run(trust.probability_step(trained))
+    trust.weigh(engine, trained)
     engine.run(*likely_steps(rec, allowed), *live_steps(rec, model_hash))
     return scored.model
 

@@ -36,7 +36,8 @@ _DAY = 86_400
 # Working tables that nobody reads afterwards; `side_*` and `candidate_pairs` stay for "why not".
 _SCRATCH = (
     "row_left", "row_right", "term_counts", "key_left", "key_right", "key_pairs", "key_over",
-    "keyed_rows", "training_rows", "splink_pairs", "kept_pairs", "kept_levels", "level_patterns",
+    "keyed_rows", "training_rows", "always_rows", "splink_pairs", "kept_pairs", "kept_levels",
+    "level_patterns",
 )  # fmt: skip
 
 
@@ -101,8 +102,7 @@ def score(
             _empty(engine)
             return Scored(None, TABLE, False, 0, tuple(counts), tuple(notes))
         trained = stored.read(model)
-    _score(engine, rec, trained)
-    engine.run(*(Step(f"drop_{name}", f"drop table if exists {name}") for name in _SCRATCH))
+    rescore(engine, rec, trained)
     return Scored(
         model, TABLE, learned,
         engine.count("candidate_pairs"), tuple(counts), tuple(notes),
@@ -177,13 +177,15 @@ def as_splink(model: StoredModel, lefts: int, rights: int, rec: Reconciliation) 
 
 
 # --- scoring --------------------------------------------------------------------------------------
-def _score(engine: Engine, rec: Reconciliation, trained: Trained) -> None:
+def rescore(engine: Engine, rec: Reconciliation, trained: Trained) -> None:
+    """Make `scored_pairs` anew with other odds, over the candidate pairs that `score` left."""
     lefts, rights = engine.count("side_left"), engine.count("side_right")
     odds = estimate.prior_odds(trained.share, lefts, rights, rec.cardinality)
     m, u = trained.odds()
     settings = splink_settings(trained.ladders, m, u, odds / (1 + odds))
     _splink_predict(engine, settings, trained.ladders)
     _explained(engine, trained, math.log2(odds))
+    engine.run(*(Step(f"drop_{name}", f"drop table if exists {name}") for name in _SCRATCH))
 
 
 def _splink_predict(

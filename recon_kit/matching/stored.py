@@ -2,8 +2,9 @@
 
 Two parts stand in it. The *odds* are what the probabilistic method compares and how telling each
 level is; they are empty where nothing was learned yet. The *terms* are fee schedules and
-settlement lags (`schedules`). A third part may be added by training on labels: `classifier` and
-`calibration`, JSON objects that `trust` reads. A run that is given a model changes none of them.
+settlement lags (`schedules`). Training on labels may add a third part: `classifier` and
+`calibration`, JSON objects that `trust` reads, and the model's `card`. A run that is given a model
+changes none of them.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Trained:
     `ladders` are the comparisons with their odds, `share` of left rows that find a partner,
     `rarity` the commonest terms by class (`features.count_terms`), `extra` the declared further
     fields, `unseen` the levels no true pair stood on, `schedules` and `lags` the terms,
-    `classifier` and `calibration` what labels added, if anything.
+    `classifier` and `calibration` what labels added, if anything, and `card` what training says
+    of the model: it is hashed with the rest, so whoever approves a model approves its card.
     """
 
     ladders: tuple[Comparison, ...] = ()
@@ -41,6 +43,7 @@ class Trained:
     lags: tuple[Lag, ...] = ()
     classifier: Mapping[str, Any] | None = None
     calibration: Mapping[str, Any] | None = None
+    card: Mapping[str, Any] | None = None
 
     def odds(self) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
         """(m, u) by comparison name, from the top level."""
@@ -66,6 +69,7 @@ def write(reconciliation: str, trained: Trained) -> StoredModel:
         },
         "classifier": trained.classifier,
         "calibration": trained.calibration,
+        "card": trained.card,
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return StoredModel(hashlib.sha256(text.encode()).hexdigest(), reconciliation, text)
@@ -100,6 +104,7 @@ def read(model: StoredModel) -> Trained:
         lags=tuple(Lag(**lag) for lag in terms["lags"]),
         classifier=content["classifier"],
         calibration=content["calibration"],
+        card=content.get("card"),
     )
 
 
@@ -128,12 +133,12 @@ def _comparison_json(ladder: Comparison) -> dict[str, Any]:
         "name": ladder.name,
         "label": ladder.label,
         "null": ladder.null_sql,
-        "levels": [{"label": v.label, "sql": v.sql, "m": v.m, "u": v.u} for v in ladder.levels],
+        "levels": [asdict(level) for level in ladder.levels],
     }
 
 
 def _comparison(told: Mapping[str, Any]) -> Comparison:
-    levels = tuple(Level(v["label"], v["sql"], v["m"], v["u"]) for v in told["levels"])
+    levels = tuple(Level(**level) for level in told["levels"])
     return Comparison(told["name"], told["label"], told["null"], levels)
 
 

@@ -1,7 +1,7 @@
 """How far a picked pair is trusted: its probability, and what makes it a question for a person.
 
-The one place that turns a scored and assigned pair into a probability (`probability_step`), and
-the one that decides the why-code (`why_code_sql`):
+The one place that turns a scored and assigned pair into a probability (`weigh`), and the one that
+decides the why-code (`why_code_sql`):
 
 | why_code | why it is a question |
 | --- | --- |
@@ -17,8 +17,8 @@ The first three hold at any threshold, so they are told before the others.
 
 from __future__ import annotations
 
-from recon_kit.ledger.engine import Step
-from recon_kit.matching import amounts
+from recon_kit.ledger.engine import Engine, Step
+from recon_kit.matching import amounts, classifier
 from recon_kit.matching.authority import Authority
 from recon_kit.matching.stored import Trained
 from recon_kit.settings import Reconciliation
@@ -26,12 +26,43 @@ from recon_kit.settings import Reconciliation
 TABLE = "trusted_pairs"
 
 
-def probability_step(trained: Trained | None) -> Step:
+def weigh(engine: Engine, trained: Trained | None) -> None:
     """Make `trusted_pairs`: `assigned_pairs` with levels, weights and the final `probability`.
 
-    Without labels that is the chance of the pair under the cardinality, as `assign` found it.
+    Without labels that is the chance of the pair under the cardinality, as `assign` found it;
+    where labels added a classifier or a calibration to the model, what these make of it. Which
+    pairs were picked, and their margins, stay as they are.
     """
-    del trained  # holds what labels added to the model, where they did
+    if trained is None or (trained.classifier is None and trained.calibration is None):
+        engine.run(probability_step())
+        return
+    engine.run(
+        Step(
+            "picked_pairs",
+            """
+create or replace temp view picked_pairs as
+select left_eid, right_eid, match_probability as chance from assigned_pairs
+where isfinite(match_probability)""",
+            "the pairs that can be judged",
+        )
+    )
+    classifier.describe(engine, "picked_pairs")
+    judged = classifier.judge(engine, trained.classifier, trained.calibration)
+    engine.run(
+        Step(
+            TABLE,
+            f"""
+create or replace table {TABLE} as
+select a.*, s.levels, s.weights, j.probability
+from assigned_pairs a join scored_pairs s using (left_eid, right_eid)
+left join ({judged}) j using (left_eid, right_eid)""",
+            "how probable each picked pair is, by what labels taught",
+        )
+    )
+
+
+def probability_step() -> Step:
+    """`trusted_pairs` where no label taught anything."""
     return Step(
         TABLE,
         f"""

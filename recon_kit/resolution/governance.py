@@ -15,6 +15,7 @@ from recon_kit.errors import MatchingError
 from recon_kit.matching.rules import Rule, parse
 from recon_kit.model import Certificate
 
+MODEL = "model"  # the kind of an approval that speaks of a model
 PUT_IN_FORCE: tuple[str, ...] = ("promoted", "rolled_back")
 
 
@@ -86,6 +87,31 @@ def rules(
             )
         named[rule.name] = rule
     return tuple(rule for _, rule in sorted(named.items()) if as_of < rule.expires)
+
+
+def model_in_use(models: pl.DataFrame, approvals: pl.DataFrame, reconciliation: str) -> str | None:
+    """Hash of the model that a run scores with; None where none was learned yet.
+
+    The model that was put in force last and not taken back; else the newest that no training proposed: what a run
+    learned by itself. A proposed model is a candidate, however new it is.
+
+    Args:
+        models: table `models`.
+        approvals: table `approvals` as of the sequence of the run.
+        reconciliation: whose model.
+    """
+    mine = models.filter(pl.col("reconciliation") == reconciliation).sort("seq")
+    words = approvals.filter(
+        (pl.col("kind") == MODEL) & pl.col("content_hash").is_in(mine["model_hash"].implode())
+    ).sort("seq")
+    last = words.filter(pl.col("verdict").is_in([*PUT_IN_FORCE, "voided"])).unique(
+        "content_hash", keep="last", maintain_order=True
+    )
+    placed = last.filter(pl.col("verdict").is_in(PUT_IN_FORCE))["content_hash"].to_list()
+    candidates = words.filter(pl.col("verdict") == "proposed")["content_hash"].implode()
+    learned = mine.filter(~pl.col("model_hash").is_in(candidates))["model_hash"].to_list()
+    found = placed or learned
+    return found[-1] if found else None
 
 
 def _certificate(row: dict[str, object], voided: str | None) -> Certificate:
