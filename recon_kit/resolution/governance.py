@@ -17,6 +17,7 @@ from recon_kit.model import Certificate
 
 MODEL = "model"  # the kind of an approval that speaks of a model
 PUT_IN_FORCE: tuple[str, ...] = ("promoted", "rolled_back")
+NOT_IN_FORCE: tuple[str, ...] = ("proposed", "approved", "rejected")  # changes nothing by itself
 
 
 def certificates(

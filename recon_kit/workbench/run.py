@@ -68,11 +68,11 @@ def evaluate(
         The run, as stored. Running twice on the same facts and settings stores nothing new.
     """
     rec = request.reconciliation
-    known = store.latest_model(rec.name) if rec.probable.enabled else None
+    said = store.rows("approvals", request.as_of_seq)
+    used = governance.model_in_use(store.rows("models"), said, rec.name)
+    known = store.model(used) if used and rec.probable.enabled else None
     promised = governance.certificates(
-        store.rows("certificates", request.as_of_seq),
-        store.rows("approvals", request.as_of_seq),
-        rec.name,
+        store.rows("certificates", request.as_of_seq), said, rec.name
     )
     ruled = governance.rules(
         store.rows("rules", request.as_of_seq),
@@ -130,15 +130,22 @@ def evaluate(
 
 
 def facts_seq(store: Store, by: datetime | None = None) -> int:
-    """Sequence of the newest fact, decision or approval; what runs add makes no run stale.
+    """Sequence of the newest fact, decision or change put in force.
+
+    What runs add makes no run stale, nor does what is only proposed.
 
     Args:
         store: the workspace's ledger.
         by: only what was recorded by then, up to the first that was recorded later.
     """
+    said = store.rows("approvals")
     told = pl.concat(
-        store.rows(table).select(pl.col("seq").cast(pl.Int64), "recorded_at")
-        for table in ("batches", "decisions", "approvals")
+        rows.select(pl.col("seq").cast(pl.Int64), "recorded_at")
+        for rows in (
+            store.rows("batches"),
+            store.rows("decisions"),
+            said.filter(~pl.col("verdict").is_in(governance.NOT_IN_FORCE)),
+        )
     )
     if by is not None:
         later = told.filter(pl.col("recorded_at") > by)["seq"]
