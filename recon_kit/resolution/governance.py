@@ -93,8 +93,8 @@ def rules(
 def model_in_use(models: pl.DataFrame, approvals: pl.DataFrame, reconciliation: str) -> str | None:
     """Hash of the model that a run scores with; None where none was learned yet.
 
-    The model that was put in force last and not taken back; else the newest that no training proposed: what a run
-    learned by itself. A proposed model is a candidate, however new it is.
+    The model that was put in force last and not taken back; else the newest that no training
+    proposed: what a run learned by itself. A proposed model is a candidate, however new it is.
 
     Args:
         models: table `models`.
@@ -106,13 +106,13 @@ def model_in_use(models: pl.DataFrame, approvals: pl.DataFrame, reconciliation: 
         (pl.col("kind") == MODEL) & pl.col("content_hash").is_in(mine["model_hash"].implode())
     ).sort("seq")
     last = words.filter(pl.col("verdict").is_in([*PUT_IN_FORCE, "voided"])).unique(
-        "content_hash", keep="last", maintain_order=True
+        "content_hash", keep="last"
     )
-    placed = last.filter(pl.col("verdict").is_in(PUT_IN_FORCE))["content_hash"].to_list()
+    placed = last.filter(pl.col("verdict").is_in(PUT_IN_FORCE)).sort("seq")["content_hash"]
     candidates = words.filter(pl.col("verdict") == "proposed")["content_hash"].implode()
-    learned = mine.filter(~pl.col("model_hash").is_in(candidates))["model_hash"].to_list()
-    found = placed or learned
-    return found[-1] if found else None
+    learned = mine.filter(~pl.col("model_hash").is_in(candidates))["model_hash"]
+    found = placed if placed.len() else learned
+    return str(found[-1]) if found.len() else None
 
 
 def _certificate(row: dict[str, object], voided: str | None) -> Certificate:
