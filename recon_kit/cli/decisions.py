@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-from recon_kit.cli.app import COMMON, DONE, PARTLY, Common, bench_of, labels_app, show
+from cyclopts import Group, Parameter, validators
+
+from recon_kit.cli.app import (
+    COMMON,
+    DONE,
+    PARTLY,
+    Common,
+    Flag,
+    app,
+    bench_of,
+    labels_app,
+    show,
+)
+from recon_kit.errors import SettingsError
 
 
 @labels_app.command(name="import")
@@ -18,3 +32,104 @@ def labels_import(file: Path, *, reconciliation: str | None = None, common: Comm
     """
     result = bench_of(common).import_labels(file, reconciliation)
     return show(result, common, DONE if result.frame.is_empty() else PARTLY)
+
+
+@labels_app.command(name="draw")
+def labels_draw(  # noqa: PLR0913 - a plan has these parts, each with a default
+    *,
+    reconciliation: str | None = None,
+    rate: float = 0.02,
+    count: int | None = None,
+    strata: Literal["none", "method", "amount"] = "none",
+    rates: dict[str, float] | None = None,
+    common: Common = COMMON,
+) -> int:
+    """Draw left events for the audit sample; they come in the queue without a mark.
+
+    Parameters
+    ----------
+    reconciliation: Whose events; needed when several are declared.
+    rate: Share of everything that the current run decided.
+    count: About so many new items, instead of a rate.
+    strata: Give every method, or every band of amounts, a rate of its own.
+    rates: Those rates, such as `--rates.probable 0.2`; all others have the rate.
+    """
+    result = bench_of(common).draw_audit(
+        reconciliation, rate=rate, count=count, strata=strata, rates=rates
+    )
+    return show(result, common)
+
+
+VERDICT = Group("Verdict", validator=validators.LimitedChoice(1, 1))
+Verdict = Annotated[bool, Parameter(group=VERDICT, negative="")]
+
+
+@app.command
+def decide(  # noqa: PLR0913 - one switch for each verdict
+    left: str,
+    right: str | None = None,
+    *,
+    same: Verdict = False,
+    not_same: Verdict = False,
+    unsure: Verdict = False,
+    no_counterpart: Verdict = False,
+    accept_residual: Verdict = False,
+    write_off: Verdict = False,
+    reason: str | None = None,
+    note: str | None = None,
+    blind: Flag = False,
+    reconciliation: str | None = None,
+    common: Common = COMMON,
+) -> int:
+    """Record what you decide about a pair, an event or a match; the ledger keeps it for good.
+
+    Parameters
+    ----------
+    left: A left event by native id or event key; for money left open also a match id.
+    right: A right event, likewise.
+    same: They tell the same story.
+    not_same: They do not.
+    unsure: You looked and cannot say; somebody else is asked.
+    no_counterpart: The left event has none.
+    accept_residual: The money that the match leaves open is accepted.
+    write_off: The money is given up.
+    reason: A reason code; needed where money is given up.
+    note: Free text.
+    blind: You have not seen what the system thinks; audit labels need that.
+    reconciliation: To which it belongs; needed when several are declared.
+    """
+    said = {
+        "same": same, "not_same": not_same, "unsure": unsure, "no_counterpart": no_counterpart,
+        "accept_residual": accept_residual, "write_off": write_off,
+    }  # fmt: skip
+    verdict = next(name for name, chosen in said.items() if chosen)
+    result = bench_of(common).decide(
+        left, right, verdict, reason=reason, note=note, score_shown=not blind,
+        reconciliation=reconciliation,
+    )  # fmt: skip
+    return show(result, common)
+
+
+@app.command
+def undo(  # noqa: PLR0913 - three ways to name a target, each optional
+    seq: int | None = None,
+    *,
+    last: Flag = False,
+    bundle: str | None = None,
+    reason: str | None = None,
+    note: str | None = None,
+    common: Common = COMMON,
+) -> int:
+    """Take a decision back by a further row; nothing is deleted.
+
+    Parameters
+    ----------
+    seq: Its sequence number; that of an undo brings the decision back.
+    last: Your newest decision in force, with its bundle.
+    bundle: Every decision of this bundle.
+    reason: Why, as a code.
+    note: Why, in words.
+    """
+    if [seq is not None, last, bundle is not None].count(True) != 1:
+        raise SettingsError("name what to undo: a sequence number, --last, or --bundle B")
+    return show(bench_of(common).undo(seq, bundle=bundle, reason=reason, note=note), common)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -16,6 +18,7 @@ from recon_kit.present.rows import RowsView
 from recon_kit.resolution import decisions as decision_room
 from recon_kit.resolution.identity import reviewer_name
 from recon_kit.settings import Reconciliation
+from recon_kit.tuning import draws
 from recon_kit.tuning import labels as label_room
 from recon_kit.workbench import naming
 from recon_kit.workbench.face import Face
@@ -52,7 +55,8 @@ class Deciding(Face):
                 verdicts that move money need one.
             note: free text, kept out of the chain of hashes.
             reviewer: who decides; see `resolution.identity.reviewer_name`.
-            score_shown: whether the person saw what the system thought of the pair.
+            score_shown: whether the person saw what the system thought of the pair. A blind answer
+                about an event of the audit sample is its audit label.
             evidence_hash: hash of the facts that were shown; the decision is refused where they
                 have changed since.
             lease_token: token of the claim under which the person looked.
@@ -81,6 +85,8 @@ class Deciding(Face):
                 reasons=self.settings.review.reasons,
                 run_id=run_id,
             )
+            if not score_shown:
+                asked, context = self._audited(asked, rec, context)
             drafted = decision_room.draft(engine, asked, rec, context)
         return self._record(drafted)
 
@@ -189,6 +195,67 @@ class Deciding(Face):
             self.store.add_decisions(found.decisions, recorded_at=now)
         notes = (f"{found.decisions.height:,} labels imported into {rec.name}.",)
         return RowsView("Rows that were not imported", found.problems, notes)
+
+    def draw_audit(
+        self,
+        reconciliation: str | None = None,
+        *,
+        rate: float = 0.02,
+        count: int | None = None,
+        strata: Literal["none", "method", "amount"] = "none",
+        rates: Mapping[str, float] | None = None,
+    ) -> RowsView:
+        """Draw left events of the current run for the audit sample, and log the draw.
+
+        Which were drawn is not shown: they come in the ordinary queue without a mark.
+
+        Args:
+            reconciliation: whose; needed where several are declared.
+            rate: share of the left events that were decided.
+            count: about so many new items instead of a rate.
+            strata: `method` or `amount` gives every method or band of amounts a rate of its own.
+            rates: those rates by stratum; all others have `rate`.
+
+        Raises:
+            SettingsError: a rate is no share, or a stratum is unknown.
+            WorkspaceError: nothing has been reconciled yet.
+        """
+        rec = self._one(reconciliation)
+        run = self._runs(rec.name)[rec.name]
+        place, wait, now = (
+            self.settings.workspace,
+            self.settings.review.audit_deadline,
+            self._clock(),
+        )
+        deadline = add_duration(now, wait.count, wait.unit, place.timezone, place.holidays)
+        plan = draws.DrawPlan(rate, count, strata, rates or {})
+        with self._current(rec.name) as (engine, _):
+            drawn = draws.draw(
+                engine, rec, run, plan,
+                secret=self.store.audit_secret(),
+                earlier=self.store.rows("audit_draws"), deadline=deadline,
+            )  # fmt: skip
+        self.store.append("audit_draws", drawn.rows, now)
+        new = int(drawn.strata["new"].sum())
+        said = (
+            f"{new:,} new items of {rec.name} are in the queue, to be labelled by "
+            f"{deadline:%Y-%m-%d}; then they count as wrong."
+            if not drawn.rows.is_empty()
+            else "This draw is in the log already; nothing was added."
+        )
+        return RowsView("Audit sample", drawn.strata, (said,))
+
+    def _audited(
+        self, asked: pl.DataFrame, rec: Reconciliation, context: decision_room.Context
+    ) -> tuple[pl.DataFrame, decision_room.Context]:
+        """A blind answer about a drawn event is an audit label, with the logged probability."""
+        draws = self.store.rows("audit_draws").filter(pl.col("reconciliation") == rec.name)
+        chances = draws.group_by("event_key").agg(pl.col("inclusion_probability").max())
+        told = asked.drop("inclusion_probability").join(
+            chances, left_on="left_key", right_on="event_key", how="left"
+        )
+        drawn = told["inclusion_probability"].null_count() < told.height
+        return told, replace(context, stream="audit") if drawn else context
 
     @contextmanager
     def _deciding(self, rec: Reconciliation) -> Iterator[tuple[Engine, str | None]]:

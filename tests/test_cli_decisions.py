@@ -1,0 +1,75 @@
+"""Deciding from the command line: names as files print them, exit codes that scripts can trust."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from recon_kit.cli import main
+
+
+@pytest.fixture
+def recon(reconciled_shop, capsys, monkeypatch):
+    """Run a command on the corner shop; returns exit code, stdout and stderr."""
+    monkeypatch.setenv("RECON_REVIEWER", "ana")
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            main([*map(str, arguments), "-w", str(reconciled_shop)])
+        told = capsys.readouterr()
+        return end.value.code, told.out, told.err
+
+    return run
+
+
+def test_decide_and_undo(recon):
+    """The receipt names the sequence; undoing it by that number leaves nothing in force."""
+    code, out, _ = recon("decide", "#1003", "c9", "--same", "--json")
+    seq = json.loads(out)["rows"][0]["seq"]
+
+    assert code == 0
+    assert recon("undo", seq)[0] == 0
+    code, _, err = recon("undo", "--last")
+    assert (code, err) == (1, "recon: ana has no decision in force; nothing is undone.\n")
+
+
+def test_money_needs_a_reason(recon):
+    """Without a code the decision is refused with exit 1; with one it is recorded."""
+    code, _, err = recon("decide", "#1003", "--write-off")
+    assert code == 1
+    assert "a decision that moves money needs a reason code [reason_missing]" in err
+
+    assert recon("decide", "#1003", "--write-off", "--reason", "bad_debt")[0] == 0
+
+
+@pytest.mark.parametrize("verdicts", [[], ["--same", "--unsure"]])
+def test_exactly_one_verdict(recon, verdicts):
+    """None, or two at once, is a misuse."""
+    assert recon("decide", "#1003", "c9", *verdicts)[0] == 2
+
+
+def test_an_unknown_id_is_a_misuse(recon):
+    """The message names side and reconciliation."""
+    code, _, err = recon("decide", "#9999", "c9", "--same")
+
+    assert code == 2
+    assert "no left event of orders_to_payments is called '#9999'" in err
+
+
+def test_undo_wants_one_target(recon):
+    """Nothing is undone by accident."""
+    code, _, err = recon("undo")
+
+    assert code == 2
+    assert "a sequence number, --last, or --bundle B" in err
+
+
+def test_labels_draw_tells_strata_but_not_who(recon):
+    """The draw says how many of how many; no event is named."""
+    code, out, _ = recon("labels", "draw", "--rate", "0.9", "--json")
+
+    told = json.loads(out)
+    assert code == 0
+    assert set(told["rows"][0]) == {"stratum", "frame_size", "rate", "drawn", "new"}
+    assert "in the queue" in told["notes"][0]
