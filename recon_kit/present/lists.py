@@ -16,6 +16,7 @@ import polars as pl
 from recon_kit.model import Receipt
 from recon_kit.present import tables
 from recon_kit.present.base import About, FrameView, about_line
+from recon_kit.present.changed import ChangesView
 from recon_kit.present.show import View
 from recon_kit.present.tables import Column
 from recon_kit.safe import escape_html
@@ -278,12 +279,13 @@ class RunView(FrameView):
     """What running did.
 
     Columns: `reconciliation, run_id, fresh, matches, open_items, cases, note`. `failures` maps a
-    reconciliation to why it could not be run.
+    reconciliation to why it could not be run; `diff` says what changed against the runs before.
     """
 
     frame: pl.DataFrame
     about: About
     failures: Mapping[str, str] = field(default_factory=dict)
+    diff: ChangesView | None = None
 
     @property
     def failed(self) -> bool:
@@ -308,21 +310,30 @@ class RunView(FrameView):
         )
 
     def html(self) -> str:
-        """The runs, and each failure with its reason."""
+        """The runs, what each changed, and each failure with its reason."""
+        told = "".join(
+            f"<p>{escape_html(name)}: {escape_html(line)}</p>"
+            for name, line in self._changed().items()
+        )
         wrong = "".join(
             f'<p><span class="rk-alert">{escape_html(name)} failed:</span> {escape_html(why)}</p>'
             for name, why in self.failures.items()
         )
-        return super().html().removesuffix("</section>") + wrong + "</section>"
+        return super().html().removesuffix("</section>") + told + wrong + "</section>"
 
     def text(self) -> str:
-        """The runs, and each failure with its reason."""
+        """The runs, what each changed, and each failure with its reason."""
+        told = [f"{name}: {line}" for name, line in self._changed().items()]
         wrong = [f"{name} failed: {why}" for name, why in self.failures.items()]
-        return "\n".join([super().text(), *wrong])
+        return "\n".join([super().text(), *told, *wrong])
 
     def as_dict(self) -> dict[str, Any]:
-        """The runs and the failures."""
-        return super().as_dict() | {"failures": dict(self.failures)}
+        """The runs, what they changed, and the failures."""
+        diff = self.diff.as_dict() if self.diff else None
+        return super().as_dict() | {"failures": dict(self.failures), "diff": diff}
+
+    def _changed(self) -> dict[str, str]:
+        return self.diff.lines if self.diff else {}
 
 
 @dataclass(frozen=True, repr=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from recon_kit.present.base import About, FrameView
+from recon_kit.present.changed import ChangesView
 from recon_kit.present.health import HealthView
 from recon_kit.present.healthfacts import HealthFacts
 from recon_kit.present.lists import (
@@ -21,6 +22,7 @@ from recon_kit.present.summary import Summary
 
 __all__ = [
     "About",
+    "ChangesView",
     "FileView",
     "FrameView",
     "HealthFacts",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time
+from datetime import UTC, datetime, time
 from zoneinfo import ZoneInfo
 
 from recon_kit.errors import SettingsError
@@ -42,4 +42,5 @@ def meant(
     moment = day if len(asked) > _A_DAY else datetime.combine(day, time.max)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=ZoneInfo(settings.workspace.timezone))
+    moment = moment.astimezone(UTC)
     return facts_seq(store, by=moment), moment

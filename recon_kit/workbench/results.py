@@ -17,6 +17,7 @@ from recon_kit.present.views import (
     WhyView,
 )
 from recon_kit.workbench import asof, queries, stories
+from recon_kit.workbench.changed import changes_view
 from recon_kit.workbench.face import Face, Progress, quiet
 from recon_kit.workbench.history import history
 from recon_kit.workbench.run import Done, Request, evaluate
@@ -36,9 +37,13 @@ class Results(Face):
 
         Args:
             names: reconciliations; all declared ones where none is named.
-            as_of: a sequence number, or a date whose end is meant: evaluate what was known then.
+            as_of: a sequence number, or a date whose end is meant: evaluate what was known then,
+                beside the current result.
             shadow: store the result without making it the current one.
             progress: told each stage.
+
+        Returns:
+            A row per reconciliation; `.diff` says what changed against the run that was current.
         """
         recs = [self.settings.reconciliation(n) for n in names] or self.settings.reconciliations
         seq, moment = asof.meant(as_of, self.store, self.settings, self.now())
@@ -47,14 +52,18 @@ class Results(Face):
         kind: Literal["live", "shadow"] = "shadow" if shadow or as_of is not None else "live"
         for rec in recs:
             try:
-                request = Request(rec, seq, moment, kind)
+                request = Request(rec, seq, moment, kind, recorded_at=self.now())
                 done.append(evaluate(self.store, self.settings, request, progress))
             except MatchingError as why:
                 failures[rec.name] = str(why)
         runs = [d.run.run_id for d in done]
         with self.store.snapshot().engine(runs=runs) as engine:
             frame = queries.runs(engine, done)
-        return RunView(frame, self._about({d.run.reconciliation: d.run for d in done}), failures)
+        about = self._about({d.run.reconciliation: d.run for d in done})
+        # a live run that was evaluated before is read again: it changes nothing
+        told = [d.run for d in done if d.fresh or kind == "shadow"]
+        diff = changes_view(self.store, self.settings, told, about) if told else None
+        return RunView(frame, about, failures, diff)
 
     def summary(self, reconciliation: str | None = None) -> Summary:
         """The first screen: matched, in flight, not covered, unexplained, and what to do next."""

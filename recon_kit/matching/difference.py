@@ -1,0 +1,209 @@
+"""What differs between two runs of one reconciliation: matches, open items, cases, and events.
+
+Reads the views of a snapshot's engine that shows both runs. Where the later run is kept as changes
+against the earlier one these are read; otherwise the rows of both are compared. Leaves behind:
+
+- `changed_rows(table_name, row_id, change)`: added, changed or withdrawn, as in `run_changes`;
+- `changed_events`: a row per event that stands otherwise than before (`EVENT_SCHEMA`).
+
+| change of an event | meaning |
+| --- | --- |
+| gained | it stands in a match now, and did not before |
+| lost | it stood in a match, and does not now |
+| moved | it stands in another match than before |
+| changed | the same match or the same open item, told otherwise |
+| opened, closed | open now and unknown before, open before and gone now |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from recon_kit import model
+from recon_kit.ledger.changes import compare_sql
+from recon_kit.ledger.engine import Engine, Step
+from recon_kit.safe import quote_ident, quote_text
+
+# Each table with what a person calls its rows, and their money.
+THINGS: dict[str, tuple[str, str]] = {
+    "matches": ("match", "coalesce(left_sum, right_sum)"),
+    "open_items": ("open item", "amount_minor"),
+    "findings": ("case", "amount_minor"),
+}
+EVENT_SCHEMA: dict[str, pl.DataType] = {
+    "reconciliation": pl.String(), "change": pl.String(), "event_key": pl.String(),
+    "native_id": pl.String(), "source": pl.String(), "event_type": pl.String(),
+    "side": pl.String(), "owner": pl.String(), "state_before": pl.String(),
+    "state_after": pl.String(), "method_before": pl.String(), "method_after": pl.String(),
+    "disposition_before": pl.String(), "disposition_after": pl.String(),
+    "residual_before": pl.Int64(), "residual_after": pl.Int64(), "match_before": pl.String(),
+    "match_after": pl.String(), "amount_minor": pl.Int64(), "currency": pl.String(),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What changed from one run to another.
+
+    `totals` has a row per thing (match, open item, case), change and currency: `thing, change,
+    currency, items, amount_minor`; a match counts with its left sum, of the later run unless it
+    was withdrawn. `events` are the first of `changed_events`, largest money first.
+    """
+
+    before: str
+    after: str
+    totals: pl.DataFrame
+    events: pl.DataFrame
+    events_total: int
+
+
+def diff(engine: Engine, before: str, after: str, *, rows_max: int = 1_000) -> Difference:
+    """Compare two runs.
+
+    Args:
+        engine: of a snapshot, opened with both runs.
+        before: id of the earlier run.
+        after: id of the later run.
+        rows_max: of how many events the rows are returned; the totals are always of all.
+    """
+    engine.run(*steps(engine, before, after))
+    events = engine.rows(
+        "from changed_events order by abs(amount_minor) desc nulls last, event_key"
+        f" limit {int(rows_max)}"
+    )
+    return Difference(
+        before=before,
+        after=after,
+        totals=engine.rows(_totals(before, after)),
+        events=events,
+        events_total=engine.count("changed_events"),
+    )
+
+
+def steps(engine: Engine, before: str, after: str) -> tuple[Step, ...]:
+    """The statements of `diff`; looks up whether the changes are kept already."""
+    told = (
+        f"from run_changes where run_id = {quote_text(after)}"
+        f" and base_run_id = {quote_text(before)}"
+    )
+    if engine.one(f"select count(*) from ({told})")[0]:
+        rows = f"select table_name, row_id, change {told} and table_name in ({_things()})"
+    else:
+        rows = " union all ".join(
+            f"from ({compare_sql(name, _of(name, before), _of(name, after))})" for name in THINGS
+        )
+    return (
+        Step(
+            "changed_rows",
+            f"create or replace table changed_rows as {rows}",
+            "rows of the later run that the earlier one did not have, and the other way round",
+        ),
+        Step("touched", _touched(before, after), "whom these rows are about"),
+        *(_standing(label, run) for label, run in (("before", before), ("after", after))),
+        Step("changed_events", _events(before, after), "who stands otherwise than before"),
+    )
+
+
+def _things() -> str:
+    return ", ".join(quote_text(name) for name in THINGS)
+
+
+def _of(name: str, run_id: str) -> str:
+    """The rows of one run of a table, in the columns of the table."""
+    return (
+        f"(select * exclude (run_id) from {quote_ident(name)} where run_id = {quote_text(run_id)})"
+    )
+
+
+def _touched(before: str, after: str) -> str:
+    runs = f"run_id in ({quote_text(before)}, {quote_text(after)})"
+    return f"""
+create or replace table touched as
+select event_key, min(side) as side from (
+    select event_key, side from match_members where {runs} and match_id in (
+        select row_id from changed_rows where table_name = 'matches')
+    union all
+    select event_key, side from open_items where {runs} and item_id in (
+        select row_id from changed_rows where table_name = 'open_items')
+) where event_key is not null group by event_key"""
+
+
+def _standing(label: str, run_id: str) -> Step:
+    """`stood_before` or `stood_after`: where each touched event stands in one run."""
+    return Step(
+        f"stood_{label}",
+        f"""
+create or replace table stood_{label} as
+select t.event_key, m.match_id, h.method, h.disposition, h.residual_minor, m.role,
+       case when m.match_id is null then o.state when r.item_id is null then 'matched'
+            else 'residual' end as state,
+       coalesce(m.allocated_minor, o.amount_minor) as amount_minor,
+       case when m.match_id is null then o.currency else h.currency end as currency
+from touched t
+left join {_of("match_members", run_id)} m using (event_key)
+left join {_of("matches", run_id)} h on h.match_id = m.match_id
+left join (from {_of("open_items", run_id)} where match_id is null) o on o.event_key = t.event_key
+left join (from {_of("open_items", run_id)} where match_id is not null) r
+       on r.match_id = m.match_id""",
+        f"where each of them stands {label}",
+    )
+
+
+def _events(before: str, after: str) -> str:
+    findings = (
+        f"select anchor_key, arg_max(owner, run_id = {quote_text(after)}) as owner from findings"
+        f" where run_id in ({quote_text(before)}, {quote_text(after)}) group by anchor_key"
+    )
+    return f"""
+create or replace table changed_events as
+select * from (
+    select e.reconciliation,
+           case when a.match_id is not null and b.match_id is null then 'gained'
+                when b.match_id is not null and a.match_id is null then 'lost'
+                when a.match_id <> b.match_id then 'moved'
+                when b.state is null then 'opened' when a.state is null then 'closed'
+                else 'changed' end as change,
+           t.event_key, v.native_id, v.source, v.event_type, t.side, f.owner,
+           b.state as state_before, a.state as state_after,
+           b.method as method_before, a.method as method_after,
+           b.disposition as disposition_before, a.disposition as disposition_after,
+           b.residual_minor as residual_before, a.residual_minor as residual_after,
+           b.match_id as match_before, a.match_id as match_after,
+           coalesce(a.amount_minor, b.amount_minor) as amount_minor,
+           case when a.amount_minor is not null then a.currency else b.currency end as currency
+    from touched t
+    join stood_before b using (event_key)
+    join stood_after a using (event_key)
+    cross join (select coalesce(
+        (select min(reconciliation) from matches where run_id = {quote_text(after)}),
+        (select min(reconciliation) from open_items where run_id = {quote_text(after)}),
+        (select min(reconciliation) from matches where run_id = {quote_text(before)}),
+        (select min(reconciliation) from open_items where run_id = {quote_text(before)})
+    ) as reconciliation) e
+    left join events v on v.event_key = t.event_key
+    left join ({findings}) f on f.anchor_key = t.event_key
+)
+where (match_before, method_before, disposition_before, state_before, residual_before)
+      is distinct from
+      (match_after, method_after, disposition_after, state_after, residual_after)"""
+
+
+def _totals(before: str, after: str) -> str:
+    arms = " union all ".join(
+        f"""
+select {quote_text(thing)} as thing, c.change, coalesce(a.currency, b.currency) as currency,
+       coalesce(a.money, b.money) as money
+from (from changed_rows where table_name = {quote_text(name)}) c
+left join (select {row_id} as row_id, currency, {money} as money from {_of(name, after)}) a
+       using (row_id)
+left join (select {row_id} as row_id, currency, {money} as money from {_of(name, before)}) b
+       using (row_id)"""
+        for name, (thing, money) in THINGS.items()
+        for row_id in (next(iter(model.RUN_TABLES[name])),)
+    )
+    return f"""
+from (select thing, change, currency, count(*) as items, sum(money)::bigint as amount_minor
+      from ({arms}) group by all)
+order by case thing when 'match' then 0 when 'open item' then 1 else 2 end, change, currency"""

@@ -1,0 +1,203 @@
+"""Late days, past days and shadows: what a run changed, and what it left alone."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+
+from recon_kit import model
+from recon_kit.cli import main
+from recon_kit.ledger.store import Store
+from recon_kit.matching import difference
+from recon_kit.workbench.bench import Workbench
+
+EARLY, LATER = datetime(2026, 11, 20, 9, tzinfo=UTC), datetime(2026, 11, 20, 11, tzinfo=UTC)
+LATE = "Id,Order,Date,Amount\nc3,1003,2026-11-05,9.90\nc4,1004,2026-11-19,39.00\n"
+FIX = "Id,Order,Date,Amount\nc2,1002,2026-11-04,25.50\n"
+
+
+def bench_at(folder, moment):
+    return Workbench(folder, clock=lambda: moment)
+
+
+@pytest.fixture
+def late_shop(shop):
+    """Files of the morning, reconciled; later two payments more, and one restated."""
+    early = bench_at(shop, EARLY)
+    early.ingest("till", shop / "till.csv")
+    early.ingest("card", shop / "card.csv")
+    early.reconcile()
+    (shop / "late.csv").write_text(LATE, encoding="utf-8")
+    (shop / "fix.csv").write_text(FIX, encoding="utf-8")
+    later = bench_at(shop, LATER)
+    later.ingest("card", shop / "late.csv", shop / "fix.csv")
+    return shop
+
+
+def test_a_late_day_says_what_it_added_changed_and_withdrew(late_shop):
+    """Two orders find their payments, one of them 1.00 short; #1002 is paid in full now."""
+    run = bench_at(late_shop, LATER).reconcile()
+
+    assert repr(run).endswith(run.diff.lines["orders_to_payments"])
+    assert run.diff.lines == {
+        "orders_to_payments": "2 matches added (49.90 EUR), 1 match changed (25.50 EUR), "
+        "1 open item added (1.00 EUR), 3 open items withdrawn (55.40 EUR), "
+        "2 cases withdrawn (15.40 EUR)"
+    }
+    rows = run.diff.frame.select(
+        "native_id", "change", "state_before", "state_after", "amount_minor", "owner"
+    ).rows()
+    assert ("#1003", "gained", "overdue", "matched", 990, "finance") in rows
+    assert ("#1002", "changed", "residual", "matched", 2550, "finance") in rows
+    assert ("c3", "gained", None, "matched", 990, "finance") in rows
+    assert ("#1004", "gained", "in_flight", "residual", 4000, "shop_desk") in rows
+    assert len(rows) == 6
+
+
+def test_a_late_day_gives_what_a_full_run_gives(late_shop, tmp_path):
+    """The same facts reconciled at once, in a store of their own, have the same result hash."""
+    late = bench_at(late_shop, LATER).reconcile().frame["run_id"][0]
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    for name in ("recon.toml", "till.csv", "card.csv", "late.csv", "fix.csv"):
+        (fresh / name).write_bytes((late_shop / name).read_bytes())
+    bench = bench_at(fresh, LATER)
+    bench.ingest("till", fresh / "till.csv", received_at=EARLY)
+    bench.ingest("card", fresh / "card.csv", received_at=EARLY)
+    bench.ingest("card", fresh / "late.csv", fresh / "fix.csv")
+    whole = bench.reconcile().frame["run_id"][0]
+    hashes = [
+        Store.open(folder / "store").run(run_id).result_hash
+        for folder, run_id in ((late_shop, late), (fresh, whole))
+    ]
+
+    assert hashes[0] == hashes[1]
+
+
+def rows_of(bench, run_id):
+    """Every row of a run, table by table."""
+    with bench.store.snapshot().engine(runs=[run_id]) as engine:
+        return {
+            name: engine.rows(f"from {name} where run_id = ? order by all", [run_id]).drop("run_id")
+            for name in model.RUN_TABLES
+        }
+
+
+@pytest.fixture
+def busy_shop(shop):
+    """Sixty orders more, all paid by card: one late payment is a small change."""
+    orders = [f"#{n},2026-11-02,{n}.00,x@example.com" for n in range(2000, 2060)]
+    paid = [f"p{n},{n},2026-11-03,{n}.00" for n in range(2000, 2060)]
+    for name, lines in (("till", orders), ("card", paid)):
+        with (shop / f"{name}.csv").open("a", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+    early = bench_at(shop, EARLY)
+    early.ingest("till", shop / "till.csv")
+    early.ingest("card", shop / "card.csv")
+    early.reconcile()
+    (shop / "late.csv").write_text(LATE, encoding="utf-8")
+    return shop
+
+
+def test_few_changes_are_kept_as_such_and_said_alike(busy_shop):
+    """What is read from the changes that were kept is what comparing all rows gives."""
+    bench = bench_at(busy_shop, LATER)
+    before = bench.store.current_run("orders_to_payments").run_id
+    bench.ingest("card", busy_shop / "late.csv")
+    after = bench.reconcile().frame["run_id"][0]
+    kinds = bench.store.rows("segments").filter(pl.col("run_id") == after)["kind"].to_list()
+
+    with bench.store.snapshot().engine(runs=[before, after]) as engine:
+        kept = difference.diff(engine, before, after)
+        back = difference.diff(engine, after, before)
+
+    assert "run_changes" in kinds
+    assert kept.totals.filter(pl.col("thing") == "match").rows() == [
+        ("match", "added", "EUR", 2, 4990)
+    ]
+    assert back.totals.filter(pl.col("thing") == "match").rows() == [
+        ("match", "withdrawn", "EUR", 2, 4990)
+    ]
+    turned = {"gained": "lost", "lost": "gained", "opened": "closed", "closed": "opened"}
+    assert {
+        (r["event_key"], turned.get(r["change"], r["change"])) for r in kept.events.to_dicts()
+    } == {(r["event_key"], r["change"]) for r in back.events.to_dicts()}
+
+
+def test_a_past_day_is_seen_as_of_its_end(shop, capsys):
+    """Files of the 19th at 23:30 in New York count for that day, those of 0:30 do not."""
+    text = (shop / "recon.toml").read_text(encoding="utf-8")
+    zoned = text.replace('timezone = "UTC"\ncurrency', 'timezone = "America/New_York"\ncurrency')
+    (shop / "recon.toml").write_text(zoned, encoding="utf-8")
+    (shop / "late.csv").write_text(LATE.splitlines()[0] + "\nc3,1003,2026-11-05,9.90\n")
+    night, after = (
+        datetime(2026, 11, 20, 4, 30, tzinfo=UTC),
+        datetime(2026, 11, 20, 5, 30, tzinfo=UTC),
+    )
+    bench_at(shop, night).ingest("till", shop / "till.csv")
+    bench_at(shop, night).ingest("card", shop / "card.csv")
+    bench_at(shop, after).ingest("card", shop / "late.csv")
+    bench = bench_at(shop, LATER)
+    now = bench.reconcile()
+
+    past = bench.reconcile(as_of="2026-11-19")
+
+    run = bench.store.run(past.frame["run_id"][0])
+    assert (now.frame["matches"][0], past.frame["matches"][0]) == (3, 2)
+    assert (run.kind, run.as_of_seq) == ("shadow", 2)
+    assert run.as_of_time == datetime(2026, 11, 20, 4, 59, 59, 999999, tzinfo=UTC)
+    assert bench.store.current_run("orders_to_payments").run_id == now.frame["run_id"][0]
+    assert past.diff.lines == {
+        "orders_to_payments": "1 match withdrawn (9.90 EUR), 1 open item added (9.90 EUR), "
+        "1 case added (9.90 EUR)"
+    }
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--as-of", "2026-11-19", "--json", "-w", str(shop)])
+    assert ended.value.code == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["rows"][0]["run_id"] == past.frame["run_id"][0]
+    assert told["diff"]["lines"] == past.diff.lines
+
+
+def test_a_shadow_leaves_the_current_result_alone(busy_shop):
+    """A shadow run under other settings differs; what is current stays as it is."""
+    bench = bench_at(busy_shop, LATER)
+    current = bench.store.current_run("orders_to_payments").run_id
+    before = rows_of(bench, current)
+    text = (busy_shop / "recon.toml").read_text(encoding="utf-8")
+    loose = text.replace(
+        'settles_within = "5d"', 'settles_within = "5d"\ntolerance = { minor_units = 600 }'
+    )
+    (busy_shop / "recon.toml").write_text(loose, encoding="utf-8")
+
+    shadow = bench_at(busy_shop, LATER).reconcile(shadow=True)
+
+    assert shadow.frame["open_items"].to_list() != [before["open_items"].height]
+    assert bench.store.current_run("orders_to_payments").run_id == current
+    after = rows_of(bench, current)
+    assert all(after[name].equals(before[name]) for name in before)
+    assert "1 open item withdrawn (5.50 EUR)" in shadow.diff.lines["orders_to_payments"]
+
+
+def test_a_case_of_many_runs_keeps_its_opening(busy_shop):
+    """Owner, number and opening time of a case outlast runs that are kept as changes."""
+    opened = []
+    for hour, amount in ((10, "3000"), (11, "3001"), (12, "3002")):
+        (busy_shop / "more.csv").write_text(
+            f"Id,Order,Date,Amount\nq{hour},{amount},2026-11-19,1.00\n"
+        )
+        text = (busy_shop / "recon.toml").read_text(encoding="utf-8")
+        as_of = f'as_of = "2026-11-20T{hour + 3}:00:00Z"'
+        kept = "\n".join(as_of if line.startswith("as_of") else line for line in text.splitlines())
+        (busy_shop / "recon.toml").write_text(kept, encoding="utf-8")
+        bench = bench_at(busy_shop, datetime(2026, 11, 20, hour, tzinfo=UTC))
+        bench.ingest("card", busy_shop / "more.csv")
+        bench.reconcile()
+        cases = bench.queue().frame.sort("case_id")
+        opened.append(cases.select("case_id", "opening", "opened_at", "owner").rows())
+
+    assert len(opened[0]) == 3
+    assert opened[0] == opened[1] == opened[2]
