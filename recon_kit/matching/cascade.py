@@ -27,6 +27,7 @@ from recon_kit.matching import (
     open_items,
     pool,
     proposals,
+    window,
 )
 from recon_kit.matching.rules import Rule
 from recon_kit.model import METHODS, RUN_TABLES, Certificate, StoredModel
@@ -90,6 +91,17 @@ def _learned(engine: Engine, rec: Reconciliation, context: MatchingContext) -> N
         engine.run(exact.rest_step(_rest(rec, "learned"), learned.STILL_OPEN))
 
 
+def _allowed(rec: Reconciliation, method: str, context: MatchingContext) -> authority.Authority:
+    return authority.authority(rec, method, context.certificates, context.as_of)
+
+
+def _window(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:
+    if not rec.window_method.enabled:
+        return
+    if window.run(engine, rec, context.timezone, _allowed(rec, "window", context)):
+        engine.run(exact.rest_step(_rest(rec, "window"), window.STILL_OPEN))
+
+
 def _probable(engine: Engine, rec: Reconciliation, context: MatchingContext) -> StoredModel | None:
     if not rec.probable.enabled:
         return None
@@ -107,6 +119,7 @@ ORDER: tuple[tuple[str, Method], ...] = (
     ("decided", _decided),
     ("exact", _exact),
     ("learned", _learned),
+    ("window", _window),
     ("probable", _probable),
 )
 

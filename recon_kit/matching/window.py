@@ -1,0 +1,224 @@
+"""Method `window`: amount within tolerance and time within the window, where nothing else is.
+
+A pair is an answer only if each of its two events has exactly one candidate among *all* open events
+of the other side: counted, never picked in an order. A currency must be shared; an amount of zero,
+an event without a time and one whose status says that no money moved are no candidates.
+
+Candidates are counted by rank, not listed: open events of one amount stand in order of time, so two
+look-ups give how many lie in a window, and a price that a thousand orders share costs no more than
+a rare one. Events with more than a few are done with after that.
+
+`confidence` is 1 / (1 + the number of other right events of that very amount that one would expect
+in such a window, from how often the amount occurs): a common price is weak evidence.
+"""
+
+from __future__ import annotations
+
+from recon_kit import workdays
+from recon_kit.ledger.engine import Engine, Step
+from recon_kit.matching import amounts, answers, keys
+from recon_kit.matching.authority import Authority
+from recon_kit.settings import Reconciliation
+
+# What is open after `run`.
+STILL_OPEN = answers.still_open("window")
+# Rows tell an amount in up to two currencies, so one candidate may be counted twice.
+_COUNTED_MAX = 2
+
+
+def run(engine: Engine, rec: Reconciliation, zone: str, allowed: Authority) -> bool:
+    """Match or propose pairs of `rest`; returns whether a match was made."""
+    engine.run(row_step(rec, zone), close_step(rec), rank_step())
+    for side in (0, 1):
+        engine.run(*count_steps(side))
+    engine.run(*pair_steps(rec, allowed), *live_steps(rec))
+    return engine.one("select count(*) from window_pairs where why_code is null")[0] != 0
+
+
+def due_sql(rec: Reconciliation, side: str, ts: str, zone: str) -> str:
+    """The last time at which the counterpart of an event of a side may come.
+
+    A right event lies in the window of a left one where each comes before the other's last time.
+    """
+    length = rec.window.after if side == "left" else rec.window.before
+    return workdays.due_sql(ts, length.count, length.unit, zone)
+
+
+def row_step(rec: Reconciliation, zone: str) -> Step:
+    """`window_rows`: each open event with each amount it tells and its last time."""
+    due = (
+        f"case side when 0 then {due_sql(rec, 'left', 'ts', zone)}"
+        f" else {due_sql(rec, 'right', 'ts', zone)} end"
+    )
+    return Step(
+        "window_rows",
+        f"""
+create or replace table window_rows as
+select *, {due} as due from (
+    select eid, event_key, side, currency as c, amount as v, ts from rest
+    where amount <> 0 and currency is not null and ts is not null and not dead
+    union all
+    select eid, event_key, side, shown_currency, shown, ts from rest
+    where shown <> 0 and shown_currency is not null and ts is not null and not dead
+      and (amount is null or currency is distinct from shown_currency))""",
+        "open events by amount, own and presented",
+    )
+
+
+def close_step(rec: Reconciliation) -> Step:
+    """`close_amounts(c, v0, v1)`: left and right amounts within tolerance of each other."""
+    allowed = keys.allowed_sql(rec.tolerance, "v")
+    return Step(
+        "close_amounts",
+        f"""
+create or replace table close_amounts as
+with told as (select distinct side, c, v from window_rows), l as (
+    select c, v, (v - {allowed})::bigint as low, (v + {allowed})::bigint as high
+    from told where side = 0
+), r as (
+    select c, v, row_number() over (partition by c order by v) as i from told where side = 1
+), spans as (
+    select first.c, first.v, first.i as i0, last.i as i1
+    from (select l.*, r.i from l asof join r on r.c = l.c and r.v >= l.low) first
+    asof join r last on last.c = first.c and last.v <= first.high
+)
+select s.c, s.v as v0, r.v as v1
+from (select *, unnest(generate_series(i0, i1)) as i from spans where i0 <= i1) s
+join r on r.c = s.c and r.i = s.i""",
+        "amounts that agree, each pair of amounts once",
+    )
+
+
+def rank_step() -> Step:
+    """`window_ranks`: events of one side and amount, numbered in order of time."""
+    return Step(
+        "window_ranks",
+        """
+create or replace table window_ranks as
+select *, row_number() over (partition by side, c, v order by ts, event_key) as n
+from window_rows""",
+        "so that two look-ups count what lies in a window",
+    )
+
+
+def count_steps(side: int) -> tuple[Step, ...]:
+    """`single_{side}(eid, other)`: events of a side with exactly one candidate on the other."""
+    other = 1 - side
+    return (
+        Step(
+            f"window_seen_{side}",
+            f"""
+create or replace table window_seen_{side} as
+with wanted as (
+    select w.eid, w.c, a.v{other} as v, w.ts, w.due
+    from (from window_ranks where side = {side}) w
+    join close_amounts a on a.c = w.c and a.v{side} = w.v
+), places as (
+    select c, v, ts, due, max(n) as n from window_ranks where side = {other} group by all
+), until as (
+    select w.*, p.n as last from wanted w asof join places p
+        on p.c = w.c and p.v = w.v and p.ts <= w.due
+)
+select u.eid, u.c, u.v, coalesce(p.n, 0) + 1 as first, u.last
+from until u asof left join (select c, v, due, max(n) as n from places group by all) p
+    on p.c = u.c and p.v = u.v and p.due < u.ts
+where u.last > coalesce(p.n, 0)""",
+            "how many candidates each event has, by rank",
+        ),
+        Step(
+            f"single_{side}",
+            f"""
+create or replace table single_{side} as
+with barred as (
+    select {"left" if side == 0 else "right"}_eid as eid,
+           {"right" if side == 0 else "left"}_eid as other from barred_pool
+), few as (
+    select eid from window_seen_{side}
+    left join (select eid, count(*) as b from barred group by eid) using (eid)
+    group by eid having sum(last - first + 1) <= {_COUNTED_MAX} * (1 + any_value(coalesce(b, 0)))
+), listed as (
+    select distinct s.eid, r.eid as other
+    from (select *, unnest(generate_series(first, last)) as n
+          from window_seen_{side} semi join few using (eid)) s
+    join (from window_ranks where side = {other}) r using (c, v, n)
+)
+select eid, min(other) as other from listed anti join barred using (eid, other)
+group by eid having count(*) = 1""",
+            "those with exactly one",
+        ),
+    )
+
+
+def pair_steps(rec: Reconciliation, allowed: Authority) -> tuple[Step, ...]:
+    """`window_pairs`: each is the only candidate of the other; `why_code` null: a match."""
+    certain = "null" if allowed.alone else "'uncertified'"
+    return (
+        Step(
+            "window_common",
+            """
+create or replace table window_common as
+with wanted as (select distinct c, v from window_rows r join single_0 s using (eid))
+select c, v, count(*) - 1 as others from (
+    select currency as c, amount as v from pool where side = 1) semi join wanted using (c, v)
+group by c, v;
+create or replace table window_spread as
+select greatest(1, max(epoch_us(ts)) - min(epoch_us(ts))) as us from pool where side = 1""",
+            "how often each amount occurs, matched or not",
+        ),
+        Step(
+            "window_pairs",
+            f"""
+create or replace table window_pairs as
+select *, case when {_differ(rec)} then 'key_differs'
+               when confidence < {allowed.threshold!r} then 'below_floor'
+               else {certain} end as why_code
+from (
+    select p.*, l as l_, r as r_, {amounts.pair_money(rec)},
+           l.dead <> r.dead as status_note, l.event_key as left_key, r.event_key as right_key,
+           coalesce(others, 0) * least(1.0, (epoch_us(lw.due) - epoch_us(lw.ts)
+               + epoch_us(rw.due) - epoch_us(rw.ts)) / us) as chance,
+           round(1 / (1 + chance), 6) as confidence
+    from (select s.eid as left_eid, s.other as right_eid
+          from single_0 s join single_1 t on t.eid = s.other and t.other = s.eid) p
+    join rest l on l.eid = left_eid join rest r on r.eid = right_eid
+    join (select eid, max(ts) as ts, max(due) as due from window_rows group by eid) lw
+      on lw.eid = left_eid
+    join (select eid, max(ts) as ts, max(due) as due from window_rows group by eid) rw
+      on rw.eid = right_eid
+    left join window_common w on w.c = l.currency and w.v = l.amount
+    cross join window_spread)
+where amount_note is null""",
+            "each is the other's only candidate",
+        ),
+    )
+
+
+def _differ(rec: Reconciliation) -> str:
+    return answers.differ(rec, "l_", "r_")
+
+
+def live_steps(rec: Reconciliation) -> tuple[Step, ...]:
+    """Matches and questions."""
+    one = keys.one_side(rec)
+    levels = "json_object('expected_by_chance', round(chance, 6))::varchar"
+    return (
+        Step(
+            "window_live",
+            f"""
+insert into more_pairs
+select {one}_eid, 'window', null, currency, left_sum, right_sum, amount_note, status_note, null,
+       confidence, null, null, left_eid, right_eid, left_key, right_key
+from window_pairs where why_code is null;
+insert into answer_evidence
+select 'window', {one}_eid, left_eid, right_eid, 1, {levels}
+from window_pairs where why_code is null""",
+            "matches by amount and time",
+        ),
+        answers.pairs_step(
+            "window_questions",
+            f"""
+select left_eid, right_eid, 'window' as method, confidence, why_code, 1 as equal_answers,
+       {levels} as levels
+from window_pairs where why_code is not null""",
+        ),
+    )
