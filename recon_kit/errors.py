@@ -127,3 +127,11 @@ class StaleClaimError(DecisionRefusedError):
             f"{current}); look at it again and claim it anew. Nothing was recorded."
         )
         self.subject, self.holder = subject, holder
+
+
+class CertificationError(ReconError):
+    """A threshold cannot be certified now; the message says what is missing."""
+
+
+class GovernanceError(ReconError):
+    """A change was not approved, promoted or rolled back; the message says what is missing."""

@@ -365,6 +365,52 @@ class Review(_Frozen):
         return self
 
 
+ROLES: tuple[str, ...] = ("data_owner", "operations_lead", "governance_reviewer")
+
+
+class Governance(_Frozen):
+    """Who must approve what changes the matches that are made without a person.
+
+    `roles` names the holders of each role; `approvals` lists the roles that must each approve, by
+    different people and never by the author of the change.
+    """
+
+    approvals: tuple[str, ...] = ROLES
+    roles: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _known_roles(self) -> Governance:
+        known = {*self.approvals, *ROLES}
+        for role, holders in self.roles.items():
+            if role not in known:
+                raise ValueError(f"roles: no approval is asked of {role!r}; {nearest(role, known)}")
+            if not holders or any(not name.strip() for name in holders):
+                raise ValueError(f"roles: {role!r} needs at least one name")
+        if not self.approvals or len(set(self.approvals)) != len(self.approvals):
+            raise ValueError("approvals: list at least one role, and none twice")
+        return self
+
+
+class Costs(_Frozen):
+    """What a person's minute and a wrong match cost, in the workspace currency.
+
+    A wrong match costs `wrong_match` and `wrong_match_percent` of its amount, so that the cut
+    between matching and asking rises with the money at stake.
+    """
+
+    minutes_per_item: ExactDecimal = Decimal(3)
+    hour: ExactDecimal = Decimal(40)
+    wrong_match: ExactDecimal = Decimal(20)
+    wrong_match_percent: ExactDecimal = Decimal(10)
+
+    @model_validator(mode="after")
+    def _not_negative(self) -> Costs:
+        for name, value in self:
+            if value < 0:
+                raise ValueError(f"{name} is {value}; a cost is never negative")
+        return self
+
+
 class Settings(_Frozen):
     """The whole of one `recon.toml`."""
 
@@ -373,6 +419,8 @@ class Settings(_Frozen):
     reconciliations: tuple[Reconciliation, ...] = ()
     chains: tuple[Chain, ...] = ()
     review: Review = Review()
+    governance: Governance = Governance()
+    costs: Costs = Costs()
 
     @model_validator(mode="after")
     def _declared_names(self) -> Settings:

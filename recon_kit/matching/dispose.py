@@ -208,7 +208,7 @@ def _head(rec: Reconciliation) -> str:
     return f"""method,
        case when method = 'decided' then 'confirmed'
             when doubt is not null then 'review'
-            when {_over_limit(rec)} then 'review' else 'auto' end as disposition,
+            when {over_limit(rec)} then 'review' else 'auto' end as disposition,
        confidence, margin, left_sum::bigint as left_sum, right_sum::bigint as right_sum, currency,
        (left_sum - right_sum)::bigint as residual_minor,
        case when amount_note is not null or doubt is not null or status_note or notes is not null
@@ -227,10 +227,11 @@ def residual_open(rec: Reconciliation) -> str:
     return f"coalesce(not ({amounts.agree(rec, 'left_sum', 'right_sum')}), false)"
 
 
-def _over_limit(rec: Reconciliation) -> str:
+def over_limit(rec: Reconciliation, left: str = "left_sum", right: str = "right_sum") -> str:
+    """Whether a person must sign off two sums in `currency`, as SQL."""
     if rec.sign_off_over is None:
         return "false"
-    size = "greatest(abs(left_sum), abs(right_sum))"
+    size = f"greatest(abs({left}), abs({right}))"
     arms = " ".join(
         f"when {quote_text(currency)} then {size} > {_minor(limit, currency)}"
         for currency, limit in sorted(rec.sign_off_over.items())

@@ -21,7 +21,8 @@ class About:
     """From where and when a result speaks: printed under every view and report.
 
     `runs` maps a reconciliation to the id of the run that is shown; `checkpoint` is the ledger's
-    printed checkpoint; `uncertified` names reconciliations that match without a certificate.
+    printed checkpoint; `uncertified` names reconciliations that match without a certificate,
+    `certified` says of the others by which promise each method does.
     """
 
     workspace: str
@@ -31,6 +32,7 @@ class About:
     runs: Mapping[str, str] = field(default_factory=dict)
     checkpoint: str = ""
     uncertified: tuple[str, ...] = ()
+    certified: tuple[str, ...] = ()
 
     def moment(self) -> str:
         """The as-of time in the workspace zone, zone named."""
@@ -41,6 +43,8 @@ class About:
         told = f"{self.workspace}, as of {self.moment()}, sequence {self.as_of_seq:,}"
         if self.uncertified:
             told += f"; uncertified: {', '.join(self.uncertified)}"
+        if self.certified:
+            told += f"; {'; '.join(self.certified)}"
         return told
 
     def as_dict(self) -> dict[str, Any]:
@@ -48,7 +52,7 @@ class About:
         return {
             "workspace": self.workspace, "as_of": self.as_of, "as_of_seq": self.as_of_seq,
             "zone": self.zone, "runs": dict(self.runs), "checkpoint": self.checkpoint,
-            "uncertified": list(self.uncertified),
+            "uncertified": list(self.uncertified), "certified": list(self.certified),
         }  # fmt: skip
 
 

@@ -13,9 +13,11 @@ import polars as pl
 from recon_kit.errors import SettingsError, WorkspaceError
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.store import Store
+from recon_kit.matching import authority
 from recon_kit.present.views import (
     About,
 )
+from recon_kit.resolution import governance
 from recon_kit.settings import Reconciliation, Settings
 from recon_kit.workbench import setup
 from recon_kit.workbench.run import facts_seq
@@ -98,12 +100,29 @@ class Face:
             zone=self.settings.workspace.timezone,
             runs={name: run.run_id for name, run in runs.items()},
             checkpoint=f"{mark.origin} {mark.size} {mark.head}",
-            uncertified=tuple(
-                r.name
-                for r in self.settings.reconciliations
-                if r.probable.enabled and r.probable.uncertified == "auto"
-            ),
+            **self._promises(runs, max(moments)),
         )
+
+    def _promises(self, runs: dict[str, Any], as_of: datetime) -> dict[str, tuple[str, ...]]:
+        """What is matched without a person: under which certificate, or without one."""
+        rows, said = self.store.rows("certificates"), self.store.rows("approvals")
+        uncertified, certified = [], []
+        for rec in self.settings.reconciliations:
+            held = governance.certificates(rows, said, rec.name)
+            scored = runs[rec.name].model_hash if rec.name in runs else None
+            may = {
+                method: authority.authority(rec, method, held, as_of, scored)
+                for method, place in authority.METHODS.items()
+                if getattr(rec, place).enabled
+            }
+            if any(a.state == "uncertified" for a in may.values()):
+                uncertified.append(rec.name)
+            certified += [
+                f"{rec.name}, {method}: {a.said}"
+                for method, a in may.items()
+                if a.state == "certified"
+            ]
+        return {"uncertified": tuple(uncertified), "certified": tuple(certified)}
 
     def _reports(self) -> Path:
         """The folder of the rendered reports."""

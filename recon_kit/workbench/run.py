@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -34,6 +34,23 @@ _ENGINES = ("duckdb", "polars", "splink", "numpy", "scipy")
 
 
 @dataclass(frozen=True, slots=True)
+class Variant:
+    """What a shadow run is told instead of what is in force; none means what is in force.
+
+    `without` names streams of decisions it is not told: a run that knows the answers of the audit
+    sample says nothing about the method that is being audited.
+    """
+
+    without: tuple[str, ...] = ()
+    model: StoredModel | None = None
+    certificates: tuple[Certificate, ...] | None = None
+    rules: tuple[Rule, ...] | None = None
+
+
+IN_FORCE = Variant()
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """What is to be evaluated; recorded at `as_of_time`, or later where that lies in the past."""
 
@@ -42,6 +59,7 @@ class Request:
     as_of_time: datetime
     kind: Literal["live", "shadow", "replay"] = "live"
     recorded_at: datetime | None = None
+    variant: Variant = IN_FORCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +86,8 @@ def evaluate(
         The run, as stored. Running twice on the same facts and settings stores nothing new.
     """
     rec = request.reconciliation
-    said = store.rows("approvals", request.as_of_seq)
-    used = governance.model_in_use(store.rows("models"), said, rec.name)
-    known = store.model(used) if used and rec.probable.enabled else None
-    promised = governance.certificates(
-        store.rows("certificates", request.as_of_seq), said, rec.name
-    )
-    ruled = governance.rules(
-        store.rows("rules", request.as_of_seq),
-        store.rows("approvals", request.as_of_seq),
-        rec.name,
-        request.as_of_time,
-    )
-    run = _run(settings, request, known, promised, ruled)
+    told = _told(store, request)
+    run = _run(settings, request, told)
     before = store.run(run.run_id)
     if before is not None:
         if request.kind == "live":
@@ -91,14 +98,16 @@ def evaluate(
     snapshot = store.snapshot(request.as_of_seq)
     precedence = {s.name: s.precedence for s in settings.sources}
     with snapshot.engine(runs=past[-1:], precedence=precedence) as engine:
+        if told.without:
+            engine.put("decisions", _less(snapshot.decisions(), told.without))
         progress(f"{rec.name}: matching")
         context = cascade.MatchingContext(
             as_of=request.as_of_time,
             timezone=settings.workspace.timezone,
             holidays=settings.workspace.holidays,
-            model=known,
-            certificates=promised,
-            rules=ruled,
+            model=told.model,
+            certificates=told.certificates or (),
+            rules=told.rules or (),
         )
         outcome = cascade.reconcile(engine, rec, context)
         progress(f"{rec.name}: cases")
@@ -112,7 +121,7 @@ def evaluate(
         )
         progress(f"{rec.name}: SLIs")
         slis = indicators.compute(engine, rec, settings, request.as_of_time)
-        run = _run(settings, request, outcome.model or known, promised, ruled)
+        run = _run(settings, request, replace(told, model=outcome.model or told.model))
         run = replace(run, base_run_id=current.run_id if current else None)
         tables: dict[str, Path | pl.DataFrame] = {
             name: engine.write(f"select * from out_{name}", f"result_{name}")
@@ -176,13 +185,29 @@ def code_hash() -> str:
     return code.hexdigest()[:32]
 
 
-def _run(
-    settings: Settings,
-    request: Request,
-    stored: StoredModel | None,
-    promised: Sequence[Certificate],
-    ruled: tuple[Rule, ...],
-) -> Run:
+def _told(store: Store, request: Request) -> Variant:
+    """The variant of a request, filled up with what is in force."""
+    rec, seq, asked = request.reconciliation, request.as_of_seq, request.variant
+    approvals = store.rows("approvals", seq)
+    found = asked
+    if asked.model is None and rec.probable.enabled:
+        used = governance.model_in_use(store.rows("models"), approvals, rec.name)
+        found = replace(found, model=store.model(used) if used else None)
+    if asked.certificates is None:
+        rows = store.rows("certificates", seq)
+        found = replace(found, certificates=governance.certificates(rows, approvals, rec.name))
+    if asked.rules is None:
+        rows = store.rows("rules", seq)
+        ruled = governance.rules(rows, approvals, rec.name, request.as_of_time)
+        found = replace(found, rules=ruled)
+    return found
+
+
+def _less(decisions: pl.DataFrame, streams: tuple[str, ...]) -> pl.DataFrame:
+    return decisions.filter(~pl.col("stream").is_in(streams).fill_null(False))
+
+
+def _run(settings: Settings, request: Request, told: Variant) -> Run:
     rec = request.reconciliation
     run = Run(
         run_id="",
@@ -191,14 +216,15 @@ def _run(
         as_of_seq=request.as_of_seq,
         as_of_time=request.as_of_time,
         settings_hash=settings_hash(settings, rec),
-        rules_hash=rules_hash(ruled),
-        model_hash=stored.model_hash if stored else None,
+        rules_hash=rules_hash(told.rules or ()),
+        model_hash=told.model.model_hash if told.model else None,
         code_hash=code_hash(),
     )
     inputs = (
         "run", rec.name, run.kind, str(run.as_of_seq), run.as_of_time.isoformat(),
         run.settings_hash, run.rules_hash, run.model_hash, run.code_hash,
-        *(part for c in promised for part in (c.certificate_id, c.voided)),
+        *(part for c in told.certificates or () for part in (c.certificate_id, c.voided)),
+        *told.without,
     )  # fmt: skip
     return replace(run, run_id=model.digest(*inputs))
 

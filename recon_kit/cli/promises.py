@@ -1,0 +1,125 @@
+"""Commands that prove, approve and take back what is matched without a person."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from recon_kit.cli.app import (
+    COMMON,
+    DONE,
+    HOLD,
+    UNKNOWN,
+    Common,
+    Flag,
+    app,
+    bench_of,
+    progress,
+    show,
+)
+
+
+@app.command
+def certify(  # noqa: PLR0913 - a promise has these parts, each with a default
+    reconciliation: str | None = None,
+    *,
+    method: Literal["probable", "window", "grouped", "decomposed"] = "probable",
+    fmr_max: float = 0.02,
+    confidence: float = 0.95,
+    margin: float | None = None,
+    by: str | None = None,
+    common: Common = COMMON,
+) -> int:
+    """Look whether the audit sample proves a threshold; exit 4 when it proves none yet.
+
+    Parameters
+    ----------
+    reconciliation: Needed when several are declared.
+    method: Whose matches; each method has its own certificate.
+    fmr_max: At most so many of its matches may be wrong, such as 0.02.
+    confidence: With what probability that must hold.
+    margin: Least lead over the best rival; the setting's, where not given.
+    by: Who asks, and so proposes what is certified.
+    """
+    found = bench_of(common).certify(
+        reconciliation, method=method, fmr_max=fmr_max, confidence=confidence,
+        margin=margin, by=by, progress=progress,
+    )  # fmt: skip
+    return show(found, common, DONE if found.certified else UNKNOWN)
+
+
+@app.command
+def promote(
+    change: str | None = None,
+    *,
+    threshold: float | None = None,
+    reconciliation: str | None = None,
+    by: str | None = None,
+    common: Common = COMMON,
+) -> int:
+    """Put an approved change in force, or propose it; without CHANGE, list all of them.
+
+    Exit 3 when it waits for approval.
+
+    Parameters
+    ----------
+    change: First characters of the content hash of a certificate, model or rule.
+    threshold: A stricter threshold that the same certificate proves.
+    reconciliation: Whose changes are listed.
+    by: Who promotes.
+    """
+    bench = bench_of(common)
+    shown = bench.promote(change, threshold=threshold, reconciliation=reconciliation, by=by)
+    waits = change is not None and not any("is in force" in note for note in shown.notes)
+    return show(shown, common, HOLD if waits else DONE)
+
+
+@app.command
+def approve(  # noqa: PLR0913 - a word has these parts, each with a default
+    change: str,
+    *,
+    role: str | None = None,
+    reject: Flag = False,
+    note: str = "",
+    by: str | None = None,
+    common: Common = COMMON,
+) -> int:
+    """Approve a proposed change, bound to the hash of its content; the author cannot.
+
+    Parameters
+    ----------
+    change: First characters of its content hash.
+    role: For which role, where the person holds several.
+    reject: Say no instead.
+    note: Why.
+    by: Who approves; [governance.roles] in recon.toml names who may.
+    """
+    shown = bench_of(common).approve(change, by=by, role=role, reject=reject, note=note)
+    return show(shown, common)
+
+
+@app.command
+def rollback(  # noqa: PLR0913 - what is taken back, each with a default
+    reconciliation: str | None = None,
+    *,
+    method: Literal["probable", "window", "grouped", "decomposed"] = "probable",
+    kind: Literal["certificate", "model", "rule"] = "certificate",
+    rule: str | None = None,
+    reason: str = "rolled back",
+    by: str | None = None,
+    common: Common = COMMON,
+) -> int:
+    """Go back to what was in force before, or to review by people; nothing is deleted.
+
+    Parameters
+    ----------
+    reconciliation: Needed when several are declared.
+    method: Of which method, for a certificate.
+    kind: What is taken back.
+    rule: Which rule, by the first characters of its content hash.
+    reason: Why.
+    by: Who takes it back.
+    """
+    shown = bench_of(common).rollback(
+        reconciliation, method=method, kind=kind, rule=rule, reason=reason, by=by
+    )
+    return show(shown, common)
