@@ -1,0 +1,159 @@
+"""What a person is asked, read from the current runs: proposals, held-back matches, audit draws.
+
+A question hangs on one event: the principal of what is proposed (the left event, or the bank line
+of several payouts), or the drawn left event of an audit. Everything that may be its counterpart is
+a candidate, so that rivals stand beside one another and are decided together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from recon_kit import model
+from recon_kit.ledger.engine import Engine, Step
+from recon_kit.matching.keys import one_side
+from recon_kit.settings import Reconciliation
+
+QUESTIONS_MAX = 20_000  # of one sitting; the facts of all of them are kept in memory
+
+# A row per candidate and event of it; `asked_key` is what the question hangs on.
+_PROPOSED = """
+    create or replace temp table review_pairs as
+    with told as (
+      select p.reconciliation, p.match_id, p.method, p.confidence, p.margin, p.why_code,
+        p.left_key, p.right_key, 'work' as stream
+      from proposals p
+      union all
+      select m.reconciliation, m.match_id, m.method, m.confidence, m.margin, 'sign_off',
+        l.event_key, r.event_key, 'work'
+      from matches m
+      join match_members l on l.match_id = m.match_id and l.run_id = m.run_id
+        and l.side = 'left' and l.counts
+      join match_members r on r.match_id = m.match_id and r.run_id = m.run_id
+        and r.side = 'right' and r.counts
+      where m.disposition = 'review'
+    )
+    select t.*, case s.one when 'left' then left_key else right_key end as asked_key,
+      case s.one when 'left' then right_key else left_key end as other_key
+    from told t join review_sides s using (reconciliation)
+"""
+_DRAWN = """
+    insert into review_pairs
+    with drawn as (
+      select distinct reconciliation, event_key from review_draws
+    ),
+    others as (
+      select d.reconciliation, d.event_key as left_key, r.event_key as right_key
+      from drawn d
+      join match_members l on l.event_key = d.event_key and l.side = 'left'
+      join matches m on m.match_id = l.match_id and m.run_id = l.run_id
+        and m.reconciliation = d.reconciliation
+      join match_members r on r.match_id = m.match_id and r.run_id = m.run_id
+        and r.side = 'right' and r.role <> 'duplicate'
+      union
+      select d.reconciliation, d.event_key, p.right_key
+      from drawn d join proposals p
+        on p.reconciliation = d.reconciliation and p.left_key = d.event_key
+      union
+      select d.reconciliation, d.event_key, o.nearest_key
+      from drawn d join open_items o
+        on o.reconciliation = d.reconciliation and o.event_key = d.event_key
+      where o.nearest_key is not null
+    )
+    select d.reconciliation, coalesce(o.right_key, d.event_key), null, null, null, 'audit',
+      d.event_key, o.right_key, 'audit', d.event_key, o.right_key
+    from drawn d
+    left join others o on o.reconciliation = d.reconciliation and o.left_key = d.event_key
+"""
+_ID = model.digest_sql("reconciliation", "asked_key", "stream")
+_LISTED = f"""
+    create or replace temp table review_asked as
+    with one as (
+      select reconciliation, asked_key, stream, max_by(method, rank) as method,
+        max_by(why_code, rank) as why_code, max(confidence) as confidence
+      from (select *, struct_pack(c := coalesce(confidence, -1), k := match_id) as rank
+            from review_pairs)
+      group by all
+    )
+    select {_ID} as question_id, o.*, e.event_ts, e.currency,
+      case s.measure when 'net' then coalesce(e.net, e.amount) else e.amount end as amount_minor
+    from one o join events e on e.event_key = o.asked_key
+    join review_sides s using (reconciliation)
+"""
+_PAIRS = f"""
+    select {_ID} as question_id, p.*, e.levels, e.weights, e.equal_answers
+    from review_pairs p
+    left join (
+      select match_id, left_key, right_key, any_value(levels) as levels,
+        any_value(weights) as weights, max(equal_answers) as equal_answers
+      from pair_evidence group by all
+    ) e on e.match_id = p.match_id and e.left_key = p.left_key and e.right_key = p.right_key
+    order by p.confidence desc nulls last, p.match_id, p.other_key, p.left_key
+"""
+_FACTS = """
+    select e.*, w.* exclude (event_key, payload_hash), a.name as artefact
+    from events e
+    left join who w on w.event_key = e.event_key and w.payload_hash = e.payload_hash
+    left join (select sha256, min(name) as name from artefacts group by sha256) a
+      on a.sha256 = e.artefact_sha256
+    where e.event_key in (select event_key from review_wanted)
+    order by e.event_key
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Everything the questions of a sitting stand on.
+
+    `questions`: `question_id, reconciliation, asked_key, stream, method, why_code, confidence,
+    event_ts, currency, amount_minor`. `pairs`: a row per candidate event: `question_id,
+    reconciliation, match_id, method, confidence, margin, why_code, left_key, right_key, asked_key,
+    other_key, levels, weights, equal_answers`, best candidate first. `facts`: events with their
+    personal fields and the file that told them.
+    """
+
+    questions: pl.DataFrame
+    pairs: pl.DataFrame
+    facts: pl.DataFrame
+
+
+def read(engine: Engine, recs: Sequence[Reconciliation], draws: pl.DataFrame) -> Asked:
+    """Read what waits for a person.
+
+    Args:
+        engine: a snapshot's engine with the tables of the current runs of `recs`.
+        recs: the reconciliations to ask about.
+        draws: audit draws that wait for a label: `reconciliation, event_key`.
+    """
+    sides = [(rec.name, one_side(rec), getattr(rec.measure, one_side(rec))) for rec in recs]
+    schema = ["reconciliation", "one", "measure"]
+    engine.put(
+        "review_sides", pl.DataFrame(sides, schema=dict.fromkeys(schema, pl.String), orient="row")
+    )
+    engine.put("review_draws", draws.select("reconciliation", "event_key"))
+    engine.run(
+        Step("review_pairs", _PROPOSED, "what is proposed or held back, candidate by candidate"),
+        Step("review_drawn", _DRAWN, "what may be the counterpart of a drawn event"),
+        Step("review_asked", _LISTED, "one question per event that they hang on"),
+    )
+    # The least sure first: there an answer teaches most. Then the largest amount.
+    doubt = (pl.col("confidence").fill_null(0.5) - 0.5).abs()
+    questions = engine.rows("from review_asked").sort(
+        pl.col("stream") != "audit", doubt, -pl.col("amount_minor").abs(), "question_id",
+        nulls_last=True,
+    ).head(QUESTIONS_MAX)  # fmt: skip
+    pairs = engine.rows(_PAIRS).join(
+        questions.select("question_id"), on="question_id", how="semi", maintain_order="left"
+    )
+    return Asked(questions, pairs, facts(engine, [*pairs["asked_key"], *pairs["other_key"]]))
+
+
+def facts(engine: Engine, event_keys: Sequence[str | None]) -> pl.DataFrame:
+    """Events with their personal fields and the name of the file that told them."""
+    wanted = pl.DataFrame({"event_key": list(event_keys)}, schema={"event_key": pl.String})
+    engine.put("review_wanted", wanted.drop_nulls().unique().sort("event_key"))
+    return engine.rows(_FACTS)
+
