@@ -92,6 +92,8 @@ AUDIT = pair(1004, 8_000, question_id="q_audit", stream="audit")
 class FakeDesk:
     """Keeps what was said in a list; fails on demand."""
 
+    remembers = True
+
     def __init__(self, *questions):
         self.questions = {q.question_id: q for q in questions or (pair(1001), RIVALS, GROUP)}
         self.said = []  # (question_id, verdict, candidate key)
@@ -100,10 +102,12 @@ class FakeDesk:
         self.held = ""
 
     def listing(self):
+        """The questions, in the order given."""
         rows = [
             {
                 "question_id": q.question_id, "reconciliation": q.reconciliation,
-                "method": q.method, "why_code": "ambiguous" if len(q.candidates) > 1 else "below_floor",
+                "method": q.method,
+                "why_code": "ambiguous" if len(q.candidates) > 1 else "below_floor",
                 "amount_minor": q.amount_minor, "currency": q.currency,
                 "event_ts": q.asked[0]["event_ts"], "stream": q.stream,
                 "confidence": q.candidates[0].probability if q.candidates else None,
@@ -121,6 +125,7 @@ class FakeDesk:
         return "not_same" if apart and apart >= {c.key for c in question.candidates} else None
 
     def question(self, question_id):
+        """With what was said of it."""
         question = self.questions[question_id]
         said = {c: v for q, v, c in self.said if q == question_id and c}
         return replace(
@@ -129,10 +134,12 @@ class FakeDesk:
             verdict=self._verdict(question),
         )
 
-    def claim(self, question):
+    def claim(self, _):
+        """Whoever `held` names has it."""
         return self.held
 
     def decide(self, answer):
+        """Keep it, unless broken."""
         if self.broken:
             raise ReconError(self.broken)
         key = answer.candidate.key if answer.candidate else None
@@ -141,13 +148,17 @@ class FakeDesk:
         return f"{answer.verdict} for {answer.question.question_id}"
 
     def undo(self):
+        """Drop the newest."""
         return self.said.pop()[0] if self.said else None
 
-    def remember(self, question):
+    def remember(self, _):
+        """Not enough yet."""
         return "No rule can be made of it yet: 2 more decisions like it are needed."
 
     def unmask(self, question, reason):
+        """Keep the reason."""
         self.asked_for.append((question.question_id, reason))
 
-    def find(self, question, text):
+    def find(self, _, text):
+        """Nothing else is known."""
         raise ReconError(f"no payment is called {text!r}.")

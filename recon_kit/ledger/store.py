@@ -305,13 +305,19 @@ class Store:
         """
         return entries.append(self._catalog, table, rows, recorded_at)
 
-    def rows(self, table: str, as_of_seq: int | None = None) -> pl.DataFrame:
-        """Rows of a catalog table (`tables.TABLES`) in the order in which they were committed."""
+    def rows(self, table: str, as_of_seq: int | None = None, *, after_seq: int = 0) -> pl.DataFrame:
+        """Rows of a catalog table (`tables.TABLES`) in the order in which they were committed.
+
+        Args:
+            table: which one.
+            as_of_seq: only what was committed up to it; all when not given.
+            after_seq: only what was committed after it.
+        """
         if table not in TABLES:
             raise UnknownNameError("catalog table", table, TABLES)
         with self._catalog.read() as reader:
             until = reader.head()[0] if as_of_seq is None else as_of_seq
-            return reader.frame(table, "seq <= ?", (until,))
+            return reader.frame(table, "seq > ? and seq <= ?", (after_seq, until))
 
     def audit_secret(self) -> bytes:
         """The store's random secret, key of the audit draw; never show it."""

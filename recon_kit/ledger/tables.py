@@ -99,6 +99,11 @@ TABLES: dict[str, Table] = {
         "case_id": TEXT, "entry": TEXT, "actor": TEXT, "reason_code": TEXT, "note": TEXT,
         "json": TEXT, "effective_at": UTC, "recorded_at": UTC,
     }, unique=("seq",), veiled=("note", "json")),
+    # Who asked to see personal fields in full, of which events (a JSON list), and why.
+    "disclosures": _table({
+        "reconciliation": TEXT, "event_keys": TEXT, "actor": TEXT, "reason": TEXT,
+        "recorded_at": UTC,
+    }, unique=("seq",), veiled=("reason",)),
     "gate_results": _table({
         "gate": TEXT, "answer": TEXT, "reason": TEXT, "release": TEXT, "as_of_seq": INT,
         "recorded_at": UTC,
@@ -107,5 +112,5 @@ TABLES: dict[str, Table] = {
 # Tables that `Store.append` may write: one row is one commit of its own.
 SAID: tuple[str, ...] = (
     "decisions", "audit_draws", "rules", "certificates", "approvals", "case_entries",
-    "gate_results",
+    "gate_results", "disclosures",
 )  # fmt: skip

@@ -57,6 +57,7 @@ class Round:
         self._paces: list[float] = []
         self._note = ""
         self._claimed: str | None = None
+        self._decided: Question | None = None
         self._go(self._following())
 
     # --- messages ----------------------------------------------------------------------------
@@ -98,6 +99,7 @@ class Round:
             "progress": self._progress(),
             "filters": self._choices(),
             "note": self._note,
+            "remembers": self._desk.remembers,
             "question": None
             if question is None
             else screen.message(question, self._chosen, blind=self.blind, unmasked=self._unmasked),
@@ -122,7 +124,7 @@ class Round:
         verdict = str(message.get("verdict"))
         if verdict not in VERDICTS:
             raise ReconError(f"{verdict!r} is no verdict; nothing was saved.")
-        if verdict not in screen.message(question, self._chosen, blind=self.blind)["actions"]:
+        if verdict not in screen.actions(question, self._chosen):
             raise ReconError("that is not possible for this question; nothing was saved.")
         candidate = question.candidates[self._chosen] if question.candidates else None
         if message.get("candidate") != (candidate.key if candidate else None):
@@ -135,7 +137,7 @@ class Round:
         took = self._clock() - self._shown_at
         self._paces += [took] if took < _PAUSE_SECONDS else []
         self._listing = self._listed()
-        self._note = f"Saved: {said}."
+        self._note, self._decided = f"Saved: {said}.", question
         if self._waits(question.question_id):
             self._show(question.question_id)
         else:
@@ -186,7 +188,11 @@ class Round:
         self._go(self._following(start=True))
 
     def _remember(self, _: Message) -> None:
-        self._note = self._desk.remember(self._asked())
+        if not self._desk.remembers:
+            raise ReconError("no rules can be proposed here.")
+        if self._decided is None:
+            raise ReconError("decide first: a rule is proposed from the newest decision.")
+        self._note = self._desk.remember(self._decided)
 
     def _unmask(self, message: Message) -> None:
         reason = " ".join(str(message.get("reason") or "").split())
@@ -219,11 +225,14 @@ class Round:
             list(places), [10**p for p in places.values()], default=None, return_dtype=pl.Int64
         )
         major = pl.col("amount_minor").abs() // unit
-        names = [f"under {_BANDS[0]:,}", *(f"{a:,} to {b:,}" for a, b in pairwise(_BANDS))]
-        band = major.cut(
-            list(_BANDS), labels=[*names, f"{_BANDS[-1]:,} and more"], left_closed=True
+        # The largest bound that an amount reaches names its band.
+        band = pl.lit(f"under {_BANDS[0]:,}")
+        for low, high in pairwise((*_BANDS, None)):
+            name = f"{low:,} to {high:,}" if high else f"{low:,} and more"
+            band = pl.when(major >= low).then(pl.lit(name)).otherwise(band)
+        return listing.with_columns(
+            band=pl.when(major.is_null()).then(pl.lit("no amount")).otherwise(band)
         )
-        return listing.with_columns(band=band.cast(pl.String).fill_null("no amount"))
 
     def _wanted(self) -> pl.DataFrame:
         """What passes the filters, in the order that was asked for."""

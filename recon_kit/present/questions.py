@@ -80,7 +80,12 @@ class Answer:
 
 
 class Desk(Protocol):
-    """What stands behind the screen. Misuse and failures are `ReconError`s: their text is shown."""
+    """What stands behind the screen. Misuse and failures are `ReconError`s: their text is shown.
+
+    `remembers` says whether rules can be proposed from decisions here.
+    """
+
+    remembers: bool
 
     def listing(self) -> pl.DataFrame:
         """Every question of this review in the columns of `LISTING`, in the order to be asked.

@@ -67,7 +67,7 @@ def message(
         ),
         "unmasked": unmasked,
         "said": _said(question, candidate),
-        "actions": _actions(question, candidate),
+        "actions": actions(question, chosen),
     }
     if not blind and candidate is not None:
         told |= {"method": question.method, "evidence": _evidence(candidate)}
@@ -229,16 +229,15 @@ def _said(question: Question, candidate: Candidate | None) -> str:
     return question.verdict_note or f"You said: {VERDICTS.get(verdict, verdict)}."
 
 
-def _actions(question: Question, candidate: Candidate | None) -> list[str]:
+def actions(question: Question, chosen: int) -> list[str]:
     """What a person may do now; in an audit nothing is passed over, and a pair is not parted."""
-    audit = question.stream == "audit"
+    audit, paired = question.stream == "audit", chosen < len(question.candidates)
     allowed: Mapping[str, bool] = {
-        "same": candidate is not None,
-        "not_same": candidate is not None and not audit,
+        "same": paired,
+        "not_same": paired and not audit,
         "no_counterpart": True,
         "unsure": True,
         "next": not audit,
         "find": len(question.asked) == 1,
-        "remember": not audit,
     }
     return [name for name, is_allowed in allowed.items() if is_allowed]

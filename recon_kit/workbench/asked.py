@@ -7,6 +7,7 @@ a candidate, so that rivals stand beside one another and are decided together.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ import polars as pl
 from recon_kit import model
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching.keys import one_side
+from recon_kit.present import screen
+from recon_kit.present.questions import Question
 from recon_kit.settings import Reconciliation
 
 QUESTIONS_MAX = 20_000  # of one sitting; the facts of all of them are kept in memory
@@ -39,6 +42,30 @@ _PROPOSED = """
     select t.*, case s.one when 'left' then left_key else right_key end as asked_key,
       case s.one when 'left' then right_key else left_key end as other_key
     from told t join review_sides s using (reconciliation)
+"""
+# The best rival of a proposed pair stands beside it, where it is on the other side.
+_RIVALS = f"""
+    insert into review_pairs
+    with told as (
+      select distinct p.reconciliation, p.asked_key, e.rival_key, s.one,
+        case s.one when 'left' then p.asked_key else e.rival_key end as left_key,
+        case s.one when 'left' then e.rival_key else p.asked_key end as right_key
+      from review_pairs p
+      join pair_evidence e on e.match_id = p.match_id
+        and e.left_key = p.left_key and e.right_key = p.right_key
+      join review_sides s using (reconciliation)
+      join events v on v.event_key = e.rival_key
+      join review_members m on m.reconciliation = p.reconciliation and m.side <> s.one
+        and m.source = v.source and m.event_type = v.event_type
+    )
+    select reconciliation,
+      {
+    model.digest_sql(
+        "reconciliation", "least(left_key, right_key)", "greatest(left_key, right_key)"
+    )
+},
+      null, null, null, 'rival', left_key, right_key, 'work', asked_key, rival_key
+    from told anti join review_pairs using (reconciliation, left_key, right_key)
 """
 _DRAWN = """
     insert into review_pairs
@@ -74,8 +101,10 @@ _LISTED = f"""
     with one as (
       select reconciliation, asked_key, stream, max_by(method, rank) as method,
         max_by(why_code, rank) as why_code, max(confidence) as confidence
-      from (select *, struct_pack(c := coalesce(confidence, -1), k := match_id) as rank
-            from review_pairs)
+      from (
+        select *, struct_pack(c := coalesce(confidence, -1), k := match_id) as rank
+        from review_pairs where why_code is distinct from 'rival'
+      )
       group by all
     )
     select {_ID} as question_id, o.*, e.event_ts, e.currency,
@@ -133,9 +162,22 @@ def read(engine: Engine, recs: Sequence[Reconciliation], draws: pl.DataFrame) ->
     engine.put(
         "review_sides", pl.DataFrame(sides, schema=dict.fromkeys(schema, pl.String), orient="row")
     )
+    members = [
+        (rec.name, side, source, kind)
+        for rec in recs
+        for side, told in (("left", rec.left), ("right", rec.right))
+        for source in dict.fromkeys(told.sources)
+        for kind in dict.fromkeys(told.types)
+    ]
+    columns = ["reconciliation", "side", "source", "event_type"]
+    engine.put(
+        "review_members",
+        pl.DataFrame(members, schema=dict.fromkeys(columns, pl.String), orient="row"),
+    )
     engine.put("review_draws", draws.select("reconciliation", "event_key"))
     engine.run(
         Step("review_pairs", _PROPOSED, "what is proposed or held back, candidate by candidate"),
+        Step("review_rivals", _RIVALS, "the rival that came nearest to each proposed pair"),
         Step("review_drawn", _DRAWN, "what may be the counterpart of a drawn event"),
         Step("review_asked", _LISTED, "one question per event that they hang on"),
     )
@@ -157,3 +199,53 @@ def facts(engine: Engine, event_keys: Sequence[str | None]) -> pl.DataFrame:
     engine.put("review_wanted", wanted.drop_nulls().unique().sort("event_key"))
     return engine.rows(_FACTS)
 
+
+# --- in words ------------------------------------------------------------------------------------
+_STEPS = {"prior": "before looking", "lag": "time lag", "text": "description"}
+
+
+def evidence(levels: str | None, weights: str | None) -> tuple[tuple[str, str, float], ...]:
+    """(comparison, what was found, weight in log2 of odds) of a scored pair, the prior first."""
+    if weights is None:
+        return ()
+    found = json.loads(levels) if levels else {}
+    return tuple(
+        (
+            _STEPS.get(name, name.replace("_", " ")),
+            "any two records of these sides" if name == "prior" else str(found.get(name, "")),
+            float(weight),
+        )
+        for name, weight in json.loads(weights).items()
+    )
+
+
+def why(question: Question, why_code: str | None, rec: Reconciliation) -> str:
+    """Why a person is asked, in a sentence.
+
+    Args:
+        question: with its candidates.
+        why_code: of its proposal, or `sign_off` where a match is held back by the limit.
+        rec: the reconciliation it belongs to.
+    """
+    count = len(question.candidates)
+    kind = str(question.asked[0].get("event_type") or "event").replace("_", " ")
+    first = question.candidates[0] if question.candidates else None
+    sure = screen.share_words(first.probability) if first and first.probability else "unknown"
+    floor = screen.share_words(rec.probable.auto_match_floor)
+    limit = (rec.sign_off_over or {}).get(str(question.currency))
+    sentences = {
+        "ambiguous": f"{count} answers fit this {kind} equally well."
+        if count > 1
+        else f"Another answer fits this {kind} equally well.",
+        "below_floor": f"It is {sure} probable; matches are made without asking from {floor}.",
+        "margin": "Another answer comes too near to choose without asking.",
+        "currency": "The two share no currency in which their amounts could be compared.",
+        "uncertified": "It is probable enough, but nothing certifies the threshold yet.",
+        "key_differs": "It joins records that name different ids.",
+        "chance": "So many sums were looked at that one may fit by chance.",
+        "sign_off": f"Above {limit} {question.currency} a person signs a match off."
+        if limit is not None
+        else f"In {question.currency or 'an unknown currency'} a person signs every match off.",
+        "conflict": "Decisions and rules contradict one another here.",
+    }
+    return sentences.get(why_code or "", "No method may decide this by itself.")

@@ -10,9 +10,10 @@ from recon_kit.workbench.facts import Facts
 from recon_kit.workbench.keeping import Keeping
 from recon_kit.workbench.outputs import Outputs
 from recon_kit.workbench.promote import Promoting
+from recon_kit.workbench.reviewing import Reviewing
 
 
-class Workbench(Facts, Deciding, Promoting, Outputs, Keeping):
+class Workbench(Facts, Deciding, Reviewing, Promoting, Outputs, Keeping):
     """A workspace and everything that can be done with it.
 
     Made by `recon_kit.open(folder)`. Every method returns a result that shows itself in Jupyter

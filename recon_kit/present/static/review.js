@@ -149,6 +149,7 @@ function render({ model, el }) {
 
   function allowed(name) {
     if (name === "undo" || name === "previous" || name === "help") return true;
+    if (name === "remember") return Boolean(state && state.remembers);
     if (!state || !state.question) return false;
     if (name === "unmask") return state.question.personal && !state.question.unmasked;
     if (name === "evidence") return Boolean(state.question.evidence);
@@ -158,7 +159,7 @@ function render({ model, el }) {
   function act(name) {
     if (pending) return;
     if (!allowed(name)) {
-      if (!state || !state.question) return;
+      if (!state || !state.question || name === "remember") return;
       const audit = state.question.audit && (name === "next" || name === "not_same");
       say(audit ? "In an audit choose the counterpart, or say that there is none or that you are unsure."
         : "That is not possible for this question.");
@@ -202,6 +203,7 @@ function render({ model, el }) {
     for (const [name, button] of buttons) button.setAttribute("aria-disabled", String(!allowed(name)));
     buttons.get("help").setAttribute("aria-expanded", String(open.help));
     bar.hidden = !state;
+    buttons.get("remember").hidden = !state || !state.remembers;
     note.textContent = state ? state.note : "";
     fill(body, state && state.question ? drawQuestion() : drawNothing());
     spoken.textContent = state ? [state.note, state.question ? state.question.ask : "Nothing waits.",
@@ -301,11 +303,11 @@ function render({ model, el }) {
       h("caption", { class: "rkr-spoken" }, "Both records, field by field"),
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "rkr-spoken" }, "Field")),
         column(q.left, ""), column(q.right, "no candidate"), h("th", { scope: "col" }, "Difference"))),
-      h("tbody", {}, q.rows.map((row) => h("tr", { class: `rkr-${row.outcome}` },
+      h("tbody", {}, q.rows.filter((row) => row.outcome !== "one_sided").map((row) => h("tr", { class: `rkr-${row.outcome}` },
         h("th", { scope: "row" }, row.label),
         h("td", {}, pieces(row.left)), h("td", {}, pieces(row.right)),
         h("td", { class: "rkr-words" }, h("span", { "aria-hidden": "true", class: "rkr-sign" },
-          SIGNS[row.outcome] || ""), row.words)))));
+          SIGNS[row.outcome] || ""), row.words))), drawOneSided(q)));
     const button = h("button", { type: "button", class: "rkr-button rkr-quiet",
       "aria-keyshortcuts": "m", "data-focus": "unmask", onclick: () => act("unmask") },
       h("kbd", { "aria-hidden": "true" }, "m"), h("span", {}, "Show personal fields in full"));
@@ -313,6 +315,16 @@ function render({ model, el }) {
       : "Personal fields are masked; they are compared in full.");
     return h("div", { class: "rkr-scroll" }, table,
       personal ? h("p", { class: "rkr-masked" }, said, q.unmasked ? null : button) : null);
+  }
+
+  /** What only one of the two tells, side by side in one row: it cannot be compared. */
+  function drawOneSided(q) {
+    const rows = q.rows.filter((row) => row.outcome === "one_sided");
+    if (!rows.length) return null;
+    const list = (side) => h("td", {}, rows.filter((row) => row.words === `only ${side}`).map((row) =>
+      h("span", { class: "rkr-lone" }, h("span", { class: "rkr-soft" }, `${row.label} `), pieces(row[side]))));
+    return h("tr", { class: "rkr-one-sided" }, h("th", { scope: "row" }, "Only here"), list("left"), list("right"),
+      h("td", {}));
   }
 
   function drawMembers(q) {

@@ -1,0 +1,65 @@
+"""What was said of questions: decisions on pairs and events, told per question."""
+
+from __future__ import annotations
+
+import polars as pl
+
+SAID_ON_PAIRS = ("reconciliation", "left_key", "right_key")
+
+
+def verdicts(
+    questions: pl.DataFrame, pairs: pl.DataFrame, standing: pl.DataFrame
+) -> dict[str, str]:
+    """The verdict of each question that is answered; the others are left out.
+
+    `same` of any candidate settles a question, and so does `no_counterpart`. `not_same` settles it
+    when it was said of every candidate. `unsure` leaves it to others. An audit question counts
+    only what was said in the audit.
+
+    Args:
+        questions: `question_id, reconciliation, asked_key, stream`.
+        pairs: `question_id, match_id, reconciliation, left_key, right_key, other_key`.
+        standing: decisions in force (`model.DECISION_SCHEMA`), oldest first.
+    """
+    on_pairs, alone = _latest(standing)
+    streams = questions.select("question_id", stream_asked="stream")
+    counts = (pl.col("stream_asked") != "audit") | (pl.col("stream_said") == "audit")
+    told = pairs.drop_nulls("other_key").join(streams, on="question_id", how="inner")
+    said = told.join(on_pairs, on=list(SAID_ON_PAIRS), how="left").with_columns(
+        verdict=pl.when(counts).then("verdict")
+    )
+    by_question = said.group_by("question_id").agg(
+        same=(pl.col("verdict") == "same").any(),
+        apart=(pl.col("verdict") == "not_same").fill_null(value=False).all(),
+        unsure=(pl.col("verdict") == "unsure").any(),
+    )
+    lone = (
+        questions.rename({"stream": "stream_asked"})
+        .join(alone, on=["reconciliation", "asked_key"], how="inner")
+        .filter(counts)
+        .select("question_id", lone="verdict")
+    )
+    whole = by_question.join(lone, on="question_id", how="full", coalesce=True).with_columns(
+        verdict=pl.when("same")
+        .then(pl.lit("same"))
+        .when(pl.col("lone") == "no_counterpart")
+        .then(pl.lit("no_counterpart"))
+        .when("apart")
+        .then(pl.lit("not_same"))
+        .when(pl.col("unsure") | (pl.col("lone") == "unsure"))
+        .then(pl.lit("unsure"))
+    )
+    return dict(whole.drop_nulls("verdict").select("question_id", "verdict").iter_rows())
+
+
+def _latest(standing: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The latest word on each pair, and on each lone event."""
+    lone = pl.col("left_key").is_null() | pl.col("right_key").is_null()
+    told = standing.select("seq", *SAID_ON_PAIRS, "verdict", stream_said="stream").filter(
+        pl.col("verdict").is_in(["same", "not_same", "unsure", "no_counterpart"])
+    )
+    on_pairs = told.filter(~lone).sort("seq").unique(list(SAID_ON_PAIRS), keep="last")
+    alone = told.filter(lone).with_columns(asked_key=pl.coalesce("left_key", "right_key"))
+    alone = alone.sort("seq").unique(["reconciliation", "asked_key"], keep="last")
+    columns = ["reconciliation", "asked_key", "verdict", "stream_said"]
+    return on_pairs.drop("seq"), alone.select(columns)
