@@ -9,10 +9,12 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+from review_desk import FakeDesk
 
 from recon_kit import model
 from recon_kit.errors import ReconError
 from recon_kit.present import views
+from recon_kit.present.review import ReviewView
 from recon_kit.present.rows import RowsView
 
 AS_OF = datetime(2026, 11, 16, 8, 0, tzinfo=UTC)
@@ -284,6 +286,10 @@ class Workbench:
     def slis(self, *_: str) -> views.SliView:
         """Twelve weeks of rates."""
         return views.SliView(SLIS, ABOUT)
+
+    def review(self, *_: str | None, **__: bool) -> ReviewView:
+        """Three questions."""
+        return ReviewView(FakeDesk(), ABOUT)
 
     def history(self, order: str) -> views.HistoryView:
         """A story of four moments."""

@@ -14,7 +14,8 @@ from recon_kit.present import reports
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-MINE = [p for p in NOTEBOOKS if p.stem in {"01_profile_sources", "02_reconcile"}]
+RUN_HERE = {"01_profile_sources", "02_reconcile", "03_review_matches"}
+MINE = [p for p in NOTEBOOKS if p.stem in RUN_HERE]
 SITE = (
     "import sys\nsys.path.insert(0, {tests!r})\nimport recon_kit.workbench\nimport fake_bench\n"
     "sys.modules['recon_kit.workbench.bench'] = fake_bench\n"

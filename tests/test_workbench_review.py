@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import polars as pl
 import pytest
@@ -181,23 +181,22 @@ def test_a_counterpart_can_be_named(bench):
     assert "c999" in unknown["message"]
 
 
-def test_a_drawn_order_is_asked_blind_first_and_as_audit(bench):
-    """A drawn event comes before the work, without scores, and is recorded in the audit stream."""
-    key = bench.review().desk.question(bench.review().frame["question_id"][5]).asked[0]["event_key"]
-    draw = pl.DataFrame(
-        {"reconciliation": ["orders_to_payments"], "draw_id": ["d1"], "event_key": [key],
-         "position": [1], "inclusion_probability": [0.1]}
-    )  # fmt: skip
-    bench.store.append("audit_draws", draw, datetime(2026, 11, 30, tzinfo=UTC))
+def test_a_drawn_order_is_asked_blind_and_as_audit(tmp_path):
+    """A drawn event is asked without scores, and its answer is the audit label."""
+    settings = review_shop.SETTINGS.replace('"review"', '"auto"')
+    bench = review_shop.make(tmp_path / "shop", settings)
+    bench.draw_audit(count=3)
     asking = sit(bench)
     asked = asking.state()["question"]
     press(asking, "same")
 
     row = said(bench).row(0, named=True)
-    assert asked["audit"]
+    assert asked["why"].startswith("Judge by the facts alone")
     assert "evidence" not in asked
-    assert (row["stream"], row["score_shown"], row["left_key"]) == ("audit", False, key)
-    assert not asking.state()["question"]["audit"]
+    assert "next" not in asked["actions"]
+    assert (row["stream"], row["score_shown"]) == ("audit", False)
+    assert 0 < row["inclusion_probability"] < 1
+    assert asking.state()["progress"]["tally"][0] == ["same", 1]
 
 
 def test_what_changed_after_it_was_decided_comes_back(bench):

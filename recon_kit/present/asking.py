@@ -154,9 +154,7 @@ class Round:
 
     def _next(self, _: Message) -> None:
         if self._asked().stream == "audit":
-            raise ReconError(
-                "an audit question cannot be passed over: choose, say none, or unsure."
-            )
+            raise ReconError("this question cannot be passed over: choose, say none, or unsure.")
         following = self._following()
         if following == self._current:
             self._note = "This is the only one left."

@@ -16,7 +16,6 @@ from recon_kit.present import comparing
 from recon_kit.present.comparing import How, Record
 from recon_kit.present.questions import VERDICTS, Candidate, Question
 
-AUDIT_SENTENCE = "Drawn at random to measure how often matches are wrong. It cannot be passed over."
 BLIND_SENTENCE = "Judge by the facts alone: what the system thinks of it is not shown."
 
 
@@ -27,8 +26,7 @@ def seen(question: Question, *, blind: bool) -> Question:
     bare = [Candidate(key=c.key, records=c.records, verdict=c.verdict) for c in question.candidates]
     asked = _one(question.asked, question.how, 0)
     bare.sort(key=lambda c: (_distance(asked, _one(c.records, question.how, 1)), c.key))
-    why = AUDIT_SENTENCE if question.stream == "audit" else BLIND_SENTENCE
-    return replace(question, candidates=tuple(bare), why=why, method="")
+    return replace(question, candidates=tuple(bare), why=BLIND_SENTENCE, method="")
 
 
 def message(
@@ -53,7 +51,6 @@ def message(
         "ask": _ask(question, candidate),
         "why": question.why,
         "at_risk": _risk(question),
-        "audit": question.stream == "audit",
         "left": _head(question.asked),
         "right": _head(candidate.records) if candidate else None,
         "rows": [_row(row) for row in comparing.rows(asked, other, how)],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -66,6 +66,10 @@ _RIVALS = f"""
 },
       null, null, null, 'rival', left_key, right_key, 'work', asked_key, rival_key
     from told anti join review_pairs using (reconciliation, left_key, right_key)
+"""
+_ONCE = """
+    delete from review_pairs
+    where (reconciliation, asked_key) in (select (reconciliation, event_key) from review_draws)
 """
 _DRAWN = """
     insert into review_pairs
@@ -178,6 +182,7 @@ def read(engine: Engine, recs: Sequence[Reconciliation], draws: pl.DataFrame) ->
     engine.run(
         Step("review_pairs", _PROPOSED, "what is proposed or held back, candidate by candidate"),
         Step("review_rivals", _RIVALS, "the rival that came nearest to each proposed pair"),
+        Step("review_once", _ONCE, "a drawn event is asked in the audit alone"),
         Step("review_drawn", _DRAWN, "what may be the counterpart of a drawn event"),
         Step("review_asked", _LISTED, "one question per event that they hang on"),
     )
@@ -219,8 +224,8 @@ def evidence(levels: str | None, weights: str | None) -> tuple[tuple[str, str, f
     )
 
 
-def why(question: Question, why_code: str | None, rec: Reconciliation) -> str:
-    """Why a person is asked, in a sentence.
+def with_reason(question: Question, why_code: str | None, rec: Reconciliation) -> Question:
+    """The question with the sentence that says why a person is asked.
 
     Args:
         question: with its candidates.
@@ -248,4 +253,5 @@ def why(question: Question, why_code: str | None, rec: Reconciliation) -> str:
         else f"In {question.currency or 'an unknown currency'} a person signs every match off.",
         "conflict": "Decisions and rules contradict one another here.",
     }
-    return sentences.get(why_code or "", "No method may decide this by itself.")
+    sentence = sentences.get(why_code or "", "No method may decide this by itself.")
+    return replace(question, why=sentence)

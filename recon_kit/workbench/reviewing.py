@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
-from recon_kit.ledger.entries import in_force
 from recon_kit.model import Run
 from recon_kit.present.review import ReviewView
 from recon_kit.resolution.identity import reviewer_name
 from recon_kit.settings import Reconciliation
+from recon_kit.tuning import audit
 from recon_kit.workbench import asked, naming
 from recon_kit.workbench.desk import LedgerDesk, Sitting
 from recon_kit.workbench.face import Face
@@ -36,13 +36,15 @@ class Reviewing(Face):
         """
         runs = self._runs(reconciliation)
         recs = [r for r in self.settings.reconciliations if r.name in runs]
+        drawn = self._open_draws(runs)
         with self._current(reconciliation) as (engine, about):
-            read = asked.read(engine, recs, self._open_draws(runs))
+            read = asked.read(engine, recs, drawn)
         sitting = Sitting(
             store=self.store,
             settings=self.settings,
             reviewer=reviewer_name(self.settings.workspace, reviewer),
             asked=read,
+            drawn=drawn,
             base_seq={name: run.as_of_seq for name, run in runs.items()},
             clock=self._clock,
             find=self._found,
@@ -50,22 +52,22 @@ class Reviewing(Face):
         return ReviewView(LedgerDesk(sitting), about, blind)
 
     def _open_draws(self, runs: dict[str, Run]) -> pl.DataFrame:
-        """Drawn left events without a label when their reconciliation ran last."""
-        columns = ["reconciliation", "event_key"]
-        known = pl.DataFrame(
-            [(name, run.as_of_seq) for name, run in runs.items()],
-            schema={"reconciliation": pl.String, "base": pl.Int64}, orient="row",
-        )  # fmt: skip
-        said = in_force(self.store.decisions()).join(known, on="reconciliation")
-        labelled = said.filter(pl.col("stream") == "audit", pl.col("seq") <= pl.col("base"))
-        drawn = self.store.rows("audit_draws").drop_nulls("event_key")
-        return (
-            drawn.join(known, on="reconciliation", how="semi")
-            .join(labelled.rename({"left_key": "event_key"}), on=columns, how="anti")
-            .select(columns)
-            .unique()
-            .sort(columns)
-        )
+        """Drawn left events that had no label when their reconciliation ran last.
+
+        Those that reviewers disagree about wait for somebody who settles it, not for one more say.
+        """
+        draws = self.store.rows("audit_draws")
+        labels = [
+            audit.label_frame(
+                draws.filter(pl.col("reconciliation") == name),
+                self.store.decisions(run.as_of_seq),
+                self._clock(),
+            )
+            .filter(pl.col("label") == "open", ~pl.col("disputed"))
+            .select(pl.lit(name).alias("reconciliation"), "event_key", "inclusion_probability")
+            for name, run in runs.items()
+        ]
+        return pl.concat(labels)
 
     def _found(self, rec: Reconciliation, side: str, text: str) -> pl.DataFrame:
         """The facts of the event that a reviewer names by its id."""

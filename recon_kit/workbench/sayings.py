@@ -63,3 +63,21 @@ def _latest(standing: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     alone = alone.sort("seq").unique(["reconciliation", "asked_key"], keep="last")
     columns = ["reconciliation", "asked_key", "verdict", "stream_said"]
     return on_pairs.drop("seq"), alone.select(columns)
+
+
+def touched(questions: pl.DataFrame, pairs: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """Which questions decisions speak of: `question_id, seq, bundle_id`, each once.
+
+    Args:
+        questions: `question_id, reconciliation, asked_key`.
+        pairs: `question_id, reconciliation, left_key, right_key`.
+        rows: decisions (`model.DECISION_SCHEMA`).
+    """
+    own = ["question_id", "seq", "bundle_id"]
+    said = rows.select("seq", "bundle_id", *SAID_ON_PAIRS)
+    on_pairs = said.join(pairs, on=list(SAID_ON_PAIRS), how="inner").select(own)
+    alone = said.filter(pl.col("left_key").is_null() | pl.col("right_key").is_null())
+    lone = alone.with_columns(asked_key=pl.coalesce("left_key", "right_key")).join(
+        questions, on=["reconciliation", "asked_key"], how="inner"
+    )
+    return pl.concat([on_pairs, lone.select(own)]).unique()

@@ -160,8 +160,8 @@ function render({ model, el }) {
     if (pending) return;
     if (!allowed(name)) {
       if (!state || !state.question || name === "remember") return;
-      const audit = state.question.audit && (name === "next" || name === "not_same");
-      say(audit ? "In an audit choose the counterpart, or say that there is none or that you are unsure."
+      const owed = state.question.candidates.length && ["next", "not_same"].includes(name);
+      say(owed ? "This question cannot be passed over: choose the counterpart, or say that there is none or that you are unsure."
         : "That is not possible for this question.");
       return;
     }
@@ -256,7 +256,7 @@ function render({ model, el }) {
       drawHelp(), drawForm(q),
       h("div", { class: "rkr-question" },
         h("div", {},
-          h("p", { class: "rkr-ask" }, q.audit ? h("span", { class: "rkr-tag" }, "Audit") : null, q.ask),
+          h("p", { class: "rkr-ask" }, q.ask),
           h("p", { class: "rkr-soft" }, q.why)),
         q.at_risk ? h("p", { class: "rkr-risk" }, h("span", {}, "At risk"), h("b", {}, q.at_risk)) : null),
       q.said ? h("p", { class: "rkr-said" }, q.said) : null,

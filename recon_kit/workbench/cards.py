@@ -1,0 +1,156 @@
+"""Questions made of what was read: events with their facts, candidates with their evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from recon_kit import model
+from recon_kit.matching.keys import one_side
+from recon_kit.present import screen
+from recon_kit.present.comparing import How, Record
+from recon_kit.present.questions import Candidate, Question
+from recon_kit.settings import Settings
+from recon_kit.workbench import asked as asked_room
+from recon_kit.workbench.asked import Asked
+
+PairVerdicts = Mapping[tuple[str, str, str], str]
+
+
+class Cards:
+    """The questions of one sitting, each put together when it is asked for.
+
+    `questions` and `pairs` are those of `Asked`, with the place of each question; `pairs` grows
+    when a reviewer names a counterpart.
+    """
+
+    def __init__(self, asked: Asked, settings: Settings) -> None:
+        place = pl.col("place").cast(pl.Int64)
+        self.questions = asked.questions.with_row_index("place").with_columns(place)
+        self.pairs = asked.pairs
+        self._facts = asked.facts
+        self._settings = settings
+        self._recs = {r.name: r for r in settings.reconciliations}
+        self._rows = {q: i for i, q in enumerate(self.questions["question_id"])}
+        self._places = {key: i for i, key in enumerate(self._facts["event_key"])}
+        self._also = _asked_elsewhere(self.pairs)
+        self._zones = _zones(settings)
+
+    def card(self, question_id: str, said: PairVerdicts) -> Question:
+        """One question, its candidates best first, with what was said of each pair."""
+        row = self.questions.row(self._rows[question_id], named=True)
+        rec = self._recs[row["reconciliation"]]
+        on_left = self.asked_side(question_id) == "left"
+        measures = (rec.measure.left, rec.measure.right)
+        pairs = self.pairs.filter(pl.col("question_id") == question_id)
+        found: dict[str, list[dict[str, Any]]] = {}
+        for pair in pairs.drop_nulls("other_key").iter_rows(named=True):
+            found.setdefault(pair["match_id"], []).append(pair)
+        return asked_room.with_reason(
+            Question(
+                question_id=question_id,
+                reconciliation=rec.name,
+                method=row["method"] or "",
+                why="",
+                asked=(self._record(row["asked_key"]),),
+                candidates=tuple(self._candidate(k, rows, said) for k, rows in found.items()),
+                how=How(
+                    zone=self._settings.workspace.timezone,
+                    zones=self._zones,
+                    measures=measures if on_left else measures[::-1],
+                    further=tuple(n for n in (*rec.keys, *rec.probable.compare) if "." in n),
+                ),
+                amount_minor=row["amount_minor"],
+                currency=row["currency"],
+                stream=row["stream"],
+            ),
+            row["why_code"],
+            rec,
+        )
+
+    def asked_side(self, question_id: str) -> str:
+        """On which side the event stands that a question hangs on."""
+        row = self.questions.row(self._rows[question_id], named=True)
+        return "left" if row["stream"] == "audit" else one_side(self._recs[row["reconciliation"]])
+
+    def evidence(self, event_keys: pl.Series) -> pl.DataFrame:
+        """Events as they were shown, in the columns that a decision is checked against."""
+        columns = ["event_key", "payload_hash", "source", "event_type"]
+        return self._facts.filter(pl.col("event_key").is_in(event_keys.implode())).select(columns)
+
+    def name(self, question: Question, found: pl.DataFrame) -> str:
+        """Put an event beside the candidates of a question; the key of that candidate.
+
+        Args:
+            question: which one.
+            found: the facts of the event, one row.
+        """
+        key, asked_key = str(found["event_key"][0]), str(question.asked[0]["event_key"])
+        if key not in self._places:
+            self._places[key] = self._facts.height
+            self._facts = pl.concat([self._facts, found.select(self._facts.columns)])
+        own = self.pairs.filter(pl.col("question_id") == question.question_id)
+        alone = own.filter(pl.len().over("match_id") == 1).filter(pl.col("other_key") == key)
+        if not alone.is_empty():
+            return str(alone["match_id"][0])
+        on_left = self.asked_side(question.question_id) == "left"
+        left, right = (asked_key, key) if on_left else (key, asked_key)
+        row = {
+            "question_id": question.question_id, "reconciliation": question.reconciliation,
+            "match_id": model.match_id(question.reconciliation, (left, right)),
+            "left_key": left, "right_key": right, "asked_key": asked_key, "other_key": key,
+            "stream": question.stream, "why_code": "named",
+        }  # fmt: skip
+        values = {name: [row.get(name)] for name in self.pairs.columns}
+        self.pairs = pl.concat([self.pairs, pl.DataFrame(values, schema=self.pairs.schema)])
+        return str(row["match_id"])
+
+    def _record(self, key: str) -> Record:
+        return self._facts.row(self._places[key], named=True)
+
+    def _candidate(self, key: str, rows: list[dict[str, Any]], said: PairVerdicts) -> Candidate:
+        first = rows[0]
+        pair = (first["reconciliation"], first["left_key"], first["right_key"])
+        return Candidate(
+            key=key,
+            records=tuple(self._record(row["other_key"]) for row in rows),
+            probability=first["confidence"],
+            margin=first["margin"],
+            evidence=asked_room.evidence(first["levels"], first["weights"]),
+            note=self._note(rows),
+            verdict=said.get(pair),
+        )
+
+    def _note(self, rows: list[dict[str, Any]]) -> str:
+        """Whether it is the rival of what is proposed, and where else its events are proposed."""
+        others = {key for row in rows for key in self._also.get(row["other_key"], ())}
+        others -= {rows[0]["asked_key"]}
+        told = {"rival": "rival", "named": "named by you"}.get(rows[0]["why_code"] or "", "")
+        if not others:
+            return told
+        first = screen.title(self._record(min(others)))
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        return f"also proposed for {first}{more}"
+
+
+def _asked_elsewhere(pairs: pl.DataFrame) -> dict[str, list[str]]:
+    """Events that are candidates of several questions: to which events they are proposed."""
+    proposed = (pl.col("stream") == "work") & (pl.col("why_code") != "rival")
+    told = pairs.filter(proposed).drop_nulls("other_key")
+    several = (
+        told.group_by("other_key")
+        .agg(pl.col("asked_key").unique().sort())
+        .filter(pl.col("asked_key").list.len() > 1)
+    )
+    return dict(several.iter_rows())
+
+
+def _zones(settings: Settings) -> dict[str, str]:
+    """In which zone a source's dates without a time of day are read."""
+    home = settings.workspace.timezone
+    return {
+        s.name: str(s.timezone or (s.layout.timezone if s.layout else None) or home)
+        for s in settings.sources
+    }
