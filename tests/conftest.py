@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def _reconciled_once(tmp_path_factory):
     from recon_kit.workbench.bench import Workbench
 
     folder = _corner_shop(tmp_path_factory.mktemp("once") / "shop")
-    bench = Workbench(folder)
+    bench = Workbench(folder, clock=lambda: datetime(2026, 11, 20, 11, tzinfo=UTC))
     for source in ("till", "card"):
         bench.ingest(source, folder / f"{source}.csv")
     bench.reconcile()

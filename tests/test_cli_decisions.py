@@ -73,3 +73,20 @@ def test_labels_draw_tells_strata_but_not_who(recon):
     assert code == 0
     assert set(told["rows"][0]) == {"stratum", "frame_size", "rate", "drawn", "new"}
     assert "in the queue" in told["notes"][0]
+
+
+def test_conflicts_exit_four_until_they_are_settled(recon, monkeypatch):
+    """A scheduler sees that people disagree; after an adjudication it sees nothing."""
+    recon("decide", "#1003", "c9", "--same")
+    monkeypatch.setenv("RECON_REVIEWER", "bo")
+    recon("decide", "#1003", "c9", "--not-same")
+
+    code, out, _ = recon("decisions", "--conflicts", "--json")
+    assert code == 4
+    assert "bo: not same c9" in json.loads(out)["rows"][0]["said"]
+
+    monkeypatch.setenv("RECON_REVIEWER", "cy")
+    recon("decide", "#1003", "c9", "--same", "--reason", "adjudicated")
+    assert recon("decisions", "--conflicts")[0] == 0
+    assert recon("decisions", "--reopened")[0] == 0
+    assert recon("decisions")[0] == 0

@@ -161,3 +161,74 @@ def test_a_pinned_pair_gets_its_refund() -> None:
         events, decisions=[said(1, "same", "o1", "p1")], who=[person("o1", "a@b.c")]
     ) as world:
         assert world.groups() == ["o1+p1+r1"]
+
+
+def test_what_two_people_disagree_about_is_applied_for_nobody() -> None:
+    """One says same, another not: neither word counts, and both are asked again."""
+    decisions = [said(1, "same", "o1", "p1"), said(2, "not_same", "o1", "p1", reviewer="bo")]
+    with reconciled(LOOSE, decisions=decisions) as world:
+        assert world.groups() == []
+        assert world.outcome.reopened.rows() == [
+            (1, "o1", "p1", "same", "reviewers_disagree"),
+            (2, "o1", "p1", "not_same", "reviewers_disagree"),
+        ]
+
+
+def test_whoever_adjudicates_ends_the_dispute() -> None:
+    """The third person's word silences both; so does one of the two who gives in."""
+    decisions = [said(1, "same", "o1", "p1"), said(2, "not_same", "o1", "p1", reviewer="bo")]
+    third = said(3, "same", "o1", "p1", reviewer="cy", reason_code="adjudicated")
+    with reconciled(LOOSE, decisions=[*decisions, third]) as world:
+        assert world.groups() == ["o1+p1"]
+        assert world.outcome.reopened.height == 0
+    gives_in = said(3, "same", "o1", "p1", reviewer="bo")
+    with reconciled(LOOSE, decisions=[*decisions, gives_in]) as world:
+        assert world.groups() == ["o1+p1"]
+
+
+def test_two_counterparts_named_by_two_people_are_a_dispute_where_one_is_allowed() -> None:
+    """Ana says p1, Bo says p2: under one_to_one somebody is wrong, under one_to_many nobody."""
+    decisions = [said(1, "same", "o1", "p1"), said(2, "same", "o1", "p2", reviewer="bo")]
+    with reconciled(LOOSE, rec(cardinality="one_to_one"), decisions=decisions) as world:
+        assert world.groups() == []
+        assert set(world.outcome.reopened["why_code"]) == {"reviewers_disagree"}
+    with reconciled(LOOSE, rec(cardinality="one_to_many"), decisions=decisions) as world:
+        assert world.groups() == ["o1+p1+p2"]
+    labels = [d | {"stream": "audit"} for d in decisions]
+    with reconciled(LOOSE, rec(cardinality="one_to_many"), decisions=labels) as world:
+        assert world.groups() == []
+
+
+def test_a_counterpart_and_none_contradict_one_another() -> None:
+    """Two people: a dispute. One person: a change of mind, either way round."""
+    two = [said(1, "same", "o1", "p1"), said(2, "no_counterpart", "o1", None, reviewer="bo")]
+    with reconciled(LOOSE, decisions=two) as world:
+        assert world.groups() == []
+        assert {r[0] for r in world.open("event_key")} == {"o1", "o2", "p1", "p2"}
+    with reconciled(LOOSE, decisions=[two[0], two[1] | {"reviewer": "ana"}]) as world:
+        assert {r[0] for r in world.open("event_key")} == {"o2", "p1", "p2"}
+    back = [two[1] | {"seq": 1, "reviewer": "ana"}, two[0] | {"seq": 2}]
+    with reconciled(LOOSE, decisions=back) as world:
+        assert world.groups() == ["o1+p1"]
+
+
+def test_unsure_takes_back_ones_own_word_only() -> None:
+    """Bo's doubt does not undo what Ana said; her own does."""
+    decisions = [said(1, "same", "o1", "p1"), said(2, "unsure", "o1", "p1", reviewer="bo")]
+    with reconciled(LOOSE, decisions=decisions) as world:
+        assert world.groups() == ["o1+p1"]
+    with reconciled(LOOSE, decisions=[decisions[0], said(2, "unsure", "o1", "p1")]) as world:
+        assert world.groups() == []
+
+
+def test_a_chain_of_same_that_holds_a_barred_pair_is_not_joined() -> None:
+    """o1 = p1, o2 = p1, o2 = p2, but o1 is not p2: the whole chain is asked again."""
+    chain = [
+        said(1, "same", "o1", "p1"), said(2, "same", "o2", "p1"), said(3, "same", "o2", "p2"),
+        said(4, "not_same", "o1", "p2"),
+    ]  # fmt: skip
+    with reconciled(LOOSE, decisions=chain) as world:
+        assert world.groups() == []
+        assert world.outcome.reopened.select("seq", "why_code").rows() == [
+            (1, "contradicts_not_same"), (2, "contradicts_not_same"), (3, "contradicts_not_same"),
+        ]  # fmt: skip

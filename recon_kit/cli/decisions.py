@@ -11,6 +11,7 @@ from recon_kit.cli.app import (
     COMMON,
     DONE,
     PARTLY,
+    UNKNOWN,
     Common,
     Flag,
     app,
@@ -133,3 +134,28 @@ def undo(  # noqa: PLR0913 - three ways to name a target, each optional
     if [seq is not None, last, bundle is not None].count(True) != 1:
         raise SettingsError("name what to undo: a sequence number, --last, or --bundle B")
     return show(bench_of(common).undo(seq, bundle=bundle, reason=reason, note=note), common)
+
+
+@app.command
+def decisions(
+    reconciliation: str | None = None,
+    *,
+    conflicts: Flag = False,
+    reopened: Flag = False,
+    common: Common = COMMON,
+) -> int:
+    """List decisions and what became of them.
+
+    With `--conflicts` or `--reopened` the exit code is 4 while some must be asked again.
+
+    Parameters
+    ----------
+    reconciliation: Whose decisions; needed when several are declared.
+    conflicts: Only those that contradict one another, and who said what.
+    reopened: Only those whose facts have changed since, field by field.
+    """
+    bench = bench_of(common)
+    if conflicts or reopened:
+        found = bench.conflicts(reconciliation) if conflicts else bench.reopened(reconciliation)
+        return show(found, common, DONE if found.frame.is_empty() else UNKNOWN)
+    return show(bench.decisions(reconciliation), common)

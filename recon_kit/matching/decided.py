@@ -2,8 +2,8 @@
 
 `same` pins a pair, `not_same` bars it from every later method, `no_counterpart` takes an event
 out, `accept_residual` and `write_off` close what a match leaves open. A decision that names the
-evidence it was made on is applied only while that evidence stands; else it is listed to be asked
-again (`reopened`).
+evidence it was made on is applied only while that evidence stands; what people disagree about is
+applied for nobody (see `disputes`). Both are listed to be asked again (`reopened`).
 
 Tables left behind: `live_pairs`, `live_groups`, `live_members` of method `decided`,
 `barred_keys(left_key, right_key)` with `barred_pool(left_eid, right_eid)`, `excused(eid)` (left
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from recon_kit import model
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import amounts, evidence, keys
+from recon_kit.matching import amounts, disputes, evidence, keys
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -33,21 +33,30 @@ def run(engine: Engine, rec: Reconciliation) -> bool:
 
 
 def read_steps(rec: Reconciliation) -> tuple[Step, ...]:
-    """Sort decisions by what they do, those on changed evidence apart."""
+    """Sort decisions by what they do, those on changed evidence and disputed ones apart."""
+    return (*said_steps(rec), *_effect_steps())
+
+
+def said_steps(rec: Reconciliation) -> tuple[Step, ...]:
+    """`said` and `reopened`, of the views `decisions` and `events` alone."""
     pair_hash = evidence.pair_hash_sql("l", "r")
     lone_hash = model.digest_sql("coalesce(l.payload_hash, r.payload_hash)")
     return (
+        *disputes.steps(rec),
         Step(
             "said",
             f"""
 create or replace table said as
-with now as (
-    from decisions where reconciliation = {quote_text(rec.name)}
-    qualify row_number() over (
-        partition by left_key, right_key,
-            case when verdict in ('same', 'not_same', 'unsure', 'no_counterpart')
-                 then 'pair' else 'residual' end
-        order by seq desc) = 1
+with pairs as (
+    select seq, left_key, right_key, verdict, evidence_hash from words
+    where seq not in (select seq from disputes)
+    qualify row_number() over (partition by left_key, right_key order by seq desc) = 1
+), now as (
+    from pairs
+    union all
+    select seq, left_key, right_key, verdict, evidence_hash from decisions
+    where reconciliation = {quote_text(rec.name)} and verdict not in {disputes.PAIR_VERDICTS}
+    qualify row_number() over (partition by left_key, right_key order by seq desc) = 1
 ), hashes as (
     select event_key, payload_hash from events
     where event_key in (select left_key from now union all select right_key from now)
@@ -73,12 +82,14 @@ where verdict in ('same', 'not_same', 'no_counterpart')
   and (gone or evidence_hash <> hash_now);
 create or replace table standing as
 from said anti join reopened using (seq);
+insert into reopened
+select seq, left_key, right_key, verdict, 'reviewers_disagree' from words
+where seq in (select seq from disputes);
 create or replace table closing as
 select seq, left_key, right_key, verdict, evidence_hash
 from standing where verdict in ('accept_residual', 'write_off')""",
-            "decisions whose evidence changed are asked again, not applied",
+            "decisions on changed evidence and disputed ones are asked again, not applied",
         ),
-        *_effect_steps(),
     )
 
 
@@ -144,6 +155,16 @@ with recursive links as (
     where r.root < own.root group by l.a
 )
 select eid, root as gid from reach;
+create or replace table torn as
+select distinct l.gid from barred_pool b
+join pinned_groups l on l.eid = b.left_eid join pinned_groups r on r.eid = b.right_eid
+where l.gid = r.gid;
+insert into reopened
+select s.seq, s.left_key, s.right_key, 'same', 'contradicts_not_same'
+from (from standing where verdict = 'same') s
+join pins p using (left_key, right_key)
+join (from pinned_groups where gid in (from torn)) g on g.eid = p.left_eid;
+delete from pinned_groups where gid in (from torn);
 create or replace table pinned_rows as
 with money as (
     select g.gid, p.*, p.side = {one} as one,

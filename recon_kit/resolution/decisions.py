@@ -27,12 +27,12 @@ from recon_kit.errors import DecisionRefusedError
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.ledger.entries import undone
 from recon_kit.matching import evidence
+from recon_kit.matching.disputes import ADJUDICATED
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
 PAIR_VERDICTS: tuple[str, ...] = ("same", "not_same", "unsure")
 MONEY_VERDICTS: tuple[str, ...] = ("accept_residual", "write_off")
-ADJUDICATED = "adjudicated"
 REASONS: dict[str, str] = {
     "customer_confirmed": "the customer or partner said so",
     "document_seen": "an invoice, statement or receipt shows it",

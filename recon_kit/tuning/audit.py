@@ -14,7 +14,7 @@ import polars as pl
 from recon_kit import model
 from recon_kit.ledger.entries import in_force
 from recon_kit.ledger.store import Store
-from recon_kit.resolution.decisions import ADJUDICATED
+from recon_kit.matching.disputes import ADJUDICATED
 from recon_kit.tuning.draws import drawn_events
 
 LABEL_SCHEMA: dict[str, pl.DataType] = {

@@ -15,6 +15,7 @@ from recon_kit.errors import DecisionRefusedError
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.leases import Lease, subject_of
 from recon_kit.present.rows import RowsView
+from recon_kit.resolution import changes, standing
 from recon_kit.resolution import decisions as decision_room
 from recon_kit.resolution.identity import reviewer_name
 from recon_kit.settings import Reconciliation
@@ -196,6 +197,35 @@ class Deciding(Face):
         notes = (f"{found.decisions.height:,} labels imported into {rec.name}.",)
         return RowsView("Rows that were not imported", found.problems, notes)
 
+    def decisions(self, reconciliation: str | None = None) -> RowsView:
+        """Every decision that is not undone, and what became of it.
+
+        `.frame` says of each whether it is in force, replaced, or asked again and why; see
+        `resolution.standing.decision_states`.
+        """
+        rec = self._one(reconciliation)
+        with self._standing(rec) as (_, told):
+            states = told.group_by("state").len("n").sort("state")
+        said = (
+            ", ".join(f"{n:,} {s.replace('_', ' ')}" for s, n in states.iter_rows()) or "none yet"
+        )
+        return RowsView(f"Decisions of {rec.name}", told, (said,))
+
+    def conflicts(self, reconciliation: str | None = None) -> RowsView:
+        """Decisions that contradict one another, who said what, and what is applied meanwhile.
+
+        One of them takes the word back, or a further person decides with the reason `adjudicated`.
+        """
+        rec = self._one(reconciliation)
+        with self._standing(rec) as (engine, _):
+            return RowsView(f"Conflicts of {rec.name}", standing.conflicts(engine, rec))
+
+    def reopened(self, reconciliation: str | None = None) -> RowsView:
+        """Decisions whose facts have changed since: every field that differs, then and now."""
+        rec = self._one(reconciliation)
+        with self._standing(rec) as (engine, _):
+            return RowsView(f"Changed since decided in {rec.name}", changes.diffs(engine))
+
     def draw_audit(
         self,
         reconciliation: str | None = None,
@@ -265,6 +295,30 @@ class Deciding(Face):
         ids = [run.run_id] if run is not None else []
         with self.store.snapshot().engine(runs=ids, precedence=precedence) as engine:
             yield engine, run.run_id if run is not None else None
+
+    @contextmanager
+    def _standing(self, rec: Reconciliation) -> Iterator[tuple[Engine, pl.DataFrame]]:
+        """An engine after `standing.decision_states`, and what that told."""
+        snapshot = self.store.snapshot()
+        money = snapshot.decisions().filter(
+            (pl.col("reconciliation") == rec.name)
+            & pl.col("verdict").is_in(decision_room.MONEY_VERDICTS)
+        )
+        moves = self.store.rows("current_run", snapshot.seq).filter(
+            pl.col("reconciliation") == rec.name
+        )
+        now = moves["run_id"].last() if moves.height else None
+        runs = (
+            money.select("seq")
+            .sort("seq")
+            .join_asof(moves.select("seq", "run_id").sort("seq"), on="seq")
+            .with_columns(run_now=pl.lit(now, dtype=pl.String))
+        )
+        ids = sorted({*runs["run_id"].drop_nulls(), *runs["run_now"].drop_nulls()})
+        precedence = {s.name: s.precedence for s in self.settings.sources}
+        with snapshot.engine(runs=ids, precedence=precedence) as engine:
+            changes.find_residuals(engine, rec, runs)
+            yield engine, standing.decision_states(engine, rec)
 
     def _meant(
         self, engine: Engine, rec: Reconciliation, left: str | None, right: str | None, verdict: str
