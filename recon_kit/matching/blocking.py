@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching.comparisons import RARITY
+from recon_kit.matching.ladders import RARITY
 
 Form = Literal["window", "near", "equal", "day"]
 

@@ -7,7 +7,7 @@ are set, what is open says why, and the result is checked as a whole before anyo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -27,6 +27,7 @@ from recon_kit.matching import (
     open_items,
     pool,
     proposals,
+    terms,
     window,
 )
 from recon_kit.matching.rules import Rule
@@ -41,7 +42,8 @@ class MatchingContext:
     `as_of` is the moment that decides what is still in flight, `timezone` the business zone,
     `holidays` an ISO country, `model` the stored model of the probabilistic method,
     `certificates` the newest of each method (see `authority`), `rules` those in force,
-    `code_hash` names the code that ran.
+    `code_hash` names the code that ran. `retrain` learns terms and odds anew though the model has
+    some.
     """
 
     as_of: datetime
@@ -51,6 +53,7 @@ class MatchingContext:
     certificates: tuple[Certificate, ...] = ()
     rules: tuple[Rule, ...] = ()
     code_hash: str = ""
+    retrain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class Outcome:
 
     `tables` are rows by table, `methods` has a row per method and disposition (`method,
     disposition, matches`), `states` a row per side and state (`side, state, items`), `reopened`
-    the decisions that must be asked again, `model` the model that scored, `notes` what methods
+    the decisions that must be asked again, `model` the model after it, `notes` what methods
     split, left out or learned, `trail` the time of every step.
     """
 
@@ -102,6 +105,10 @@ def _window(engine: Engine, rec: Reconciliation, context: MatchingContext) -> No
         engine.run(exact.rest_step(_rest(rec, "window"), window.STILL_OPEN))
 
 
+def _terms(engine: Engine, rec: Reconciliation, context: MatchingContext) -> StoredModel | None:
+    return terms.run(engine, rec, context.model, context.timezone, retrain=context.retrain)
+
+
 def _probable(engine: Engine, rec: Reconciliation, context: MatchingContext) -> StoredModel | None:
     if not rec.probable.enabled:
         return None
@@ -110,7 +117,9 @@ def _probable(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
         return None
     from recon_kit.matching import likely
 
-    model = likely.run(engine, rec, context.model, context.certificates, context.as_of)
+    model = likely.run(
+        engine, rec, context.model, context.certificates, context.as_of, retrain=context.retrain
+    )
     engine.run(exact.rest_step(_rest(rec, "probable"), likely.STILL_OPEN))
     return model
 
@@ -119,6 +128,7 @@ ORDER: tuple[tuple[str, Method], ...] = (
     ("decided", _decided),
     ("exact", _exact),
     ("learned", _learned),
+    ("terms", _terms),
     ("window", _window),
     ("probable", _probable),
 )
@@ -152,18 +162,17 @@ def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
     put_calendar(engine, rec, context)
     engine.run(*exact.prepare(), proposals.prepare(), evidence.prepare(), dispose.currencies())
     engine.run(answers.prepare(), learned.prepare())
-    model = None
     for _, method in ORDER:
-        model = method(engine, rec, context) or model
+        context = replace(context, model=method(engine, rec, context) or context.model)
     attach.run(engine, rec)
     decided.close_residuals(engine)
-    dispose.run(engine, rec, authority.in_force(rec, context.certificates, context.as_of, model))
+    dispose.run(engine, rec, authority.in_force(rec, context.certificates, context.as_of, context.model))
     engine.run(exact.forget_step(rec))
     proposals.run(engine, rec)
     engine.run(evidence.keep_step(), answers.evidence_step())
     open_items.run(engine, rec, context.as_of, context.timezone)
     check(engine, rec)
-    return _outcome(engine, rec, model, began)
+    return _outcome(engine, rec, context.model, began)
 
 
 def put_calendar(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:

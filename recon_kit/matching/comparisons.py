@@ -7,17 +7,16 @@ round numbers from the trade, tuned to no data set.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from recon_kit.matching.customers import customer
 from recon_kit.matching.ladders import Comparison, Level
+from recon_kit.matching.schedules import Lag
+from recon_kit.matching.texts import further, invoice, mention, number, text
+from recon_kit.safe import quote_text
 from recon_kit.settings import Duration
 
-# Lengths of the shared start of two texts, and the classes of how rare a text or amount is:
-# class k holds what fewer than one row in 2^k has.
-STARTS: tuple[int, ...] = (*range(3, 17), 18, 20, 24, 28, 36)
-RARITY: tuple[int, ...] = (14, 12, 10, 8, 6, 4, 2, 0)
-RARE_MAX = 16
 _PERMILLE: tuple[int, ...] = (5, 10, 20, 35, 60, 100, 150, 250)  # bands of amounts that differ
 # Bands of whole days after the left event, by their last day, with the default share of true pairs
 _AFTER: tuple[tuple[int, float], ...] = (
@@ -27,52 +26,48 @@ _AFTER: tuple[tuple[int, float], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Fee:
-    """A fee schedule: right = left less `rate_bp` basis points and `fixed` minor units."""
-
-    rate_bp: int
-    fixed: int
-
-    @property
-    def label(self) -> str:
-        """Such as `2.9 % and 30`."""
-        return f"{self.rate_bp / 100:g} % and {self.fixed}"
-
-
-@dataclass(frozen=True, slots=True)
 class Terms:
     """What a reconciliation declares, or has taught, about its pairs.
 
     `before` and `after` bound right minus left time, `single` says that a pair settles an event
     alone (no part payments), `extra` are the declared further fields in the order of the columns
-    `x0`, `x1`, ..., `fee` is a learned schedule.
+    `x0`, `x1`, ..., `usual` says that right rows carry their source's usual fee,
+    `lags` are settlement lags by source pair, `fx_band_bp` how far a converted amount may lie off
+    in basis points.
     """
 
     before: Duration
     after: Duration
     single: bool = True
     extra: tuple[str, ...] = ()
-    fee: Fee | None = None
+    usual: bool = False
+    lags: tuple[Lag, ...] = ()
+    fx_band_bp: int = 300
 
 
 def comparisons(filled: Collection[str], terms: Terms) -> tuple[Comparison, ...]:
     """The comparisons for the fields that both sides fill (names as of `features.filled`)."""
     has = set(filled)
-    found: list[Comparison] = []
-    if "amount" in has:
-        found.append(_amount(has, terms))
-    if "ts" in has:
-        found.append(_lag(days(terms.before), days(terms.after)))
-    if has & {"email", "name", "phone", "postcode"}:
-        found.append(_customer(has))
-    if "text" in has:
-        found.append(_text())
-    if "name_text" in has:
-        found.append(_mention("name_text", "words", "text_words", "left name in right text"))
-    if "text_name" in has:
-        found.append(_mention("text_name", "text_words", "words", "left text and right name"))
-    further = enumerate(terms.extra)
-    found += [_further(f"x{i}", field) for i, field in further if f"x{i}" in has]
+    made: tuple[tuple[set[str], Callable[[], Comparison]], ...] = (
+        ({"amount"}, lambda: _amount(has, terms)),
+        ({"ts"}, lambda: _lag(days(terms.before), days(terms.after), terms.lags)),
+        ({"email", "name", "phone", "postcode"}, lambda: customer(has)),
+        ({"text"}, text),
+        (
+            {"name_text"},
+            lambda: mention("name_text", "words", "text_words", "left name in right text"),
+        ),
+        (
+            {"text_name"},
+            lambda: mention("text_name", "text_words", "words", "left text and right name"),
+        ),
+        ({"ref_text"}, lambda: number("ref_text", "refs", "text_refs", "left number in text")),
+        ({"text_ref"}, lambda: number("text_ref", "text_refs", "refs", "right number in text")),
+        ({"invoice"}, invoice),
+        ({"click"}, lambda: further("click", "click id")),
+    )
+    found = [make() for fields, make in made if fields & has]
+    found += [further(f"x{i}", name) for i, name in enumerate(terms.extra) if f"x{i}" in has]
     return tuple(found)
 
 
@@ -119,10 +114,7 @@ def _amount(has: Collection[str], terms: Terms) -> Comparison:
     ]
     levels.append(Level("same amount, a common one", same, 0.12, 0.01, key))
     levels.append(Level("off by at most 3 minor units", f"{gap} <= 3", 0.05, 1e-4))
-    if terms.fee is not None:
-        paid = f"{left} - round({left} * {terms.fee.rate_bp} / 10000.0) - {terms.fee.fixed}"
-        off = f"abs({paid} - {right}) <= 1"
-        levels.append(Level(f"left less the usual fee of {terms.fee.label}", off, 0.2, 1e-4))
+    levels += _net_levels(has, terms, left, right)
     last = 0
     for edge in _PERMILLE:
         band = f"{last / 10:g} to {edge / 10:g} %"
@@ -137,13 +129,40 @@ def _amount(has: Collection[str], terms: Terms) -> Comparison:
     nothing = "l.amount is null or r.amount is null"
     if "currency" in has:
         levels.insert(0, Level("currencies differ", null, far, 0.3, None, far))
+    elif "worth" in has:
+        nothing += f" or ({null}) and (l.worth is null or r.worth is null)"
+        levels.insert(0, Level("worth another amount in another currency", null, far, 0.1))
     else:
         nothing += f" or {null}"
+    if "worth" in has:
+        band = f"abs(l.worth - r.worth) * 10000 <= abs(l.worth) * {terms.fx_band_bp}"
+        label = f"another currency, worth the same within {terms.fx_band_bp / 100:g} %"
+        levels.insert(0, Level(label, f"({null}) and {band}", 0.05, 2e-3))
     return Comparison("amount", "amount", nothing, tuple(levels))
 
 
-def _lag(before: int, after: int) -> Comparison:
-    """Right time minus left time, in hours where both are instants, else in days."""
+def _net_levels(has: Collection[str], terms: Terms, left: str, right: str) -> list[Level]:
+    """The right amount is what a fee left of the left one: the fee it tells, or the usual one."""
+    levels = []
+    if "fee" in has:
+        told = f"r.fee > 0 and abs({left} - r.fee - {right}) <= 1"
+        levels.append(Level("left less the fee that right tells", told, 0.1, 1e-4))
+        told = f"l.fee > 0 and abs({left} - l.fee - {right}) <= 1"
+        levels.append(Level("left less the fee that it tells", told, 0.1, 1e-4))
+    if terms.usual:
+        fee = f"(({left} * r.usual_bp + 5000) // 10000 + r.usual_fixed)"
+        paid = f"{left} - least({fee}, coalesce(r.usual_cap, {fee}))"
+        levels.append(Level("left less the usual fee", f"abs({paid} - {right}) <= 1", 0.2, 1e-4))
+    return levels
+
+
+def _lag(before: int, after: int, lags: Sequence[Lag] = ()) -> Comparison:
+    """Right time minus left time, in hours where both are instants, else in days.
+
+    Where several pairs of sources have lags of their own, each is measured by its own habit.
+    """
+    if len(lags) > 1:
+        return _usual_lag(before, after, lags)
     exact = "l.instant and r.instant and r.ts - l.ts"
     day = "floor((r.ts - l.ts + 43200) / 86400)"
     levels = [
@@ -174,129 +193,36 @@ def _lag(before: int, after: int) -> Comparison:
     return Comparison("lag", "time lag", "l.ts is null or r.ts is null", tuple(levels))
 
 
+def _usual_lag(before: int, after: int, lags: Sequence[Lag]) -> Comparison:
+    """Time by what is usual between the two sources; their quantiles are the borders.
+
+    Dates without a clock are a day wide, so every border is widened by half a day for them.
+    """
+    gap, whole = "(r.ts - l.ts)", "(case when l.instant and r.instant then 0 else 43200 end)"
+
+    def within(low: str, high: str) -> str:
+        arms = " ".join(
+            f"when {quote_text(f'{lag.left_source} {lag.right_source}')} then {gap} between "
+            f"{getattr(lag, low)} - {whole} and {getattr(lag, high)} + {whole}"
+            for lag in lags
+        )
+        return f"case concat_ws(' ', l.source, r.source) {arms} else false end"
+
+    window = f"{gap} between {-before * 86400} and {after * 86400 + 43200}"
+    levels = (
+        Level("the usual time", within("p25", "p75"), 0.5, 0.02),
+        Level("sooner than usual", within("p05", "p25"), 0.2, 0.02),
+        Level("later than usual", within("p75", "p95"), 0.2, 0.05),
+        Level("much later than usual", within("p95", "p99"), 0.04, 0.1),
+        Level("at an unusual time, within the window", window, 0.04, 0.3),
+        Level("outside the window", None, 0.002, 0.5),
+    )
+    return Comparison("lag", "time lag", "l.ts is null or r.ts is null", levels)
+
+
 def _days_after(low: int, high: int) -> str:
     if high == 0:
         return "same day"
     if high == low:
         return "1 day after" if high == 1 else f"{high} days after"
     return f"{low} to {high} days after"
-
-
-_USER = "jaro_winkler_similarity(l.email_user, r.email_user) >= 0.92"
-_ALIKE = "jaro_winkler_similarity(l.name, r.name) >= 0.8"
-_CUT = (
-    "(jaro_winkler_similarity(l.name, r.name) >= 0.92"
-    " or l.name_last = r.name_last and l.name_first = r.name_first)"
-)
-_SILENT = "(l.email is null or r.email is null)"
-_ONE_PLACE = "l.name = r.name and l.postcode = r.postcode"
-# Fields a level needs, its label, condition, default m and u, and the key it implies.
-_Step = tuple[frozenset[str], str, str | None, float, float, str | None]
-_E, _N, _P, _Z = (frozenset({f}) for f in ("email", "name", "phone", "postcode"))
-_PERSON: tuple[_Step, ...] = (
-    (_E, "same e-mail", "l.email = r.email", 0.55, 2e-4, "email_user"),
-    (_E, "same e-mail user", "l.email_user = r.email_user", 0.1, 1e-4, "email_user"),
-    (_P, "same phone", "l.phone = r.phone", 0.1, 1e-4, "phone"),
-    (_E | _N, "e-mail off by a typo, names alike", f"{_USER} and {_ALIKE}", 0.08, 2e-5, None),
-    (_N | _Z, "same name and postcode", _ONE_PLACE, 0.05, 2e-5, "name"),
-    (
-        _E | _N,
-        "same name, an e-mail not told",
-        f"l.name = r.name and {_SILENT}",
-        0.05,
-        2e-4,
-        "name",
-    ),
-    (_N, "same name", "l.name = r.name", 0.08, 2e-4, "name"),
-    (
-        _E | _N,
-        "name cut or misspelt, an e-mail not told",
-        f"{_CUT} and {_SILENT}",
-        0.04,
-        3e-4,
-        None,
-    ),
-    (_N, "name cut or misspelt", _CUT, 0.05, 3e-4, None),
-    (_E, "e-mail off by a typo", _USER, 0.03, 5e-4, None),
-    (_N, "a word of the name", "list_has_any(l.words, r.words)", 0.03, 0.01, None),
-    (_Z, "same postcode", "l.postcode = r.postcode", 0.03, 2e-3, "postcode"),
-    (frozenset(), "different", None, 0.05, 0.98, None),
-)
-
-
-def _customer(has: Collection[str]) -> Comparison:
-    """Who it was, on one ladder: e-mail, phone, name and postcode tell of the same person.
-
-    Two rows of one customer agree on all of these at once whether or not they are the same
-    purchase, so their agreement must not be counted more than once.
-    """
-    told = [f for f in ("email", "name", "phone", "postcode") if f in has]
-    null = " and ".join(f"(l.{f} is null or r.{f} is null)" for f in told)
-    levels = tuple(
-        Level(label, sql, m, u, key)
-        for needs, label, sql, m, u, key in _PERSON
-        if needs <= set(has)
-    )
-    return Comparison("customer", "customer", null, levels)
-
-
-def _further(column: str, field: str) -> Comparison:
-    typo = f"length(l.{column}) >= 6 and damerau_levenshtein(l.{column}, r.{column}) <= 1"
-    return Comparison(
-        column,
-        field,
-        f"l.{column} is null or r.{column} is null",
-        (
-            Level("same", f"l.{column} = r.{column}", 0.8, 5e-4, column),
-            Level("off by one character", typo, 0.05, 5e-4),
-            Level("different", None, 0.15, 0.999),
-        ),
-    )
-
-
-def _text() -> Comparison:
-    """How much the shared start of two texts says: the fewer rows have that start, the more.
-
-    Bank memos are cut off, and end in words that are put there by chance; what they begin with
-    names somebody. Texts that start differently may still share their words.
-    """
-    levels = [
-        Level(
-            f"same start, fewer than 1 row in {2**k}" if k else "same start, a common one",
-            f"l.start_{k} = r.start_{k}",
-            m,
-            0.5**k / 2,
-            f"start_{RARITY[-1]}",
-        )
-        for k, m in zip(RARITY, (0.25, 0.15, 0.12, 0.08, 0.06, 0.04, 0.03, 0.02), strict=True)
-    ]
-    words = "len(list_intersect(l.text_words, r.text_words))"
-    least = "least(len(l.text_words), len(r.text_words))"
-    like = "jaro_winkler_similarity(l.text, r.text) >= 0.9"
-    levels += [
-        Level("off by a typo", like, 0.04, 5e-4),
-        Level("all words shared", f"{words} = {least} and {least} >= 2", 0.04, 5e-4),
-        Level("half of the words shared", f"{words} * 2 >= {least} and {words} >= 1", 0.05, 0.02),
-        Level("texts differ", None, 0.12, 0.93),
-    ]
-    null = "l.text is null or r.text is null"
-    return Comparison("text", "description", null, tuple(levels))
-
-
-def _mention(name: str, own: str, other: str, label: str) -> Comparison:
-    both = f"len(list_intersect(l.{own}, r.{other}))"
-    named = f"least(len(l.{own}), len(r.{other}))"
-    return Comparison(
-        name,
-        label,
-        f"l.{own} is null or r.{other} is null",
-        (
-            Level("all words", f"{both} = {named} and {named} >= 2", 0.5, 1e-4),
-            Level("a word", f"{both} >= 1", 0.2, 5e-3),
-            Level("no word in common", None, 0.3, 0.995),
-        ),
-    )
-
-
-def _rare(column: str, rarity: int) -> str:
-    return f"{column} >= {rarity}"

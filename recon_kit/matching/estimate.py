@@ -38,13 +38,17 @@ _UNMATCHED_MIN = 0.05  # however well a period reconciles, one row in twenty may
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """Odds per level (probabilities from the top) and the share of left rows with a partner."""
+    """Odds per level (probabilities from the top) and the share of left rows with a partner.
+
+    `settled` is false where the rounds ran out before the odds stood still.
+    """
 
     m: Mapping[str, tuple[float, ...]]
     u: Mapping[str, tuple[float, ...]]
     share: float
     unseen: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    settled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,7 @@ def draw_sample(
 
 
 def _keep_sure(engine: Engine, sample: Sample | None, chance: Floats | None) -> None:
-    """`sure_pairs(l, r)`: the pairs that are all but certain, for `fees`."""
+    """`sure_pairs(l, r)`: the pairs that are all but certain, for `terms`."""
     pairs = pl.DataFrame(schema={"l": pl.Int64(), "r": pl.Int64()})
     if sample is not None and chance is not None:
         sure = chance >= _SURE
@@ -310,6 +314,7 @@ def fit(
         round(max(share, 1 / sample.drawn), 9),
         unseen,
         tuple(notes),
+        moved <= _SETTLED,
     )
     return learned, chance
 

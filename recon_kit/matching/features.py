@@ -2,51 +2,69 @@
 
 Texts are folded to one spelling here, once per row, so that the work per pair stays small. `seq`
 numbers the rows of a side in order of `event_key`: unlike `eid` it is the same in every run.
-How rare a text's start or an amount is comes from the stored model (`rare_terms`), so that a
-score never changes because other rows came or went.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-import polars as pl
+from collections.abc import Sequence
 
 from recon_kit.errors import MatchingError
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching.comparisons import RARE_MAX, RARITY, STARTS
+from recon_kit.matching import fx
 from recon_kit.model import MONEY_FACTS
 from recon_kit.safe import quote_ident, quote_text
 
 SIDES: tuple[str, str] = ("left", "right")
 # Fields of which a comparison is made where both sides fill them: name -> column that tells.
-_ONE_SIDED: tuple[str, ...] = ("words", "text_words", "shown")
-SINGLE_FIELDS: tuple[str, ...] = ("amount", "ts", "email", "name", "phone", "postcode", "text")
+_ONE_SIDED: tuple[str, ...] = ("words", "text_words", "shown", "refs", "text_refs")
+SINGLE_FIELDS: tuple[str, ...] = (
+    "amount", "ts", "email", "name", "phone", "postcode", "text", "click", "invoice", "worth",
+)  # fmt: skip
 _MAPS = {
     "raw_keys": "e.raw_keys", "external_ids": "e.external_ids", "raw_personal": "w.raw_personal",
 }  # fmt: skip
-_HASH_DIGITS = 10
-_WHOLE = 1_000_000  # the whole text counts as longer than any start
-_TERM_SCHEMA = {"term": pl.String(), "class": pl.Int64()}
+# Columns of an open event that are read where they are there.
+_OPTIONAL: dict[str, str] = {
+    "source": "varchar", "type": "varchar", "payment_method": "varchar", "fee": "bigint",
+    "order_id": "varchar", "invoice_number": "varchar", "click_id": "varchar",
+}  # fmt: skip
+# What a company is called beside its name; the same one is written with and without it.
+_LEGAL_FORMS: tuple[str, ...] = (
+    "AB", "AG", "APS", "AS", "BV", "CO", "CORP", "CORPORATION", "EURL", "GMBH", "INC",
+    "INCORPORATED", "KG", "LIMITED", "LLC", "LLP", "LTD", "LTDA", "MBH", "NV", "OG", "OHG", "OY",
+    "OYJ", "PLC", "PTE", "PTY", "SA", "SARL", "SAS", "SE", "SL", "SPA", "SRL", "UG",
+)  # fmt: skip
 
 
-def prepare(engine: Engine, extra: Sequence[str]) -> None:
-    """Make `row_left` and `row_right` from `open_left`, `open_right`, `who` and `events`."""
+def prepare(engine: Engine, extra: Sequence[str], *, rated: bool = False) -> None:
+    """Make `row_left` and `row_right` from `open_left`, `open_right`, `who` and `events`.
+
+    Args:
+        engine: holds those tables.
+        extra: the declared further fields.
+        rated: whether `rates` is there, so that amounts can be told in one currency.
+    """
     for side in SIDES:
+        given = engine.rows(f"select * from open_{side} limit 0").columns
         engine.run(
             Step(
                 f"row_{side}",
-                f"create or replace temp table row_{side} as {_rows_sql(side, extra)}",
+                f"create or replace temp table row_{side} as "
+                f"{_rows_sql(side, extra, given, rated=rated)}",
                 "one spelling of every field that is compared",
             )
         )
 
 
-def _rows_sql(side: str, extra: Sequence[str]) -> str:
+def _rows_sql(side: str, extra: Sequence[str], given: Sequence[str], *, rated: bool) -> str:
     own = [f"{_further(field)} as x{i}" for i, field in enumerate(extra)]
     further = ", ".join(["", *own])
     from_events = "join events e using (event_key)" if extra else ""
     personal = ", min(raw_personal) as raw_personal" if "raw_personal" in str(extra) else ""
+    optional = ", ".join(
+        f"{f'o.{name}' if name in given else 'null'}::{kind} as {name}"
+        for name, kind in _OPTIONAL.items()
+    )
     unique_who = f"""(select event_key, min(email) as email, min(customer_name) as customer_name,
             min(phone) as phone, min(postcode) as postcode{personal} from who group by event_key)"""
     return f"""
@@ -54,27 +72,51 @@ def _rows_sql(side: str, extra: Sequence[str]) -> str:
         select o.eid, o.event_key, o.amount::bigint as amount, coalesce(o.currency, '') as currency,
             o.presentment_amount::bigint as shown,
             coalesce(o.presentment_currency, '') as shown_currency,
-            epoch(o.event_ts)::bigint as ts,
+            epoch(o.event_ts)::bigint as ts, o.event_ts as told_ts, {optional},
             coalesce(o.ts_precision, 'unknown') not in ('date', 'day', 'unknown') as instant,
             {_folded("o.description")} as text,
             nullif(lower(trim(w.email)), '') as email,
             {_folded("w.customer_name")} as full_name,
-            nullif(right(regexp_replace(w.phone, '[^0-9]', '', 'g'), 9), '') as phone,
+            nullif(ltrim(regexp_replace(w.phone, '[^0-9]', '', 'g'), '0'), '') as digits,
             nullif(regexp_replace(upper(w.postcode), '[^0-9A-Z]', '', 'g'), '') as postcode
             {further}
         from open_{side} o left join {unique_who} w using (event_key) {from_events}
     ), words as (
-        select *, {_words("full_name")} as words, {_words("text")} as text_words from plain
+        select *, {_name_words("full_name")} as words, {_words("text")} as text_words,
+            {_letters("full_name")} as letters from plain
     )
-    select * exclude (full_name),
+    select * exclude (full_name, digits, letters, told_ts, order_id, invoice_number, click_id),
         row_number() over (order by event_key) as seq,
         regexp_replace(replace(split_part(regexp_replace(email, '[+][^@]*@', '@'), '@', 1),
             '.', ''), '^$', email) as email_user,
+        split_part(email, '@', 2) as email_domain,
+        case when length(digits) >= 6 then right(digits, 9) end as phone,
+        case when length(digits) >= 6 then right(digits, 7) end as phone_end,
         array_to_string(list_sort(words), ' ') as name,
         {_longest("words")} as name_last,
-        left(list_sort(list_filter(words, lambda w: w <> {_longest("words")}))[1], 1) as name_first,
-        split_part(text, ' ', 1) as text_word
+        left(list_sort(list_filter(letters, lambda w: w <> {_longest("words")}))[1], 1)
+            as name_first,
+        split_part(text, ' ', 1) as text_word,
+        nullif(upper(trim(click_id)), '') as click,
+        {_number("invoice_number")} as invoice,
+        {_numbers("concat_ws(' ', order_id, invoice_number)")} as refs,
+        {_numbers("text")} as text_refs,
+        {
+        fx.worth_sql("words.amount", "words.currency", "words.told_ts") if rated else "null::bigint"
+    } as worth
     from words"""
+
+
+def _number(column: str) -> str:
+    """The digits of an invoice number without leading zeros; null below three digits."""
+    digits = f"ltrim(regexp_replace({column}, '[^0-9]', '', 'g'), '0')"
+    return f"case when length({digits}) >= 3 then {digits} end"
+
+
+def _numbers(column: str) -> str:
+    """The distinct runs of four or more digits in a text, without leading zeros; null if none."""
+    found = f"list_transform(regexp_extract_all({column}, '[0-9]{{4,}}'), lambda n: ltrim(n, '0'))"
+    return f"nullif(list_distinct(list_filter({found}, lambda n: length(n) >= 4)), [])"
 
 
 def _folded(column: str) -> str:
@@ -84,11 +126,26 @@ def _folded(column: str) -> str:
 
 def _words(column: str) -> str:
     """The distinct words of a folded text, without punctuation; null when there is none."""
-    parts = f"string_split(regexp_replace({column}, '[^0-9A-Z ]+', ' ', 'g'), ' ')"
     return (
         f"case when {column} is not null then "
-        f"nullif(list_distinct(list_filter({parts}, lambda w: length(w) >= 2)), []) end"
+        f"nullif(list_distinct(list_filter({_parts(column)}, lambda w: length(w) >= 2)), []) end"
     )
+
+
+def _name_words(column: str) -> str:
+    """The words of a name without legal forms, unless nothing else is left."""
+    forms = ", ".join(quote_text(form) for form in _LEGAL_FORMS)
+    words = _words(column)
+    return f"coalesce(nullif(list_filter({words}, lambda w: w not in ({forms})), []), {words})"
+
+
+def _letters(column: str) -> str:
+    """The words of a name with those of one letter: initials."""
+    return f"list_distinct(list_filter({_parts(column)}, lambda w: length(w) >= 1))"
+
+
+def _parts(column: str) -> str:
+    return f"string_split(regexp_replace({column}, '[^0-9A-Z ]+', ' ', 'g'), ' ')"
 
 
 def _longest(words: str) -> str:
@@ -114,9 +171,10 @@ def filled(engine: Engine, extra: Sequence[str]) -> tuple[str, ...]:
     """The fields that both sides fill, in at least one row in a hundred.
 
     `name_text` and `text_name` (a name of one side among the words of the other side's text) are
-    there where names cannot be compared with names; `shown` where a side tells what was presented
-    in another currency; `currency` where both sides keep the same currencies, so that different
-    ones tell against a pair.
+    there where names cannot be compared with names, `ref_text` and `text_ref` (a number of one
+    side's keys in the other side's text) where each side has one of them; `shown` where a side
+    tells what was presented in another currency, `fee` where one tells a fee; `currency` where
+    both sides keep the same currencies, so that different ones tell against a pair.
     """
     names = (*SINGLE_FIELDS, *_ONE_SIDED, *(f"x{i}" for i in range(len(extra))))
     counted = ", ".join(f"count({name}) * 100 >= count(*) and count({name}) > 0" for name in names)
@@ -131,9 +189,18 @@ def filled(engine: Engine, extra: Sequence[str]) -> tuple[str, ...]:
     if "name" not in found:
         found += ["name_text"] if "words" in left and "text_words" in right else []
         found += ["text_name"] if "text_words" in left and "words" in right else []
+    found += ["ref_text"] if "refs" in left and "text_refs" in right else []
+    found += ["text_ref"] if "text_refs" in left and "refs" in right else []
+    if "amount" in found and _tells_fees(engine):
+        found.append("fee")
     if "amount" in found and _one_money(engine):
         found.append("currency")
     return tuple(found)
+
+
+def _tells_fees(engine: Engine) -> bool:
+    told = " union all ".join(f"select fee from row_{side}" for side in SIDES)
+    return bool(engine.one(f"select coalesce(bool_or(fee > 0), false) from ({told})")[0])
 
 
 def _one_money(engine: Engine) -> bool:
@@ -147,90 +214,3 @@ def _one_money(engine: Engine) -> bool:
         for side, other in (SIDES, SIDES[::-1])
     ]
     return all(shares)
-
-
-# --- how rare a start or an amount is -------------------------------------------------------------
-_TERMS_MAX = 20_000  # kept in the model: about 200 kB
-
-
-def _terms(side: str) -> str:
-    """Query of (seq, kind, size, term): the hashed starts, whole text and amount of every row.
-
-    `size` orders the starts of one row from short to long; the whole text comes last.
-    """
-    starts = f"""select seq, 's' as kind, size, left(text, size) as term
-        from (select seq, text, unnest({list(STARTS)}) as size from row_{side}
-            where text is not null)
-        where size <= length(text) or size = {STARTS[0]}"""
-    whole = f"select seq, 't', {_WHOLE}, text from row_{side} where text is not null"
-    money = f"""select seq, 'a', 0, amount::varchar || ' ' || currency from row_{side}
-        where amount is not null"""
-    hashed = f"left(md5(kind || size || ':' || term), {_HASH_DIGITS})"
-    return f"""select seq, kind, size, {hashed} as term
-        from ({starts} union all {whole} union all {money})"""
-
-
-def count_terms(engine: Engine) -> dict[str, str]:
-    """How rare the commonest terms are: class (as text) -> their hashes, sorted, put together.
-
-    Class k: between one row in 2^(k+1) and one in 2^k of both sides has the term. The key `else`
-    holds the class of every term that is not listed. Hashes, because memos name people.
-    """
-    rows = engine.count("row_left") + engine.count("row_right")
-    engine.run(
-        Step(
-            "term_counts",
-            f"""create or replace temp table term_counts as
-            select term, count(*) as n from (
-                select term from ({_terms("left")}) union all select term from ({_terms("right")}))
-            group by term having count(*) >= 2""",
-            "how many rows share a start, a text, an amount",
-        )
-    )
-    over = engine.rows(f"select n from term_counts order by n desc limit 1 offset {_TERMS_MAX}")
-    floor = max(1, int(over["n"][0])) if len(over) else 1
-    listed = engine.rows(
-        f"""select least({RARE_MAX}, floor(log2({rows} / n)))::int as class,
-              string_agg(term, '' order by term) as terms
-            from term_counts where n > {floor} group by class order by class"""
-    )
-    classes = {str(k): str(terms) for k, terms in listed.iter_rows()}
-    classes["else"] = str(max(0, min(RARE_MAX, (max(rows, 1) // floor).bit_length() - 1)))
-    return classes
-
-
-def attach_rarity(engine: Engine, classes: Mapping[str, str]) -> None:
-    """Make `side_left` and `side_right`: the rows with `amount_rare` and `start_<k>`.
-
-    `start_<k>` is the shortest start of the row's text that fewer than one row in 2^k has (the
-    whole text if only that is so rare), or null. Two texts share a start that rare if and only if
-    their `start_<k>` agree, as a start of a shared start is shared; one comparison of whole
-    numbers a level answers it.
-    """
-    width = _HASH_DIGITS
-    terms: list[str] = []
-    ranks: list[int] = []
-    for k, text in classes.items():
-        if k != "else":
-            terms += [text[i : i + width] for i in range(0, len(text), width)]
-            ranks += [int(k)] * (len(text) // width)
-    engine.put("rare_terms", pl.DataFrame({"term": terms, "class": ranks}, schema=_TERM_SCHEMA))
-    other = int(classes["else"])
-    starts = ", ".join(
-        f"min_by(term, size) filter (kind <> 'a' and class >= {k}) as start_{k}" for k in RARITY
-    )
-    hashed = ", ".join(f"('0x' || start_{k})::bigint as start_{k}" for k in RARITY)
-    for side in SIDES:
-        engine.run(
-            Step(
-                f"side_{side}",
-                f"""create or replace temp table side_{side} as
-                select r.*, coalesce(amount_rare, 0) as amount_rare, {hashed}
-                from row_{side} r left join (
-                    select seq, max(class) filter (kind = 'a') as amount_rare, {starts}
-                    from (select seq, kind, size, term, coalesce(class, {other}) as class
-                        from ({_terms(side)}) left join rare_terms using (term))
-                    group by seq) using (seq)""",
-                "how rare each text's start and each amount is, by the model",
-            )
-        )

@@ -12,6 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+# Lengths of the shared start of two texts, and the classes of how rare a text or amount is:
+# class k holds what fewer than one row in 2^k has.
+STARTS: tuple[int, ...] = (*range(3, 17), 18, 20, 24, 28, 36)
+RARITY: tuple[int, ...] = (14, 12, 10, 8, 6, 4, 2, 0)
+RARE_MAX = 16
 _COLUMN = re.compile(r"\b([lr])\.([a-z_][a-z0-9_]*)")
 
 

@@ -37,8 +37,8 @@ where side = 2 or eid in (
             """
 create or replace table facts as
 select s.eid, e.* from second_look s join (
-    select event_key, source, event_type, native_id, order_id, transaction_id, parent_key, fee,
-           status, description, ts_precision
+    select event_key, source, event_type, native_id, order_id, transaction_id, invoice_number,
+           parent_key, click_id, fee, payment_method, status, description, ts_precision
     from events) e using (event_key)""",
             "one pass over the events",
         ),

@@ -33,6 +33,8 @@ def run(
     model: StoredModel | None,
     certificates: Sequence[Certificate],
     as_of: datetime,
+    *,
+    retrain: bool = False,
 ) -> StoredModel | None:
     """Score and assign what is open; returns the model that was used, learned if none was given.
 
@@ -44,7 +46,7 @@ def run(
     engine.run(*open_steps())
     if not (engine.count("open_left") and engine.count("open_right")):
         return None
-    scored = probable.score(engine, rec, model)
+    scored = probable.score(engine, rec, model, retrain=retrain)
     engine.put("scored_notes", pl.DataFrame({"note": scored.notes}, schema={"note": pl.String}))
     engine.run(Step("notes", "insert into method_notes from scored_notes", "beside the run"))
     assign.assign(engine, scored.table, rec.cardinality)
@@ -67,7 +69,8 @@ create or replace table open_{name} as
 select row_number() over (order by r.event_key) + {first[name]} as eid, r.eid as pool_eid,
        r.event_key, r.ts as event_ts, f.ts_precision, r.amount, r.currency,
        r.shown as presentment_amount, r.shown_currency as presentment_currency, f.description,
-       f.source, f.event_type as type, f.status
+       f.source, f.event_type as type, f.status, f.payment_method, f.fee, f.order_id,
+       f.invoice_number, f.click_id
 from (from rest where side = {number}) r join facts f using (eid)""",
             "open events, wide enough to be compared; no id stands on both sides",
         )

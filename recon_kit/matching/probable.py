@@ -21,11 +21,11 @@ from typing import Any
 import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import blocking, estimate, features, stored
+from recon_kit.matching import blocking, estimate, features, fx, rarity, stored
 from recon_kit.matching.comparisons import Terms, comparisons, days
-from recon_kit.matching.fees import usual_fee
 from recon_kit.matching.ladders import Comparison, splink_settings
 from recon_kit.matching.stored import Trained
+from recon_kit.matching.terms import sure_schedules
 from recon_kit.model import StoredModel
 from recon_kit.settings import Reconciliation
 
@@ -59,17 +59,24 @@ class Scored:
 
 
 def score(
-    engine: Engine, rec: Reconciliation, model: StoredModel | None, seed: int | None = None
+    engine: Engine,
+    rec: Reconciliation,
+    model: StoredModel | None,
+    seed: int | None = None,
+    *,
+    retrain: bool = False,
 ) -> Scored:
     """Score the open rows of a reconciliation and leave the pairs in `scored_pairs`.
 
     Args:
         engine: holds `open_left`, `open_right` (eid, event_key, event_ts, ts_precision, amount,
-            currency, description, ...), `who`, `events` where further fields are compared, and
-            `barred(left_eid, right_eid)` where there are barred pairs.
+            currency, description, ...), `who`, `events` where further fields are compared or
+            currencies differ, and `barred(left_eid, right_eid)` where there are barred pairs.
         rec: the reconciliation; its `probable` settings bound the work.
-        model: scores with this; None learns one first.
+        model: scores with this; one without odds, or None, learns them first.
         seed: for what is drawn while learning; the setting's seed if not given.
+        retrain: learn odds anew though the model has some. Where learning does not settle the
+            old ones stay.
 
     Returns:
         A `Scored`. The table has left_eid, right_eid, left_seq, right_seq (order of event keys),
@@ -79,71 +86,111 @@ def score(
     Raises:
         MatchingError: the stored model cannot be read.
     """
-    trained = stored.read(model) if model is not None else None
-    learned = trained is None
-    extra = trained.extra if trained else rec.probable.compare
-    features.prepare(engine, extra)
+    known = stored.read(model) if model is not None else Trained()
+    learns = retrain or not known.ladders
+    extra = rec.probable.compare if learns else known.extra
+    rated = _put_rates(engine)
+    features.prepare(engine, extra, rated=rated)
     if not (engine.count("row_left") and engine.count("row_right")):
         _empty(engine)
         return Scored(model, TABLE, False, 0, (), ("one side has no open rows",))
     filled = features.filled(engine, extra)
-    rarity = dict(trained.rarity) if trained else features.count_terms(engine)
-    features.attach_rarity(engine, rarity)
+    notes = _not_filled(extra, filled)
+    rare = rarity.count_terms(engine) if learns else known.rarity
+    rarity.attach_rarity(engine, rare)
     chosen = blocking.rules(filled, extra)
     counts = blocking.block(
         engine, chosen, _window(rec), rec.probable.pairs_max, barred=_has(engine, "barred")
     )
-    notes = blocking.notes(counts, chosen)
-    if trained is None:
+    notes += blocking.notes(counts, chosen)
+    trained = known
+    if learns:
         seed = rec.probable.seed if seed is None else seed
-        model, taught = _learn(engine, rec, filled, rarity, seed)
+        trained, taught = _learn(engine, rec, filled, replace(known, rarity=rare), seed)
         notes += taught
-        if model is None:
+        if not trained.ladders:
             _empty(engine)
-            return Scored(None, TABLE, False, 0, tuple(counts), tuple(notes))
-        trained = stored.read(model)
+            return Scored(model, TABLE, False, 0, tuple(counts), tuple(notes))
+    model = stored.write(rec.name, trained) if trained is not known else model
+    rarity.attach_usual_fees(engine, trained.schedules)
     rescore(engine, rec, trained)
     return Scored(
-        model, TABLE, learned,
+        model, TABLE, trained is not known,
         engine.count("candidate_pairs"), tuple(counts), tuple(notes),
     )  # fmt: skip
 
 
 def _learn(
-    engine: Engine,
-    rec: Reconciliation,
-    filled: Sequence[str],
-    rarity: dict[str, str],
-    seed: int,
-) -> tuple[StoredModel | None, list[str]]:
-    """A new model from the open rows, and what there is to say about it.
+    engine: Engine, rec: Reconciliation, filled: Sequence[str], known: Trained, seed: int
+) -> tuple[Trained, list[str]]:
+    """The model with odds from the open rows, and what there is to say about it.
 
     Where the pairs that are all but certain show a usual fee, it is learned again with that fee.
     """
     extra = rec.probable.compare
-    terms = Terms(rec.window.before, rec.window.after, rec.cardinality == "one_to_one", extra)
+    terms = Terms(
+        rec.window.before,
+        rec.window.after,
+        rec.cardinality == "one_to_one",
+        extra,
+        usual=any(s.basis == "net" for s in known.schedules),
+        lags=known.lags,
+        fx_band_bp=int(rec.fx_band_percent * 100),
+    )
     ladders = comparisons(filled, terms)
     if not ladders or not blocking.rules(filled, extra):
-        return None, ["the two sides fill no field in common that could be compared"]
+        return known, ["the two sides fill no field in common that could be compared"]
+    rarity.attach_usual_fees(engine, known.schedules)
     odds = estimate.learn(engine, ladders, rec.cardinality, seed)
     notes: list[str] = []
-    fee = usual_fee(engine) if "amount" in filled else None
-    if fee is not None:
-        notes.append(f"right amounts are often the left ones less a fee of {fee.label}")
-        ladders = comparisons(filled, replace(terms, fee=fee))
-        odds = estimate.learn(engine, ladders, rec.cardinality, seed)
+    schedules = known.schedules
+    if "amount" in filled and not terms.usual:
+        seen = sure_schedules(engine)
+        if seen:
+            notes += [
+                f"{' '.join(filter(None, (s.source, s.method)))}: right amounts are often the left "
+                f"ones less a fee of {s.label}".removeprefix(": ")
+                for s in seen
+            ]
+            schedules += seen
+            rarity.attach_usual_fees(engine, schedules)
+            ladders = comparisons(filled, replace(terms, usual=True))
+            odds = estimate.learn(engine, ladders, rec.cardinality, seed)
     notes += odds.notes
+    if not odds.settled and known.ladders:
+        notes.append("the model that was there is kept, as learning a new one did not settle")
+        return known, notes
     if odds.unseen:
         levels = sum(len(c.levels) for c in ladders)
         notes.append(f"{len(odds.unseen)} of {levels} levels met no true pair while learning")
-    trained = Trained(
+    trained = replace(
+        known,
         ladders=stored.with_odds(ladders, odds.m, odds.u),
         share=odds.share,
-        rarity=rarity,
         extra=tuple(extra),
         unseen=odds.unseen,
+        schedules=schedules,
     )
-    return stored.write(rec.name, trained), notes
+    return trained, notes
+
+
+def _put_rates(engine: Engine) -> bool:
+    """Dated rates, where open rows are in several currencies and events tell any."""
+    told = " union ".join(f"select currency from open_{side}" for side in features.SIDES)
+    if engine.one(f"select count(*) from ({told})")[0] == 1 or not _has(engine, "events"):
+        return False
+    engine.run(fx.rates_step())
+    return engine.count("rates") > 0
+
+
+def _not_filled(extra: Sequence[str], filled: Sequence[str]) -> list[str]:
+    """A sentence for each declared field that is missing on a side: compared without it."""
+    return [
+        f"{field} is declared under `compare`, but hardly any row of one side fills it: "
+        "scored without it"
+        for i, field in enumerate(extra)
+        if f"x{i}" not in filled
+    ]
 
 
 def _window(rec: Reconciliation) -> tuple[int, int]:

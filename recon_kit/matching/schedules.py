@@ -6,7 +6,24 @@ pairs are compared, when open items are dated, and when fees are checked.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from recon_kit.settings import Reconciliation
+
+# Members of `raw_keys` by which processors price payments of one method apart.
+SPLITS: tuple[str, ...] = ("card_country", "card_brand", "card_funding")
+# What always tells schedules apart.
+GROUP: tuple[str, ...] = ("source", "event_type", "method", "currency", "is_foreign")
+_COLUMNS: dict[str, pl.DataType] = {
+    "source": pl.String(), "event_type": pl.String(), "method": pl.String(),
+    "currency": pl.String(), "is_foreign": pl.Boolean(), "split": pl.String(),
+    "value": pl.String(), "since": pl.Date(), "until": pl.Date(), "rate_bp": pl.Int64(),
+    "fixed_minor": pl.Int64(), "cap_minor": pl.Int64(),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +33,10 @@ class Schedule:
     It holds for events of one source, type, payment method (`""`: none told) and currency;
     `foreign` says that another currency was presented, `split` names a further field that tells
     schedules apart (`card_country`; `""`: none does) and `value` its value. `cap_minor` is the
-    most that is ever taken. `since` is the ISO day from which it was seen. `basis` is `told`
-    where the event tells its own fee, `net` where the fee is what the other side's amount lacks.
-    `rows` it was read off, `exact` of them it explains to the minor unit.
+    most that is ever taken. It holds from the ISO day `since` until before `until` (`""`: still).
+    `basis` is `told` where the event tells its own fee, `net` where the fee is what the amount
+    lacks against the other side's. `rows` it was read off, `exact` of them it explains to one
+    minor unit.
     """
 
     source: str
@@ -29,6 +47,7 @@ class Schedule:
     split: str
     value: str
     since: str
+    until: str
     rate_bp: int
     fixed_minor: int
     cap_minor: int | None
@@ -61,3 +80,54 @@ class Lag:
     p99: int
     business_days_p95: int
     pairs: int
+
+
+def fee_sides(rec: Reconciliation) -> tuple[str, ...]:
+    """The sides whose gross amount is compared: where nets are, the fee is part of the money."""
+    return tuple(s for s in ("left", "right") if getattr(rec.measure, s) == "amount")
+
+
+def traits_sql(event: str) -> str:
+    """Columns of an event that tell its schedule: source, type, method, currency, and so on."""
+    splits = ", ".join(
+        f"coalesce(json_extract_string({event}.raw_keys, '$.{name}'), '') as {name}"
+        for name in SPLITS
+    )
+    return f"""{event}.source, {event}.event_type, coalesce({event}.payment_method, '') as method,
+    {event}.currency, coalesce({event}.presentment_currency <> {event}.currency, false)
+        as is_foreign, {splits}"""
+
+
+def frame(schedules: Sequence[Schedule]) -> pl.DataFrame:
+    """Schedules as a table: `since` and `until` as dates, `until` far off where still in force."""
+    rows = [
+        (
+            s.source, s.event_type, s.method, s.currency, s.foreign, s.split, s.value,
+            date.fromisoformat(s.since), date.fromisoformat(s.until) if s.until else date.max,
+            s.rate_bp, s.fixed_minor, s.cap_minor,
+        )
+        for s in schedules
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema=_COLUMNS, orient="row")
+
+
+def in_force_sql(event: str, schedule: str, day: str) -> str:
+    """Condition under which a row of `frame` holds for an event with the columns of `traits_sql`.
+
+    Args:
+        event: alias of the event.
+        schedule: alias of the schedule.
+        day: expression for the event's local day.
+    """
+    same = " and ".join(f"{schedule}.{name} = {event}.{name}" for name in GROUP)
+    arms = " ".join(f"when '{name}' then {event}.{name}" for name in SPLITS)
+    return (
+        f"{same} and {schedule}.value = case {schedule}.split {arms} else '' end"
+        f" and {day} >= {schedule}.since and {day} < {schedule}.until"
+    )
+
+
+def fee_sql(gross: str, schedule: str) -> str:
+    """The fee of an amount under a row of `frame`: an integer expression."""
+    fee = f"({gross} * {schedule}.rate_bp + 5000) // 10000 + {schedule}.fixed_minor"
+    return f"least({fee}, coalesce({schedule}.cap_minor, {2**62}))"

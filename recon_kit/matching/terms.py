@@ -1,0 +1,273 @@
+"""Terms of business learned from proven matches: fee schedules, dated, and settlement lags.
+
+Read off pairs that a key or a person proved, never off what scoring guessed (but see
+`sure_schedules`). Learned when a model is trained, stored with it, changed by nothing else. They
+feed the comparison of amounts and lags, the clock of open items and the check of fees.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Any
+
+import polars as pl
+
+from recon_kit import workdays
+from recon_kit.ledger.engine import Engine, Step
+from recon_kit.matching import fees, stored
+from recon_kit.matching.schedules import GROUP, SPLITS, Lag, Schedule, fee_sides, traits_sql
+from recon_kit.model import StoredModel
+from recon_kit.safe import quote_text
+from recon_kit.settings import Reconciliation
+
+# The right amount may be the left one less a fee.
+NET = """l.currency = r.currency and l.amount - r.amount > 3 and r.amount * 4 > l.amount * 3"""
+PAIRS_MIN = 100  # a lag is told from so many pairs on
+SHARES: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+_PAIRS_MAX = 200_000
+_NET_SHARE_MIN = 0.2  # of pairs whose right amount is lower
+_KEY_SPACE = 16**6
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What the matches taught: schedules, lags, and sentences for the run's outcome."""
+
+    schedules: tuple[Schedule, ...]
+    lags: tuple[Lag, ...]
+    notes: tuple[str, ...]
+
+
+def run(
+    engine: Engine, rec: Reconciliation, model: StoredModel | None, zone: str, *, retrain: bool
+) -> StoredModel | None:
+    """The model with terms, where it has learned nothing yet or has to learn anew; else None.
+
+    A model that scores keeps the terms that it was trained with: other terms are another model,
+    and a certificate speaks of one model alone.
+    """
+    known = stored.read(model) if model else stored.Trained()
+    if not retrain and (known.ladders or known.schedules or known.lags):
+        return None
+    found = learn(engine, rec, zone)
+    if not (found.schedules or found.lags):
+        return None
+    engine.put("terms_notes", pl.DataFrame({"note": found.notes}, schema={"note": pl.String}))
+    engine.run(Step("notes", "insert into method_notes from terms_notes", "beside the run"))
+    trained = replace(known, schedules=found.schedules, lags=found.lags)
+    return stored.write(rec.name, trained)
+
+
+def learn(engine: Engine, rec: Reconciliation, zone: str) -> Learned:
+    """Read terms off the exact and decided matches that nothing speaks against.
+
+    Args:
+        engine: after the methods `decided` and `exact`, with `calendar`.
+        rec: the reconciliation; fees are looked for on the sides whose gross amount is compared.
+        zone: in which days begin.
+    """
+    engine.run(*_proven_steps(engine))
+    schedules = _told_schedules(engine, rec, zone) + _net_of_pairs(engine, rec, zone)
+    lags = _lags(engine, zone)
+    notes = [f"{len(schedules)} fee schedules and {len(lags)} settlement lags were learned"]
+    return Learned(schedules, lags, (*notes, *_changes(schedules)))
+
+
+# --- proven pairs ---------------------------------------------------------------------------------
+def _proven_steps(engine: Engine) -> tuple[Step, ...]:
+    """`proven_pairs(left_key, right_key)`: all of them, or a share that event keys decide."""
+    known = "method in ('exact', 'decided') and doubt is null and not coalesce(status_note, false)"
+    count = engine.one(f"select count(*) from live_pairs where {known}")[0]
+    assert isinstance(count, int)  # noqa: S101 - count(*) is an integer
+    taken = "true"
+    if count > _PAIRS_MAX:
+        border = f"{_KEY_SPACE * _PAIRS_MAX // count:06x}"
+        taken = f"left_key < {quote_text(border)}"
+    return (
+        Step(
+            "proven_pairs",
+            f"""
+create or replace table proven_pairs as
+select left_key, right_key from live_pairs where {known} and {taken}
+union all
+select l.event_key, r.event_key
+from (from live_groups where {known}) g
+join live_members lm using (mid) join pool l on l.eid = lm.eid and l.side = 0
+join live_members rm using (mid) join pool r on r.eid = rm.eid and r.side = 1
+where lm.counts and rm.counts""",
+            "pairs that a key or a person proved",
+        ),
+    )
+
+
+# --- fees -----------------------------------------------------------------------------------------
+def _told_schedules(engine: Engine, rec: Reconciliation, zone: str) -> tuple[Schedule, ...]:
+    """Of events that tell their own fee."""
+    keys = " union ".join(f"select {side}_key as event_key from proven_pairs" for side in
+                          fee_sides(rec))  # fmt: skip
+    if not keys:
+        return ()
+    rows = engine.rows(
+        f"""select {traits_sql("e")}, e.amount as gross, e.fee,
+            {workdays.local_day_sql("e.event_ts", zone)} as day
+        from events e semi join ({keys}) k using (event_key)
+        where e.fee is not null and e.amount > 0 and e.event_ts is not null
+        order by e.event_ts, e.event_key"""
+    )
+    return schedules_of(rows, "told")
+
+
+def _net_of_pairs(engine: Engine, rec: Reconciliation, zone: str) -> tuple[Schedule, ...]:
+    """Of right events that tell no fee, whose amount is the left one less something."""
+    if "right" not in fee_sides(rec):
+        return ()
+    rows = engine.rows(
+        f"""select {traits_sql("r")}, l.amount as gross, l.amount - r.amount as fee,
+            {workdays.local_day_sql("r.event_ts", zone)} as day
+        from proven_pairs p join events l on l.event_key = p.left_key
+        join events r on r.event_key = p.right_key
+        where r.fee is null and {NET} and r.event_ts is not null
+        order by r.event_ts, r.event_key"""
+    )
+    return schedules_of(rows, "net")
+
+
+def sure_schedules(engine: Engine) -> tuple[Schedule, ...]:
+    """Usual fees off `sure_pairs(l, r)`, open pairs that scoring is all but certain of.
+
+    They serve the scoring of such pairs alone: a fee that nobody told is no ground for a finding.
+    """
+    splits = ", ".join(f"'' as {name}" for name in SPLITS)
+    rows = engine.rows(
+        f"""select coalesce(r.source, '') as source, coalesce(r.type, '') as event_type,
+            coalesce(r.payment_method, '') as method, r.currency,
+            r.shown is not null and r.shown_currency <> r.currency as is_foreign, {splits},
+            l.amount as gross, l.amount - r.amount as fee,
+            (timestamptz 'epoch' + to_seconds(coalesce(r.ts, 0)))::date as day
+        from sure_pairs s join side_left l on l.seq = s.l join side_right r on r.seq = s.r
+        where {NET} order by coalesce(r.ts, 0), s.l, s.r limit {_PAIRS_MAX}"""
+    )
+    return schedules_of(rows, "net")
+
+
+def schedules_of(rows: pl.DataFrame, basis: str) -> tuple[Schedule, ...]:
+    """Schedules by source, type, method and currency, split further where one does not do.
+
+    Args:
+        rows: the columns of `traits_sql`, `gross`, `fee` and `day`, in order of time.
+        basis: `told` or `net`, see `Schedule`.
+    """
+    found: list[Schedule] = []
+    for _, group in rows.group_by(GROUP, maintain_order=True):
+        if group.height < fees.ROWS_MIN:
+            continue
+        whole = _schedules(group, "", "", basis)
+        best, covered = whole, sum(s.exact for s in whole)
+        if covered < fees.SHARE_MIN * group.height:
+            for split in SPLITS:
+                parts = [
+                    schedule
+                    for (value,), part in group.group_by([split], maintain_order=True)
+                    for schedule in _schedules(part, split, str(value), basis)
+                ]
+                explained = sum(s.exact for s in parts)
+                if explained > covered:
+                    best, covered = parts, explained
+        found += best
+    return tuple(sorted(found, key=lambda s: (*_same_trade(s), s.since)))
+
+
+def _schedules(rows: pl.DataFrame, split: str, value: str, basis: str) -> list[Schedule]:
+    """The schedules of one group over time."""
+    gross, fee = rows["gross"].to_numpy(), rows["fee"].to_numpy()
+    days: list[date] = rows["day"].to_list()
+    number = rows["day"].cast(pl.Int32).cast(pl.Int64).to_numpy()
+    if basis == "net":
+        # what is lower for other reasons stands among these rows: one schedule, no dates
+        tariff = fees.usual(gross, fee, _NET_SHARE_MIN)
+        fits = int(tariff.explains(gross, fee).sum()) if tariff else 0
+        stretches = [fees.Stretch(0, len(days), tariff, fits)] if tariff else []
+    else:
+        stretches = fees.over_time(gross, fee, number)
+    named = {name: rows[name][0] for name in GROUP}
+    named["foreign"] = named.pop("is_foreign")
+    found = []
+    for at, stretch in enumerate(stretches):
+        following = stretches[at + 1].first if at + 1 < len(stretches) else None
+        found.append(
+            Schedule(
+                **named, split=split, value=value, since=days[stretch.first].isoformat(),
+                until=_until(days, stretch, following), rate_bp=stretch.tariff.rate_bp,
+                fixed_minor=stretch.tariff.fixed_minor, cap_minor=stretch.tariff.cap_minor,
+                basis=basis, rows=stretch.end - stretch.first, exact=stretch.exact,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _until(days: Sequence[date], stretch: fees.Stretch, following: int | None) -> str:
+    """The day from which a schedule holds no more: the next one's first, or where it broke off.
+
+    A few odd rows at the end leave it in force: they are differences, not a new schedule.
+    """
+    last = days[stretch.end - 1]
+    after = days[-1] if following is None else days[following]
+    broke_off = after - last >= timedelta(days=fees.DAYS_MIN)
+    if following is None:
+        return (last + timedelta(days=1)).isoformat() if broke_off else ""
+    return (last + timedelta(days=1)).isoformat() if broke_off else after.isoformat()
+
+
+def _same_trade(schedule: Schedule) -> tuple[str, ...]:
+    """What two schedules share that follow one another in time."""
+    return (
+        schedule.source, schedule.event_type, schedule.method, schedule.currency,
+        str(schedule.foreign), schedule.split, schedule.value,
+    )  # fmt: skip
+
+
+def _changes(schedules: Sequence[Schedule]) -> list[str]:
+    """A sentence for each change of a schedule."""
+    said = []
+    for before, after in itertools.pairwise(schedules):
+        if _same_trade(before) != _same_trade(after):
+            continue
+        what = " ".join(filter(None, (after.method, after.event_type, after.value)))
+        said.append(
+            f"{after.source}: the fee of {what} in {after.currency} changed from {before.label} "
+            f"to {after.label} on {after.since}"
+        )
+    return said
+
+
+# --- lags -----------------------------------------------------------------------------------------
+def _lags(engine: Engine, zone: str) -> tuple[Lag, ...]:
+    """Seconds from the left to the right event by source pair, and business days."""
+    shares = ", ".join(str(s) for s in SHARES)
+    day = [workdays.local_day_sql(f"{side}.event_ts", zone) for side in ("l", "r")]
+    found = engine.rows(
+        f"""select left_source, right_source, quantile_disc(lag, [{shares}]) as at,
+            quantile_disc(waited, 0.95)::bigint as waited, count(*) as pairs
+        from (
+            select l.source as left_source, r.source as right_source,
+                epoch(r.event_ts)::bigint - epoch(l.event_ts)::bigint as lag,
+                case when {day[1]} <= {day[0]} then 0 else cr.business_index - cl.business_index
+                    + (not cr.is_business)::int end as waited
+            from proven_pairs p join events l on l.event_key = p.left_key
+            join events r on r.event_key = p.right_key
+            join calendar cl on cl.day = {day[0]} join calendar cr on cr.day = {day[1]})
+        group by left_source, right_source having count(*) >= {PAIRS_MIN}
+        order by left_source, right_source"""
+    )
+    return tuple(_lag(row) for row in found.iter_rows(named=True))
+
+
+def _lag(row: dict[str, Any]) -> Lag:
+    p05, p25, p50, p75, p95, p99 = row["at"]
+    return Lag(
+        left_source=row["left_source"], right_source=row["right_source"], p05=p05, p25=p25,
+        p50=p50, p75=p75, p95=p95, p99=p99, business_days_p95=row["waited"], pairs=row["pairs"],
+    )  # fmt: skip
