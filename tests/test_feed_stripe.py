@@ -71,7 +71,7 @@ def test_a_charge_in_two_currencies():
     assert (charge["order_id"], charge["transaction_id"], charge["payout_id"]) == (
         "1001", "pi_1", "po_7",
     )  # fmt: skip
-    assert charge["raw_keys"] == '{"order_id":"#1001"}'
+    assert charge["raw_keys"] == '{"card_brand":"visa","order_id":"#1001"}'
     assert charge["postcode"] == "75008"
 
 
@@ -218,7 +218,7 @@ def test_a_broken_net_is_kept():
 
     assert (row["amount"], row["fee"], row["net"]) == (1_000, 30, 960)
     assert row["order_id"] is None
-    assert row["raw_keys"] == '{"order_id":"9.2598E+07"}'
+    assert row["raw_keys"] == '{"card_brand":"visa","order_id":"9.2598E+07"}'
 
 
 def test_problems_name_row_and_column():

@@ -166,7 +166,9 @@ def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
         context = replace(context, model=method(engine, rec, context) or context.model)
     attach.run(engine, rec)
     decided.close_residuals(engine)
-    dispose.run(engine, rec, authority.in_force(rec, context.certificates, context.as_of, context.model))
+    dispose.run(
+        engine, rec, authority.in_force(rec, context.certificates, context.as_of, context.model)
+    )
     engine.run(exact.forget_step(rec))
     proposals.run(engine, rec)
     engine.run(evidence.keep_step(), answers.evidence_step())

@@ -150,7 +150,7 @@ def _net_levels(has: Collection[str], terms: Terms, left: str, right: str) -> li
         told = f"l.fee > 0 and abs({left} - l.fee - {right}) <= 1"
         levels.append(Level("left less the fee that it tells", told, 0.1, 1e-4))
     if terms.usual:
-        fee = f"(({left} * r.usual_bp + 5000) // 10000 + r.usual_fixed)"
+        fee = f"(({left}::hugeint * r.usual_bp + 5000) // 10000 + r.usual_fixed)"
         paid = f"{left} - least({fee}, coalesce(r.usual_cap, {fee}))"
         levels.append(Level("left less the usual fee", f"abs({paid} - {right}) <= 1", 0.2, 1e-4))
     return levels

@@ -27,7 +27,7 @@ STILL_OPEN = """
     using (eid)"""
 
 
-def run(
+def run(  # noqa: PLR0913 - what a run depends on, handed down by name
     engine: Engine,
     rec: Reconciliation,
     model: StoredModel | None,

@@ -147,11 +147,8 @@ def _learn(
     if "amount" in filled and not terms.usual:
         seen = sure_schedules(engine)
         if seen:
-            notes += [
-                f"{' '.join(filter(None, (s.source, s.method)))}: right amounts are often the left "
-                f"ones less a fee of {s.label}".removeprefix(": ")
-                for s in seen
-            ]
+            labels = dict.fromkeys(s.label for s in seen)
+            notes += [f"right amounts are often the left ones less a fee of {s}" for s in labels]
             schedules += seen
             rarity.attach_usual_fees(engine, schedules)
             ladders = comparisons(filled, replace(terms, usual=True))

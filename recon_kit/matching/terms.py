@@ -24,12 +24,13 @@ from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
 # The right amount may be the left one less a fee.
-NET = """l.currency = r.currency and l.amount - r.amount > 3 and r.amount * 4 > l.amount * 3"""
+NET = """l.currency = r.currency and l.amount > r.amount + 3 and r.amount > l.amount // 4 * 3"""
 PAIRS_MIN = 100  # a lag is told from so many pairs on
 SHARES: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _PAIRS_MAX = 200_000
 _NET_SHARE_MIN = 0.2  # of pairs whose right amount is lower
 _KEY_SPACE = 16**6
+_TRAITS = ", ".join((*GROUP, *SPLITS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +70,17 @@ def learn(engine: Engine, rec: Reconciliation, zone: str) -> Learned:
         rec: the reconciliation; fees are looked for on the sides whose gross amount is compared.
         zone: in which days begin.
     """
-    engine.run(*_proven_steps(engine))
-    schedules = _told_schedules(engine, rec, zone) + _net_of_pairs(engine, rec, zone)
-    lags = _lags(engine, zone)
+    engine.run(*_proven_steps(engine, zone))
+    schedules = _told_schedules(engine, rec) + _net_of_pairs(engine, rec)
+    lags = _lags(engine)
+    engine.run(Step("drop_proven", "drop table proven_pairs; drop table proven_events"))
     notes = [f"{len(schedules)} fee schedules and {len(lags)} settlement lags were learned"]
     return Learned(schedules, lags, (*notes, *_changes(schedules)))
 
 
 # --- proven pairs ---------------------------------------------------------------------------------
-def _proven_steps(engine: Engine) -> tuple[Step, ...]:
-    """`proven_pairs(left_key, right_key)`: all of them, or a share that event keys decide."""
+def _proven_steps(engine: Engine, zone: str) -> tuple[Step, ...]:
+    """`proven_pairs(left_key, right_key)`, all or a share that event keys decide; their events."""
     known = "method in ('exact', 'decided') and doubt is null and not coalesce(status_note, false)"
     count = engine.one(f"select count(*) from live_pairs where {known}")[0]
     assert isinstance(count, int)  # noqa: S101 - count(*) is an integer
@@ -100,37 +102,46 @@ join live_members rm using (mid) join pool r on r.eid = rm.eid and r.side = 1
 where lm.counts and rm.counts""",
             "pairs that a key or a person proved",
         ),
+        Step(
+            "proven_events",
+            f"""
+create or replace table proven_events as
+select e.event_key, e.amount, e.fee, e.event_ts, {traits_sql("e")},
+       {workdays.local_day_sql("e.event_ts", zone)} as day
+from events e semi join (select left_key as event_key from proven_pairs
+                         union select right_key from proven_pairs) using (event_key)
+where e.event_ts is not null""",
+            "one pass over the events",
+        ),
     )
 
 
 # --- fees -----------------------------------------------------------------------------------------
-def _told_schedules(engine: Engine, rec: Reconciliation, zone: str) -> tuple[Schedule, ...]:
+def _told_schedules(engine: Engine, rec: Reconciliation) -> tuple[Schedule, ...]:
     """Of events that tell their own fee."""
     keys = " union ".join(f"select {side}_key as event_key from proven_pairs" for side in
                           fee_sides(rec))  # fmt: skip
     if not keys:
         return ()
     rows = engine.rows(
-        f"""select {traits_sql("e")}, e.amount as gross, e.fee,
-            {workdays.local_day_sql("e.event_ts", zone)} as day
-        from events e semi join ({keys}) k using (event_key)
-        where e.fee is not null and e.amount > 0 and e.event_ts is not null
-        order by e.event_ts, e.event_key"""
+        f"""select {_TRAITS}, amount as gross, fee, day
+        from proven_events semi join ({keys}) using (event_key)
+        where fee is not null and amount > 0 order by event_ts, event_key"""
     )
     return schedules_of(rows, "told")
 
 
-def _net_of_pairs(engine: Engine, rec: Reconciliation, zone: str) -> tuple[Schedule, ...]:
+def _net_of_pairs(engine: Engine, rec: Reconciliation) -> tuple[Schedule, ...]:
     """Of right events that tell no fee, whose amount is the left one less something."""
     if "right" not in fee_sides(rec):
         return ()
+    traits = ", ".join(f"r.{name}" for name in (*GROUP, *SPLITS))
     rows = engine.rows(
-        f"""select {traits_sql("r")}, l.amount as gross, l.amount - r.amount as fee,
-            {workdays.local_day_sql("r.event_ts", zone)} as day
-        from proven_pairs p join events l on l.event_key = p.left_key
-        join events r on r.event_key = p.right_key
-        where r.fee is null and {NET} and r.event_ts is not null
-        order by r.event_ts, r.event_key"""
+        f"""select {traits}, l.amount as gross, l.amount - r.amount as fee, r.day
+        from proven_pairs p join (from proven_events where fee is null) r
+            on r.event_key = p.right_key
+        join proven_events l on l.event_key = p.left_key and {NET}
+        order by r.event_ts, r.event_key, l.event_key"""
     )
     return schedules_of(rows, "net")
 
@@ -244,21 +255,20 @@ def _changes(schedules: Sequence[Schedule]) -> list[str]:
 
 
 # --- lags -----------------------------------------------------------------------------------------
-def _lags(engine: Engine, zone: str) -> tuple[Lag, ...]:
+def _lags(engine: Engine) -> tuple[Lag, ...]:
     """Seconds from the left to the right event by source pair, and business days."""
     shares = ", ".join(str(s) for s in SHARES)
-    day = [workdays.local_day_sql(f"{side}.event_ts", zone) for side in ("l", "r")]
     found = engine.rows(
         f"""select left_source, right_source, quantile_disc(lag, [{shares}]) as at,
             quantile_disc(waited, 0.95)::bigint as waited, count(*) as pairs
         from (
             select l.source as left_source, r.source as right_source,
                 epoch(r.event_ts)::bigint - epoch(l.event_ts)::bigint as lag,
-                case when {day[1]} <= {day[0]} then 0 else cr.business_index - cl.business_index
+                case when r.day <= l.day then 0 else cr.business_index - cl.business_index
                     + (not cr.is_business)::int end as waited
-            from proven_pairs p join events l on l.event_key = p.left_key
-            join events r on r.event_key = p.right_key
-            join calendar cl on cl.day = {day[0]} join calendar cr on cr.day = {day[1]})
+            from proven_pairs p join proven_events l on l.event_key = p.left_key
+            join proven_events r on r.event_key = p.right_key
+            join calendar cl on cl.day = l.day join calendar cr on cr.day = r.day)
         group by left_source, right_source having count(*) >= {PAIRS_MIN}
         order by left_source, right_source"""
     )

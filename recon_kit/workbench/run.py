@@ -190,7 +190,7 @@ def _told(store: Store, request: Request) -> Variant:
     rec, seq, asked = request.reconciliation, request.as_of_seq, request.variant
     approvals = store.rows("approvals", seq)
     found = asked
-    if asked.model is None and rec.probable.enabled:
+    if asked.model is None:
         used = governance.model_in_use(store.rows("models"), approvals, rec.name)
         found = replace(found, model=store.model(used) if used else None)
     if asked.certificates is None:

@@ -54,6 +54,7 @@ _OPTIONS = (
     "order_id_keys", "order_id_regex", "decimal", "thousands", "delimiter", "encoding",
     "derive_payouts",
 )  # fmt: skip
+_CARD = ("card_brand", "card_country", "card_funding")  # what a fee depends on, beside the method
 _ADDRESSES = ("customer_shipping_address", "customer_address", "shipping_address", "card_address")
 _LINES = ("line1", "line2", "city", "state", "country")
 _TIMES = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S")
@@ -84,6 +85,7 @@ class PayoutReconciliation(Feed):
     """
 
     name = "stripe.payout_reconciliation"
+    version = "2"
     mutable = parts.all_but(MONEY_MOVED)
 
     def __init__(self, source: Source) -> None:
@@ -186,6 +188,7 @@ class PayoutReconciliation(Feed):
             "subscription_id": "subscription_id", "payout_id": "automatic_payout_id",
             "customer_id": "customer_id", "trace_id": "trace_id", "description": "description",
             "method": "payment_method_type", "email": "customer_email", "phone": "customer_phone",
+            **{column: column for column in _CARD},
         }  # fmt: skip
         found = [header.text(column).alias(name) for name, column in plain.items()]
         shopper = parts.upper_code(header.text("customer_facing_currency"))
@@ -253,7 +256,9 @@ class PayoutReconciliation(Feed):
             model.normal_key(pl.col("invoice_number")).alias("invoice_number"),
             payout_id.alias("payout_id"),
             pl.when(corrects).then(pl.coalesce("charge_id", "intent_id")).alias("parent_key"),
-            model.json_object({"order_id": pl.col("raw_order")}).alias("raw_keys"),
+            model.json_object({
+                "order_id": pl.col("raw_order"), **{c: pl.col(c) for c in _CARD},
+            }).alias("raw_keys"),
             model.json_object({
                 "source_id": pl.col("source_id"), "charge_id": pl.col("charge_id"),
                 "payment_intent_id": pl.col("intent_id"), "invoice_id": pl.col("invoice_id"),

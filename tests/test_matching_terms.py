@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from matching_world import MONDAY, day, order, payment, rec, reconciled
+
+from recon_kit.matching import stored
+from recon_kit.matching.fees import Tariff
+from recon_kit.matching.schedules import Lag, Schedule
+
+CARD, RAISED = Tariff(290, 30), Tariff(320, 30)
+ORDERS = 240
+DAYS = 60
+
+
+def draw(*parts: object) -> int:
+    """A number that depends on nothing but its parts."""
+    return int(hashlib.sha256(repr(parts).encode()).hexdigest()[:12], 16)
+
+
+def fee_of(tariff: Tariff, amount: int) -> int:
+    return (amount * tariff.rate_bp + 5_000) // 10_000 + tariff.fixed_minor
+
+
+def trade(changed_on: int = DAYS, **more: Any) -> list[dict[str, Any]]:
+    """Orders paid by card two hours later, with the fee told; it rises on a day."""
+    events = []
+    for i in range(ORDERS):
+        amount, at = 500 + draw(i) % 40_000, i * DAYS / ORDERS
+        tariff = CARD if at < changed_on else RAISED
+        events += [
+            order(f"o{i}", amount, order_id=str(1_000 + i), event_ts=day(at)),
+            payment(
+                f"p{i}", amount, order_id=str(1_000 + i), event_ts=day(at) + timedelta(hours=2),
+                fee=fee_of(tariff, amount), payment_method="card", **more,
+            ),
+        ]  # fmt: skip
+    return events
+
+
+def learned(events: list[dict[str, Any]], **context: Any) -> tuple[stored.Trained, tuple[str, ...]]:
+    with reconciled(events, rec(), as_of=day(DAYS + 1), **context) as world:
+        model = world.outcome.model
+        return (stored.read(model) if model else stored.Trained()), world.outcome.notes
+
+
+def test_the_schedule_in_force_is_learned_from_what_keys_proved():
+    """Payments that tell their fee teach 2.9 % and 30 for cards of that source in EUR."""
+    terms, _ = learned(trade())
+    assert terms.schedules == (
+        Schedule(
+            "stripe", "payment", "card", "EUR", False, "", "", "2026-03-02", "", 290, 30, None,
+            "told", ORDERS, ORDERS,
+        ),
+    )  # fmt: skip
+
+
+def test_a_change_is_dated_and_said():
+    """From day 36, 7 April, the fee is 3.2 % and 30: two schedules, and a sentence."""
+    terms, notes = learned(trade(changed_on=36))
+    assert [(s.label, s.since, s.until, s.rows) for s in terms.schedules] == [
+        ("2.9 % and 30", "2026-03-02", "2026-04-07", 144),
+        ("3.2 % and 30", "2026-04-07", "", 96),
+    ]
+    assert (
+        "stripe: the fee of card payment in EUR changed from 2.9 % and 30 to 3.2 % and 30 on "
+        "2026-04-07"
+    ) in notes
+
+
+def test_countries_with_fees_of_their_own_are_told_apart():
+    """Cards of two countries are priced differently: a schedule for each."""
+    events = trade()
+    for i in range(0, ORDERS, 3):
+        abroad = events[2 * i + 1]
+        abroad["fee"] = fee_of(Tariff(440, 30), abroad["amount"])
+        abroad["raw_keys"] = '{"card_country":"US"}'
+    terms, _ = learned(events)
+    assert [(s.split, s.value, s.label, s.exact) for s in terms.schedules] == [
+        ("card_country", "", "2.9 % and 30", 160),
+        ("card_country", "US", "4.4 % and 30", 80),
+    ]
+
+
+def test_lags_are_told_by_source_pair():
+    """Payments come two hours after their order; and on the same day."""
+    terms, _ = learned(trade())
+    two_hours = 7_200
+    assert terms.lags == (Lag("shop", "stripe", *[two_hours] * 6, 0, ORDERS),)
+
+
+def test_a_weekend_counts_as_the_business_day_after_it():
+    """Friday noon to Saturday is one business day, and Friday to Monday as well."""
+    events = []
+    for i in range(120):
+        friday = MONDAY + timedelta(days=4)
+        events += [
+            order(f"o{i}", 100 + i, order_id=f"W{i}", event_ts=friday),
+            payment(f"p{i}", 100 + i, order_id=f"W{i}", event_ts=friday + timedelta(days=1 + i % 3))
+        ]  # fmt: skip
+    terms, _ = learned(events)
+    assert [(lag.business_days_p95, lag.pairs) for lag in terms.lags] == [(1, 120)]
+
+
+def test_terms_change_only_at_training():
+    """A stored model keeps its terms though the fee has changed since; training dates it."""
+    before, _ = learned(trade())
+    model = stored.write("orders_to_payments", before)
+    kept, notes = learned(trade(changed_on=36), model=model)
+    assert kept == before
+    assert notes == ()
+    anew, _ = learned(trade(changed_on=36), model=model, retrain=True)
+    assert [s.label for s in anew.schedules] == ["2.9 % and 30", "3.2 % and 30"]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_terms_do_not_depend_on_threads(threads):
+    """The same facts give the same terms at one thread and at two."""
+    first, _ = learned(trade(changed_on=36))
+    second, _ = learned(trade(changed_on=36)[::-1], threads=threads)
+    assert first == second
+
+
+def test_a_handful_of_matches_teaches_nothing():
+    """Nineteen payments tell neither a schedule nor a lag, and leave no model behind."""
+    with reconciled(trade()[:38], rec(), as_of=day(DAYS)) as world:
+        assert world.outcome.model is None
+        assert world.outcome.notes == ()
