@@ -28,7 +28,7 @@ class Trained:
     """A stored model, read.
 
     `ladders` are the comparisons with their odds, `share` of left rows that find a partner,
-    `rarity` the commonest terms by class (`features.count_terms`), `extra` the declared further
+    `rarity` the commonest terms by class (`rarity.count_terms`), `extra` the declared further
     fields, `unseen` the levels no true pair stood on, `schedules` and `lags` the terms,
     `classifier` and `calibration` what labels added, if anything, and `card` what training says
     of the model: it is hashed with the rest, so whoever approves a model approves its card.
