@@ -224,4 +224,66 @@ def test_all_checks_run_together():
     frame = findings_frame(result)
     assert frame["check"].to_list() == ["heartbeat", "money", "row_parity", "schema_drift"]
     assert frame["severity"].to_list() == ["error", "error", "warn", "warn"]
-    assert len(CHECKS) == 7
+    assert len(CHECKS) == 8
+
+
+def days_of(counts, amounts=None, source="psp"):
+    """Events of a source: so many on each day up to 2026-03-09, one amount each."""
+    rows = []
+    for back, number in enumerate(reversed(counts)):
+        at = datetime(2026, 3, 9, 18, tzinfo=UTC) - timedelta(days=back)
+        amount = 100 if amounts is None else amounts[len(counts) - 1 - back]
+        rows += [
+            event(len(rows) + i, source=source, event_ts=at, amount=amount, currency="USD")
+            for i in range(number)
+        ]
+    return rows
+
+
+def test_volume_finds_a_doubled_day():
+    """Saturday 7 March brought 40 events where Saturdays bring 12."""
+    counts = [12] * 70
+    counts[-3] = 40
+
+    result = found(checks.check_volume, days_of(counts))
+
+    assert [(f.source, f.count, f.examples) for f in result] == [
+        ("psp", 1, ("2026-03-07: 40 events, usually 12",))
+    ]
+    assert result[0].message == (
+        "days that brought far more or far less than their weekday usually does: 1; was a file "
+        "cut, doubled or mapped anew?"
+    )
+
+
+def test_volume_finds_a_day_that_all_but_stopped():
+    """Two events instead of 30 are a cut file."""
+    counts = [30] * 70
+    counts[-2] = 2
+
+    assert [f.examples for f in found(checks.check_volume, days_of(counts))] == [
+        ("2026-03-08: 2 events, usually 30",)
+    ]
+
+
+def test_volume_finds_amounts_in_cents():
+    """The same number of events, a hundred times the money: the mapping has changed."""
+    counts, amounts = [12] * 70, [100] * 70
+    amounts[-2] = 10_000
+
+    assert [f.examples for f in found(checks.check_volume, days_of(counts, amounts))] == [
+        ("2026-03-08: 1200.00 USD, usually 12.00",)
+    ]
+
+
+def test_volume_knows_quiet_weekends():
+    """Weekdays of 30 and weekends of 3 are usual, every week anew."""
+    counts = [3 if (day + 6) % 7 in {5, 6} else 30 for day in range(70)]
+
+    assert found(checks.check_volume, days_of(counts)) == []
+
+
+def test_volume_leaves_the_newest_day_and_young_sources_alone():
+    """A day that may still be going on is not short; three weeks make no habit."""
+    assert found(checks.check_volume, days_of([30] * 69 + [1])) == []
+    assert found(checks.check_volume, days_of([10] * 20 + [60, 10])) == []

@@ -34,9 +34,11 @@ def test_routes_are_a_table_in_their_order():
     assert dict(frame.schema) == routing.ROUTE_SCHEMA
     assert frame.rows() == [
         (0, "missing_feed", "stripe", "payments_ops", None),
-        (1, None, None, "treasury", None),
-        (2, None, "stripe", "payments_ops", None),
-        (3, None, None, "operations", None),
+        (1, "schema_drift", "stripe", "payments_ops", None),
+        (2, "volume_spike", "stripe", "payments_ops", None),
+        (3, None, None, "treasury", None),
+        (4, None, "stripe", "payments_ops", None),
+        (5, None, None, "operations", None),
     ]
 
 

@@ -342,3 +342,19 @@ def test_a_rule_matches_once_it_is_in_force(bench):
     told = bench.why("#1003")
     assert "learned match as principal, joined by seven_euros; auto" in told.answer
     assert told.methods.select("method", "outcome").rows()[-1] == ("learned", "matched")
+
+
+def test_a_lost_column_opens_a_case_for_whoever_owns_the_source(bench, shop):
+    """The till's next file lacks a column that was read: a case that names it; then it is back."""
+    (shop / "second.csv").write_text("Receipt,Day,Total\n#1005,2026-11-20,12.00\n")
+    bench.ingest("till", shop / "second.csv", received_at=NOW + timedelta(hours=1))
+    bench.reconcile()
+    drift = bench.queue().frame.filter(pl.col("kind") == "schema_drift").to_dicts()
+    (shop / "third.csv").write_text("Receipt,Day,Total,E-mail\n#1006,2026-11-20,1.00,\n")
+    bench.ingest("till", shop / "third.csv", received_at=NOW + timedelta(hours=2))
+    (shop / "fourth.csv").write_text("Receipt,Day,Total,E-mail\n#1007,2026-11-20,2.00,\n")
+    bench.ingest("till", shop / "fourth.csv", received_at=NOW + timedelta(hours=3))
+    bench.reconcile()
+
+    assert [(row["owner"], row["amount_minor"]) for row in drift] == [("shop_desk", None)]
+    assert "schema_drift" not in bench.queue().frame["kind"].to_list()

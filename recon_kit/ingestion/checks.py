@@ -21,7 +21,8 @@ from typing import Literal
 
 import polars as pl
 
-from recon_kit import workdays
+from recon_kit import money, workdays
+from recon_kit.ingestion.volume import odd_days
 from recon_kit.ledger.engine import Engine
 from recon_kit.settings import Settings, Source
 
@@ -282,6 +283,33 @@ def check_schema_drift(engine: Engine, settings: Settings, as_of: datetime) -> l
     return found
 
 
+def check_volume(engine: Engine, settings: Settings, as_of: datetime) -> list[Finding]:
+    """No day brings far more or far less than its weekday usually does, by count or money."""
+    by_source: dict[str, list[str]] = {}
+    for row in odd_days(engine, settings):
+        by_source.setdefault(str(row["source"]), []).append(_odd_day(row))
+    return [
+        Finding(
+            "volume", "warn", source, len(days),
+            "days that brought far more or far less than their weekday usually does: "
+            f"{len(days):,}; was a file cut, doubled or mapped anew?",
+            tuple(days[:_EXAMPLES_MAX]),
+        )
+        for source, days in by_source.items()
+    ]  # fmt: skip
+
+
+def _odd_day(row: dict[str, object]) -> str:
+    told, usual = int(str(row["told"])), int(str(row["usual"]))
+    if row["what"] == "events":
+        return f"{row['day']}: {told:,} events, usually {usual:,}"
+    currency = str(row["currency"])
+    return (
+        f"{row['day']}: {money.to_text(told, currency)} {currency}, "
+        f"usually {money.to_text(usual, currency)}"
+    )
+
+
 def _findings(  # noqa: PLR0913, PLR0917 - the parts of a finding, read in the order of its text
     engine: Engine, sql: str, check: str, severity: Severity, what: str, remedy: str
 ) -> list[Finding]:
@@ -331,4 +359,5 @@ CHECKS: Sequence[Check] = (
     check_coverage,
     check_heartbeat,
     check_schema_drift,
+    check_volume,
 )

@@ -35,7 +35,7 @@ def header_frame(
 
     Returns:
         Columns of `HEADER_SCHEMA`; `columns` holds the names with a tab between them. A file
-        that can no longer be opened is left out.
+        that can no longer be opened, or was erased, is left out.
     """
     sources = {source.name: source for source in settings.sources}
     recent = (
@@ -47,6 +47,8 @@ def header_frame(
     rows = []
     for artefact in recent.iter_rows(named=True):
         path = raw_path(artefact["sha256"])
+        if not path.exists():  # erased
+            continue
         feed = feed_for(sources[artefact["source"]])
         try:
             dialect = feed.dialect(read_head(path))

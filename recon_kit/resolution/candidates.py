@@ -333,8 +333,6 @@ def _feeds_step() -> Step:
         "case_feeds",
         """
 insert into case_candidates
-select 'source:' || source, 'missing_feed', null, [], null, null, since, source,
-  to_json({'source': source, 'expected_by': since})
-from case_feeds""",
-        "sources whose next file is late",
+select anchor, kind, null, [], null, null, since, source, diffs from case_feeds""",
+        "sources whose next file is late, whose columns changed, whose days are odd",
     )

@@ -23,7 +23,7 @@ import polars as pl
 
 from recon_kit import model, workdays
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.resolution import clocks, kinds, routing
+from recon_kit.resolution import alarms, clocks, kinds, routing
 from recon_kit.resolution.candidates import candidate_steps
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation, Settings
@@ -59,7 +59,7 @@ def find_cases(  # noqa: PLR0913 - the three inputs, the clock and the past are 
     engine.put("case_kinds", kinds.kinds_frame())
     engine.put("case_routes", routing.routes_frame(routing.routes(rec, settings)))
     engine.put("case_history", history(previous, rec.name, runs_before))
-    engine.put("case_feeds", late_feeds(engine, rec, settings, as_of))
+    engine.put("case_feeds", alarms.of_feeds(engine, rec, settings, as_of))
     clocks.put_calendar(engine, settings, as_of, "select min(received_at) from artefacts")
     engine.run(*candidate_steps(rec, settings, as_of))
     found = engine.rows("select distinct currency from case_candidates where currency is not null")
@@ -83,32 +83,6 @@ def history(previous: pl.DataFrame, reconciliation: str, runs_before: int | None
     return last.with_columns(alive=pl.col("run_order") == newest).select(
         pl.col(name).cast(dtype) for name, dtype in HISTORY_SCHEMA.items()
     )
-
-
-def late_feeds(
-    engine: Engine, rec: Reconciliation, settings: Settings, as_of: datetime
-) -> pl.DataFrame:
-    """Sources whose last file is older than their cadence allows: `source, since`.
-
-    `since` is when the next file was due. A source from which nothing ever came has no clock.
-    """
-    place = settings.workspace
-    received = dict(
-        engine.rows(
-            "select source, max(received_at) as received_at from artefacts group by source"
-        ).iter_rows()
-    )
-    rows: list[tuple[str, datetime]] = []
-    for name in sorted({*rec.left.sources, *rec.right.sources}):
-        cadence = settings.source(name).cadence
-        if cadence is None or received.get(name) is None:
-            continue
-        due = workdays.add_duration(
-            received[name], cadence.count, cadence.unit, place.timezone, place.holidays
-        )
-        if due < as_of:
-            rows.append((name, due))
-    return pl.DataFrame(rows, schema={"source": pl.String, "since": model.UTC}, orient="row")
 
 
 def _finding_steps(rec: Reconciliation, as_of: datetime) -> Iterable[Step]:

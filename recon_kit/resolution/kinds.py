@@ -117,6 +117,18 @@ KINDS: tuple[Kind, ...] = (
         "Until it comes, what it would cover is unknown and counted nowhere.",
     ),
     Kind(
+        "schema_drift", "C", "review", "P3",
+        "See whether the mapping still reads what it should; mend it and ingest the file again.",
+        "Compare the headers of the last two files; a lost column may have been renamed, a new one "
+        "may hold what was elsewhere before.",
+    ),
+    Kind(
+        "volume_spike", "C", "review", "P3",
+        "Ask whether the file was cut, doubled or filtered; otherwise note what made the day odd.",
+        "Trace the day's files and compare their rows with the supplier's own total; a campaign or "
+        "a holiday explains many of these.",
+    ),
+    Kind(
         "possible_duplicate", "C", "review", "P4",
         "Say whether this is one movement told twice or two alike.",
         "The row has no id of its own and stands at the edge of two files; look it up at its "

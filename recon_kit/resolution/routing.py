@@ -1,8 +1,8 @@
 """Who owns a case: an ordered list of routes, of which the first that fits decides.
 
-The list is made from `recon.toml`: a late file goes to whoever owns its source; everything else
-to the owner of the reconciliation, else to the owner of the source that told the anchor, else to
-the house.
+The list is made from `recon.toml`: a late or odd file goes to whoever owns its source; everything
+else to the owner of the reconciliation, else to the owner of the source that told the anchor, else
+to the house.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import polars as pl
 from recon_kit.settings import Reconciliation, Settings
 
 DEFAULT_OWNER = "operations"
+# Kinds that speak of a source's files rather than of an event.
+OF_FEEDS: tuple[str, ...] = ("missing_feed", "schema_drift", "volume_spike")
 ROUTE_SCHEMA: dict[str, pl.DataType] = {
     "position": pl.Int64(), "kind": pl.String(), "source": pl.String(), "owner": pl.String(),
     "backup": pl.String(),
@@ -38,7 +40,7 @@ def routes(rec: Reconciliation, settings: Settings) -> tuple[Route, ...]:
     """The ordered routes of one reconciliation; the last one fits everything."""
     names = dict.fromkeys((*rec.left.sources, *rec.right.sources))
     owned = [s for s in (settings.source(n) for n in names) if s.owner is not None]
-    ways = [Route(s.owner or "", "missing_feed", s.name, s.backup) for s in owned]
+    ways = [Route(s.owner or "", kind, s.name, s.backup) for s in owned for kind in OF_FEEDS]
     if rec.owner is not None:
         ways.append(Route(rec.owner))
     ways += [Route(s.owner or "", None, s.name, s.backup) for s in owned]

@@ -20,6 +20,7 @@ import polars as pl
 
 import recon_kit
 from recon_kit import model
+from recon_kit.ingestion.headers import header_frame
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.store import Store
 from recon_kit.matching import cascade
@@ -111,6 +112,9 @@ def evaluate(
         )
         outcome = cascade.reconcile(engine, rec, context)
         progress(f"{rec.name}: cases")
+        told_by = pl.col("source").is_in([*rec.left.sources, *rec.right.sources])
+        received = snapshot.artefacts().filter(told_by)
+        engine.put("headers", header_frame(received, store.raw_path, settings))
         cases.find_cases(
             engine,
             rec,

@@ -1,0 +1,82 @@
+"""What a source's files say by not coming, by changing their columns, or by their odd days.
+
+Each alarm is a case of the reconciliations that read the source. It closes itself when the file
+comes, when the next file has the columns again (or has kept the new ones), and when the odd day is
+a week old.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+
+import polars as pl
+
+from recon_kit import model, workdays
+from recon_kit.ingestion import checks
+from recon_kit.ledger.engine import Engine
+from recon_kit.settings import Reconciliation, Settings
+
+ALARM_SCHEMA: dict[str, pl.DataType] = {
+    "anchor": pl.String(), "kind": pl.String(), "source": pl.String(), "since": model.UTC,
+    "diffs": pl.String(),
+}  # fmt: skip
+Alarm = tuple[str, str, str, datetime | None, str]
+
+
+def of_feeds(
+    engine: Engine, rec: Reconciliation, settings: Settings, as_of: datetime
+) -> pl.DataFrame:
+    """Alarms of the sources of a reconciliation, in `ALARM_SCHEMA`.
+
+    Args:
+        engine: a snapshot's engine; with the table `headers` of the checks, if columns are to be
+            compared.
+        rec: whose sources.
+        settings: cadences, zone, holidays.
+        as_of: the instant of the evaluation.
+    """
+    names = {*rec.left.sources, *rec.right.sources}
+    found = [
+        alarm
+        for alarm in (
+            *_late(engine, settings, as_of),
+            *_said("schema_drift", checks.check_schema_drift(engine, settings, as_of)),
+            *_said("volume_spike", checks.check_volume(engine, settings, as_of)),
+        )
+        if alarm[2] in names
+    ]
+    return pl.DataFrame(sorted(found, key=lambda a: a[0]), schema=ALARM_SCHEMA, orient="row")
+
+
+def _late(engine: Engine, settings: Settings, as_of: datetime) -> Iterator[Alarm]:
+    """Sources whose last file is older than their cadence allows, since the next one was due.
+
+    A source from which nothing ever came has no clock.
+    """
+    place = settings.workspace
+    received = dict(
+        engine.rows(
+            "select source, max(received_at) as received_at from artefacts group by source"
+        ).iter_rows()
+    )
+    for source in settings.sources:
+        if source.cadence is None or received.get(source.name) is None:
+            continue
+        due = workdays.add_duration(
+            received[source.name], source.cadence.count, source.cadence.unit,
+            place.timezone, place.holidays,
+        )  # fmt: skip
+        if due < as_of:
+            diffs = json.dumps({"source": source.name, "expected_by": due.isoformat()})
+            yield f"source:{source.name}", "missing_feed", source.name, due, diffs
+
+
+def _said(kind: str, findings: list[checks.Finding]) -> Iterator[Alarm]:
+    """Findings of a check as alarms; what could not be checked is none."""
+    for finding in findings:
+        if finding.source is not None:
+            diffs = {"source": finding.source, "why": finding.message,
+                     "examples": list(finding.examples)}  # fmt: skip
+            yield f"{kind}:{finding.source}", kind, finding.source, None, json.dumps(diffs)
