@@ -8,6 +8,7 @@ ingestion itself never guesses.
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -165,7 +166,7 @@ def _ends(path: Path) -> tuple[bytes, bytes]:
             with gzip.open(path, "rb") as packed:
                 try:
                     return packed.read(_HEAD_BYTES), b""
-                except (EOFError, OSError):
+                except (EOFError, OSError, zlib.error):
                     return head, b""  # the reader says what is wrong with it
         file.seek(max(0, size - 4_096))
         return head, file.read()
