@@ -87,6 +87,20 @@ where why_code is null and aid in (select aid from differing)""",
             "events that name different ids are joined by nobody but a person",
         ),
         Step(
+            f"{method}.contested",
+            """
+create or replace table contested as
+with members as (
+    select aid, eid from found_parts semi join (from found where why_code is null) s using (aid)
+    union all select aid, one_eid from found where why_code is null
+)
+select distinct aid from members
+where eid in (select eid from members group by eid having count(*) > 1);
+update found set why_code = 'ambiguous', equal_answers = greatest(2, equal_answers)
+where aid in (select aid from contested)""",
+            "an event stands in one match: what two answers claim goes to a person",
+        ),
+        Step(
             f"{method}.live",
             f"""
 insert into live_groups

@@ -23,6 +23,7 @@ from recon_kit.matching import (
     dispose,
     evidence,
     exact,
+    grouped,
     learned,
     open_items,
     pool,
@@ -109,6 +110,13 @@ def _terms(engine: Engine, rec: Reconciliation, context: MatchingContext) -> Sto
     return terms.run(engine, rec, context.model, context.timezone, retrain=context.retrain)
 
 
+def _grouped(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:
+    if not rec.grouped.enabled:
+        return
+    if grouped.run(engine, rec, context.timezone, _allowed(rec, "grouped", context)):
+        engine.run(exact.rest_step(_rest(rec, "grouped"), grouped.STILL_OPEN))
+
+
 def _probable(engine: Engine, rec: Reconciliation, context: MatchingContext) -> StoredModel | None:
     if not rec.probable.enabled:
         return None
@@ -130,6 +138,7 @@ ORDER: tuple[tuple[str, Method], ...] = (
     ("learned", _learned),
     ("terms", _terms),
     ("window", _window),
+    ("grouped", _grouped),
     ("probable", _probable),
 )
 
