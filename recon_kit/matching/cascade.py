@@ -181,11 +181,12 @@ def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
     return _outcome(engine, rec, context.model, began)
 
 
-def leave_open(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:
+def leave_open(engine: Engine, rec: Reconciliation, context: MatchingContext) -> StoredModel | None:
     """Make `open_left` and `open_right` as `probable` would find them had nobody decided anything.
 
     What the model of that method is trained on: decided events stand among their rivals again.
-    The engine's `decisions` are emptied.
+    The engine's `decisions` are emptied. Returns the context's model, with terms where methods
+    learned some.
     """
     from recon_kit.matching import likely
 
@@ -194,8 +195,9 @@ def leave_open(engine: Engine, rec: Reconciliation, context: MatchingContext) ->
     for name, method in ORDER:
         if name == "probable":
             break
-        method(engine, rec, context)
+        context = replace(context, model=method(engine, rec, context) or context.model)
     engine.run(*likely.open_steps())
+    return context.model
 
 
 def _begin(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:

@@ -19,6 +19,7 @@ from recon_kit.errors import MatchingError
 from recon_kit.ledger.engine import Engine
 from recon_kit.matching import assign, classifier, estimate, probable, stored
 from recon_kit.matching.stored import Trained
+from recon_kit.model import StoredModel
 from recon_kit.settings import Reconciliation
 from recon_kit.tuning import examples, fit
 from recon_kit.tuning.examples import Examples
@@ -43,7 +44,12 @@ class Lessons:
     """The open rows of a reconciliation, a model learned from them without labels, and labels."""
 
     def __init__(
-        self, engine: Engine, rec: Reconciliation, known: Examples, seed: int | None = None
+        self,
+        engine: Engine,
+        rec: Reconciliation,
+        known: Examples,
+        start: StoredModel | None,
+        seed: int | None,
     ) -> None:
         """Learn without labels, and draw what labels will be learned with.
 
@@ -51,6 +57,7 @@ class Lessons:
             engine: holds `open_left`, `open_right`, `who`, `events` (see `cascade.leave_open`).
             rec: the reconciliation.
             known: the labels; those on events that are not open here teach nothing.
+            start: a model with terms and no odds, where methods learned terms.
             seed: of every draw; the setting's seed if not given.
 
         Raises:
@@ -58,13 +65,13 @@ class Lessons:
         """
         self.engine, self.rec = engine, rec
         self.seed = rec.probable.seed if seed is None else seed
-        first = probable.score(engine, rec, None, self.seed)
-        if first.model is None:
+        first = probable.score(engine, rec, start, self.seed)
+        self.notes = first.notes
+        if first.model is None or not stored.read(first.model).ladders:
             raise MatchingError(
                 f"reconciliation {rec.name!r} has nothing to train a model on: "
                 f"{'; '.join(first.notes)}"
             )
-        self.notes = first.notes
         self.unlabelled = stored.read(first.model)
         self.sizes = (engine.count("side_left"), engine.count("side_right"))
         self.candidates = first.pairs

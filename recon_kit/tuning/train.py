@@ -80,11 +80,13 @@ class Choice:
     said: str
 
 
-def train(
+def train(  # noqa: PLR0913 - what a training depends on, by name
     engine: Engine,
     rec: Reconciliation,
     decisions: pl.DataFrame,
     seed: int | None = None,
+    *,
+    start: StoredModel | None = None,
     progress: Progress = lambda _: None,
 ) -> Training:
     """Train on the labels among decisions, and say on a card what the result is worth.
@@ -94,6 +96,7 @@ def train(
         rec: the reconciliation.
         decisions: rows in force (`model.DECISION_SCHEMA`).
         seed: of every draw; the setting's seed if not given.
+        start: the model that `leave_open` returned: terms and no odds.
         progress: told each stage.
 
     Raises:
@@ -101,7 +104,7 @@ def train(
     """
     known = examples.examples(decisions, rec)
     progress(f"{rec.name}: learning without labels")
-    work = Lessons(engine, rec, known, seed)
+    work = Lessons(engine, rec, known, start, seed)
     trial = _try(work, progress)
     choice = choose(work, trial)
     progress(f"{rec.name}: the final model")
