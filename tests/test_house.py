@@ -35,7 +35,6 @@ OWNERS: dict[str, set[str]] = {
     "duckdb": {"ledger/engine.py"},
     "sqlite3": {"ledger/catalog.py"},
     "splink": {"matching/probable.py"},
-    "sklearn": {"tuning/fit.py"},
     "papermill": {"present/reports.py"},
     "nbconvert": {"present/reports.py"},
     "altair": {"present/charts.py"},

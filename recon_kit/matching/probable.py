@@ -167,10 +167,6 @@ def _learn(
         extra=tuple(extra),
         unseen=odds.unseen,
         schedules=schedules,
-        # what labels taught corrects the odds it was trained beside, no others
-        classifier=None,
-        calibration=None,
-        card=None,
     )
     return trained, notes
 
