@@ -35,6 +35,7 @@ OWNERS: dict[str, set[str]] = {
     "duckdb": {"ledger/engine.py"},
     "sqlite3": {"ledger/catalog.py"},
     "splink": {"matching/probable.py"},
+    "sklearn": {"tuning/fit.py"},
     "papermill": {"present/reports.py"},
     "nbconvert": {"present/reports.py"},
     "altair": {"present/charts.py"},

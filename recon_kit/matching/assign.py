@@ -84,6 +84,31 @@ def assign(
     return "assigned_pairs"
 
 
+def chances(engine: Engine, table: str, cardinality: Cardinality) -> pl.DataFrame:
+    """Chance of every scored pair under the cardinality, picked or not.
+
+    Args:
+        engine: holds `table(left_eid, right_eid, left_seq, right_seq, match_weight)`.
+        table: name of the table or view of scored pairs.
+        cardinality: as of `assign`.
+
+    Returns:
+        left_eid, right_eid, chance (to six digits, as `assign` tells it of the picked ones).
+    """
+    pairs = engine.rows(
+        f"select left_eid, right_eid, left_seq, right_seq, match_weight from {quote_ident(table)} "
+        "where isfinite(match_weight) order by left_seq, right_seq"
+    )
+    weight = pairs["match_weight"].to_numpy()
+    whole = graph(
+        pairs["left_seq"].to_numpy(),
+        pairs["right_seq"].to_numpy(),
+        np.zeros(len(weight), dtype=np.int64),
+    )
+    chance = posterior(whole, weight, _limits(cardinality, None)) if len(weight) else weight
+    return pairs.select("left_eid", "right_eid", pl.Series("chance", np.round(chance, 6)))
+
+
 def pick(
     pairs: pl.DataFrame,
     cardinality: Cardinality,

@@ -164,13 +164,8 @@ def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
         MatchingError: the reconciliation is declared so that it cannot be evaluated, or the
             result broke a promise (nothing of it may then be kept).
     """
-    if context.as_of.tzinfo is None:
-        raise MatchingError("as_of needs a time zone; pass an aware datetime")
     began = len(engine.trail)
-    pool.build(engine, rec)
-    put_calendar(engine, rec, context)
-    engine.run(*exact.prepare(), proposals.prepare(), evidence.prepare(), dispose.currencies())
-    engine.run(answers.prepare(), learned.prepare())
+    _begin(engine, rec, context)
     for _, method in ORDER:
         context = replace(context, model=method(engine, rec, context) or context.model)
     attach.run(engine, rec)
@@ -184,6 +179,35 @@ def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
     open_items.run(engine, rec, context.as_of, context.timezone)
     check(engine, rec)
     return _outcome(engine, rec, context.model, began)
+
+
+def leave_open(engine: Engine, rec: Reconciliation, context: MatchingContext) -> StoredModel | None:
+    """Make `open_left` and `open_right` as `probable` would find them had nobody decided anything.
+
+    What the model of that method is trained on: decided events stand among their rivals again.
+    The engine's `decisions` are emptied. Returns the context's model, with terms where methods
+    learned some.
+    """
+    from recon_kit.matching import likely
+
+    engine.put("decisions", engine.rows("select * from decisions limit 0"))
+    _begin(engine, rec, context)
+    for name, method in ORDER:
+        if name == "probable":
+            break
+        context = replace(context, model=method(engine, rec, context) or context.model)
+    engine.run(*likely.open_steps())
+    return context.model
+
+
+def _begin(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:
+    """The pool, the calendar, and the empty tables that methods write to."""
+    if context.as_of.tzinfo is None:
+        raise MatchingError("as_of needs a time zone; pass an aware datetime")
+    pool.build(engine, rec)
+    put_calendar(engine, rec, context)
+    engine.run(*exact.prepare(), proposals.prepare(), evidence.prepare(), dispose.currencies())
+    engine.run(answers.prepare(), learned.prepare())
 
 
 def put_calendar(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:

@@ -167,6 +167,10 @@ def _learn(
         extra=tuple(extra),
         unseen=odds.unseen,
         schedules=schedules,
+        # what labels taught corrects the odds it was trained beside, no others
+        classifier=None,
+        calibration=None,
+        card=None,
     )
     return trained, notes
 
