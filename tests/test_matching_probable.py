@@ -304,7 +304,8 @@ def test_written_model_reads_the_same():
         unseen=("amount: off by at most 3 minor units",),
         schedules=(
             Schedule(
-                "stripe", "payment", "card", "EUR", False, "card_country", "DE", "2026-01-05", "",
+                "stripe", "payment", "card", "EUR", False, "card_country", "DE",
+                "2026-01-05T09:00:00+00:00", "",
                 150, 25, None, "told", 900, 899,
             ),
         ),

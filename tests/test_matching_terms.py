@@ -52,7 +52,8 @@ def test_the_schedule_in_force_is_learned_from_what_keys_proved():
     terms, _ = learned(trade())
     assert terms.schedules == (
         Schedule(
-            "stripe", "payment", "card", "EUR", False, "", "", "2026-03-02", "", 290, 30, None,
+            "stripe", "payment", "card", "EUR", False, "", "",
+            "2026-03-02T14:00:00+00:00", "", 290, 30, None,
             "told", ORDERS, ORDERS,
         ),
     )  # fmt: skip
@@ -62,8 +63,8 @@ def test_a_change_is_dated_and_said():
     """From day 36, 7 April, the fee is 3.2 % and 30: two schedules, and a sentence."""
     terms, notes = learned(trade(changed_on=36))
     assert [(s.label, s.since, s.until, s.rows) for s in terms.schedules] == [
-        ("2.9 % and 30", "2026-03-02", "2026-04-07", 144),
-        ("3.2 % and 30", "2026-04-07", "", 96),
+        ("2.9 % and 30", "2026-03-02T14:00:00+00:00", "2026-04-07T14:00:00+00:00", 144),
+        ("3.2 % and 30", "2026-04-07T14:00:00+00:00", "", 96),
     ]
     assert (
         "stripe: the fee of card payment in EUR changed from 2.9 % and 30 to 3.2 % and 30 on "
@@ -129,3 +130,48 @@ def test_a_handful_of_matches_teaches_nothing():
     with reconciled(trade()[:38], rec(), as_of=day(DAYS)) as world:
         assert world.outcome.model is None
         assert world.outcome.notes == ()
+
+
+def slow_trade() -> list[dict[str, Any]]:
+    """120 orders of Mondays, paid on the Wednesday of the week after; one of day 42 is not paid."""
+    events = [order("late", 9_900, order_id="L1", event_ts=day(42))]
+    for i in range(120):
+        at = day(7 * (i % 5))
+        events += [
+            order(f"o{i}", 1_000 + i, order_id=f"S{i}", event_ts=at),
+            payment(f"p{i}", 1_000 + i, order_id=f"S{i}", event_ts=at + timedelta(days=9)),
+        ]
+    return events
+
+
+def late_order(**settings: Any) -> tuple[Any, ...]:
+    """(state, day it is expected by, reason) of the unpaid order, six business days later."""
+    with reconciled(slow_trade(), rec(**settings), as_of=day(50)) as world:
+        rows = world.rows(
+            "select state, expected_by::date::varchar, why from out_open_items"
+            " where event_key = 'late'"
+        )
+    return rows[0]
+
+
+def test_without_a_declared_time_an_item_waits_as_long_as_its_like_did():
+    """Money of this shop takes 7 business days: on the sixth the order is still in flight."""
+    state, expected, why = late_order()
+    assert (state, expected) == ("in_flight", "2026-04-23")
+    assert why.endswith("; 19 of 20 of shop are settled within 7 business days")
+
+
+def test_a_declared_time_stands_against_what_was_learned():
+    """With `settles_within = "5bd"` written down the order is overdue, and says what is usual."""
+    state, expected, why = late_order(settles_within="5bd")
+    assert (state, expected) == ("overdue", "2026-04-21")
+    assert why.endswith("; 19 of 20 of shop are settled within 7 business days")
+
+
+def test_a_quick_source_shortens_no_time():
+    """Payments come within hours, but nothing is overdue before the default has passed."""
+    events = [*trade(), order("late", 5, order_id="L1", event_ts=day(DAYS - 3))]
+    with reconciled(events, rec(), as_of=day(DAYS)) as world:
+        rows = world.rows("select state, why from out_open_items where event_key = 'late'")
+    assert rows[0][0] == "in_flight"
+    assert rows[0][1].endswith("; 19 of 20 of shop are settled on the same day")

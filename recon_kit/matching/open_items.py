@@ -11,13 +11,17 @@ tolerance. Its state, the first that holds:
 | overdue | it should be here and is not |
 
 A left event waits from its own time until `settles_within` later; for a right event the same
-span is looked at backwards, as its left one came first. An attached event whose parent is known is
-no item of its own: the parent is.
+span is looked at backwards, as its left one came first. Where `settles_within` is not declared and
+matches have taught that money of that source usually takes longer than the default, it waits as
+long as 19 in 20 took. How long that is is said beside the reason. An attached event whose parent
+is known is no item of its own: the parent is.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+
+import polars as pl
 
 from recon_kit import model, workdays
 from recon_kit.ledger.engine import Engine, Step
@@ -25,17 +29,48 @@ from recon_kit.matching import dispose, keys, nearest
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
+_USUAL = """'; 19 of 20 of ' || u.source || ' are settled ' || case u.days
+    when 0 then 'on the same day' when 1 then 'within one business day'
+    else 'within ' || u.days || ' business days' end"""
+
 
 def run(engine: Engine, rec: Reconciliation, as_of: datetime, zone: str) -> None:
     """Write `out_open_items`; matches, attachments and proposals must stand."""
-    engine.run(*open_steps(rec, zone), *covered_steps(rec, zone))
+    waits = engine.rows(
+        "select 0 as home, left_source as source, max(business_days_p95) as days from usual_lags"
+        " group by left_source union all"
+        " select 1, right_source, max(business_days_p95) from usual_lags group by right_source"
+        " order by home, source"
+    )
+    engine.put("usual_waits", waits)
+    engine.run(*open_steps(rec, zone, longer_waits(rec, waits)), *covered_steps(rec, zone))
     nearest.run(engine, rec)
     engine.run(*out_steps(rec, as_of, zone))
 
 
-def open_steps(rec: Reconciliation, zone: str) -> tuple[Step, ...]:
+def longer_waits(rec: Reconciliation, waits: pl.DataFrame) -> tuple[tuple[int, str, int], ...]:
+    """(home, source, business days) that outlast the default; none where a time is declared.
+
+    What is declared stands, whatever was learned.
+    """
+    settles = rec.settles_within
+    if "settles_within" in rec.model_fields_set or settles.unit != "bd":
+        return ()
+    return tuple(waits.filter(pl.col("days") > settles.count).iter_rows())
+
+
+def open_steps(
+    rec: Reconciliation, zone: str, longer: tuple[tuple[int, str, int], ...] = ()
+) -> tuple[Step, ...]:
     """`open_rows`: one row per open item with its anchor event, amount and due time."""
     due = workdays.due_sql("o.ts", rec.settles_within.count, rec.settles_within.unit, zone)
+    if longer:
+        arms = " ".join(
+            f"when o.home = {home} and f.source = {quote_text(source)}"
+            f" then {workdays.due_sql('o.ts', days, 'bd', zone)}"
+            for home, source, days in longer
+        )
+        due = f"case {arms} else {due} end"
     return (
         Step(
             "open_rows",
@@ -59,7 +94,7 @@ select o.*, {due} as due from (
     union all
     select p.eid, r.mid, p.event_key, p.side, p.side, p.ts, r.money, r.currency
     from residual r join pool p on p.eid = r.mid
-) o""",
+) o left join facts f using (eid)""",
             "events without a match, matches with money left open",
         ),
     )
@@ -122,11 +157,15 @@ select {item} as item_id, {quote_text(rec.name)} as reconciliation, o.event_key,
             when o.ts is not null and coalesce(b.n - coalesce(a.n, 0), 0) < date_diff('day',
                  {start}, {end}) + 1 then 'not_covered'
             else 'overdue' end as state,
-       o.due as expected_by, n.nearest_key, n.why_code, n.why,
+       o.due as expected_by, n.nearest_key, n.why_code,
+       n.why || case when o.mid is not null or n.proposed then '' else coalesce({_USUAL}, '') end
+           as why,
        abs(o.amount) as amount_minor, o.currency
 from open_rows o
 join nearest n using (eid)
 left join heads h on h.mid = o.mid
+left join facts f on f.eid = o.eid
+left join usual_waits u on u.home = o.home and o.home = 0 and u.source = f.source
 left join covered a on a.home = 1 - o.home and a.day = {start} - 1
 left join covered b on b.home = 1 - o.home and b.day = {end}""",
             "state, due time and reason of every open item",

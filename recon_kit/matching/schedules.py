@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import datetime
 
 import polars as pl
 
+from recon_kit.model import UTC
 from recon_kit.settings import Reconciliation
 
 # Members of `raw_keys` by which processors price payments of one method apart.
@@ -21,7 +22,7 @@ GROUP: tuple[str, ...] = ("source", "event_type", "method", "currency", "is_fore
 _COLUMNS: dict[str, pl.DataType] = {
     "source": pl.String(), "event_type": pl.String(), "method": pl.String(),
     "currency": pl.String(), "is_foreign": pl.Boolean(), "split": pl.String(),
-    "value": pl.String(), "since": pl.Date(), "until": pl.Date(), "rate_bp": pl.Int64(),
+    "value": pl.String(), "since": UTC, "until": UTC, "rate_bp": pl.Int64(),
     "fixed_minor": pl.Int64(), "cap_minor": pl.Int64(),
 }  # fmt: skip
 
@@ -33,7 +34,8 @@ class Schedule:
     It holds for events of one source, type, payment method (`""`: none told) and currency;
     `foreign` says that another currency was presented, `split` names a further field that tells
     schedules apart (`card_country`; `""`: none does) and `value` its value. `cap_minor` is the
-    most that is ever taken. It holds from the ISO day `since` until before `until` (`""`: still).
+    most that is ever taken. It holds from the instant `since` until before `until` (ISO, UTC; `""`:
+    still).
     `basis` is `told` where the event tells its own fee, `net` where the fee is what the amount
     lacks against the other side's. `rows` it was read off, `exact` of them it explains to one
     minor unit.
@@ -87,10 +89,17 @@ def fee_sides(rec: Reconciliation) -> tuple[str, ...]:
     return tuple(s for s in ("left", "right") if getattr(rec.measure, s) == "amount")
 
 
-def traits_sql(event: str) -> str:
-    """Columns of an event that tell its schedule: source, type, method, currency, and so on."""
+def traits_sql(event: str, read: Sequence[str] = SPLITS) -> str:
+    """Columns of an event that tell its schedule: source, type, method, currency, and so on.
+
+    Args:
+        event: its alias.
+        read: the members of `raw_keys` that are wanted; reading them costs, the others are empty.
+    """
     splits = ", ".join(
         f"coalesce(json_extract_string({event}.raw_keys, '$.{name}'), '') as {name}"
+        if name in read
+        else f"'' as {name}"
         for name in SPLITS
     )
     return f"""{event}.source, {event}.event_type, coalesce({event}.payment_method, '') as method,
@@ -99,11 +108,11 @@ def traits_sql(event: str) -> str:
 
 
 def frame(schedules: Sequence[Schedule]) -> pl.DataFrame:
-    """Schedules as a table: `since` and `until` as dates, `until` far off where still in force."""
+    """Schedules as a table: `since` and `until` as instants, null where still in force."""
     rows = [
         (
             s.source, s.event_type, s.method, s.currency, s.foreign, s.split, s.value,
-            date.fromisoformat(s.since), date.fromisoformat(s.until) if s.until else date.max,
+            datetime.fromisoformat(s.since), datetime.fromisoformat(s.until) if s.until else None,
             s.rate_bp, s.fixed_minor, s.cap_minor,
         )
         for s in schedules
@@ -111,19 +120,26 @@ def frame(schedules: Sequence[Schedule]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=_COLUMNS, orient="row")
 
 
-def in_force_sql(event: str, schedule: str, day: str) -> str:
-    """Condition under which a row of `frame` holds for an event with the columns of `traits_sql`.
+def table_sql(name: str) -> str:
+    """Statement that makes an empty table of schedules, where there is none of that name."""
+    kinds = {pl.String(): "varchar", pl.Boolean(): "boolean", UTC: "timestamptz"}
+    columns = ", ".join(f"{c} {kinds.get(kind, 'bigint')}" for c, kind in _COLUMNS.items())
+    return f"create table if not exists {name} ({columns})"
+
+
+def in_force_sql(event: str, schedule: str) -> str:
+    """Condition under which a row of `frame` holds for an event.
 
     Args:
-        event: alias of the event.
+        event: alias of the event, which has `event_ts` and the columns of `traits_sql`.
         schedule: alias of the schedule.
-        day: expression for the event's local day.
     """
     same = " and ".join(f"{schedule}.{name} = {event}.{name}" for name in GROUP)
     arms = " ".join(f"when '{name}' then {event}.{name}" for name in SPLITS)
     return (
         f"{same} and {schedule}.value = case {schedule}.split {arms} else '' end"
-        f" and {day} >= {schedule}.since and {day} < {schedule}.until"
+        f" and {event}.event_ts >= {schedule}.since"
+        f" and ({schedule}.until is null or {event}.event_ts < {schedule}.until)"
     )
 
 

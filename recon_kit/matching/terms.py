@@ -9,27 +9,40 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from recon_kit import workdays
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import fees, stored
-from recon_kit.matching.schedules import GROUP, SPLITS, Lag, Schedule, fee_sides, traits_sql
+from recon_kit.matching.schedules import (
+    GROUP,
+    SPLITS,
+    Lag,
+    Schedule,
+    fee_sides,
+    frame,
+    traits_sql,
+)
 from recon_kit.model import StoredModel
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
 # The right amount may be the left one less a fee.
 NET = """l.currency = r.currency and l.amount > r.amount + 3 and r.amount > l.amount // 4 * 3"""
+CHECKED_MIN = 50  # rows that a schedule must explain before others are held against it
 PAIRS_MIN = 100  # a lag is told from so many pairs on
 SHARES: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _PAIRS_MAX = 200_000
 _NET_SHARE_MIN = 0.2  # of pairs whose right amount is lower
 _KEY_SPACE = 16**6
+LAG_SCHEMA: dict[str, pl.DataType] = {
+    f.name: pl.String() if f.name.endswith("source") else pl.Int64() for f in fields(Lag)
+}
 _TRAITS = ", ".join((*GROUP, *SPLITS))
 
 
@@ -47,19 +60,23 @@ def run(
 ) -> StoredModel | None:
     """The model with terms, where it has learned nothing yet or has to learn anew; else None.
 
+    Leaves `fee_schedules` (what events are held against) and `usual_lags` in either case.
+
     A model that scores keeps the terms that it was trained with: other terms are another model,
     and a certificate speaks of one model alone.
     """
     known = stored.read(model) if model else stored.Trained()
-    if not retrain and (known.ladders or known.schedules or known.lags):
-        return None
-    found = learn(engine, rec, zone)
-    if not (found.schedules or found.lags):
-        return None
-    engine.put("terms_notes", pl.DataFrame({"note": found.notes}, schema={"note": pl.String}))
-    engine.run(Step("notes", "insert into method_notes from terms_notes", "beside the run"))
-    trained = replace(known, schedules=found.schedules, lags=found.lags)
-    return stored.write(rec.name, trained)
+    if retrain or not (known.ladders or known.schedules or known.lags):
+        found = learn(engine, rec, zone)
+        engine.put("terms_notes", pl.DataFrame({"note": found.notes}, schema={"note": pl.String}))
+        engine.run(Step("notes", "insert into method_notes from terms_notes", "beside the run"))
+        trained = replace(known, schedules=found.schedules, lags=found.lags)
+    else:
+        trained = known
+    told = [s for s in trained.schedules if s.basis == "told" and s.exact >= CHECKED_MIN]
+    engine.put("fee_schedules", frame(told))
+    engine.put("usual_lags", pl.DataFrame([asdict(lag) for lag in trained.lags], schema=LAG_SCHEMA))
+    return None if trained == known else stored.write(rec.name, trained)
 
 
 def learn(engine: Engine, rec: Reconciliation, zone: str) -> Learned:
@@ -74,8 +91,10 @@ def learn(engine: Engine, rec: Reconciliation, zone: str) -> Learned:
     schedules = _told_schedules(engine, rec) + _net_of_pairs(engine, rec)
     lags = _lags(engine)
     engine.run(Step("drop_proven", "drop table proven_pairs; drop table proven_events"))
-    notes = [f"{len(schedules)} fee schedules and {len(lags)} settlement lags were learned"]
-    return Learned(schedules, lags, (*notes, *_changes(schedules)))
+    if not (schedules or lags):
+        return Learned((), (), ())
+    note = f"{len(schedules)} fee schedules and {len(lags)} settlement lags were learned"
+    return Learned(schedules, lags, (note, *_changes(schedules, zone)))
 
 
 # --- proven pairs ---------------------------------------------------------------------------------
@@ -124,7 +143,7 @@ def _told_schedules(engine: Engine, rec: Reconciliation) -> tuple[Schedule, ...]
     if not keys:
         return ()
     rows = engine.rows(
-        f"""select {_TRAITS}, amount as gross, fee, day
+        f"""select {_TRAITS}, amount as gross, fee, event_ts
         from proven_events semi join ({keys}) using (event_key)
         where fee is not null and amount > 0 order by event_ts, event_key"""
     )
@@ -137,7 +156,7 @@ def _net_of_pairs(engine: Engine, rec: Reconciliation) -> tuple[Schedule, ...]:
         return ()
     traits = ", ".join(f"r.{name}" for name in (*GROUP, *SPLITS))
     rows = engine.rows(
-        f"""select {traits}, l.amount as gross, l.amount - r.amount as fee, r.day
+        f"""select {traits}, l.amount as gross, l.amount - r.amount as fee, r.event_ts
         from proven_pairs p join (from proven_events where fee is null) r
             on r.event_key = p.right_key
         join proven_events l on l.event_key = p.left_key and {NET}
@@ -157,7 +176,7 @@ def sure_schedules(engine: Engine) -> tuple[Schedule, ...]:
             coalesce(r.payment_method, '') as method, r.currency,
             r.shown is not null and r.shown_currency <> r.currency as is_foreign, {splits},
             l.amount as gross, l.amount - r.amount as fee,
-            (timestamptz 'epoch' + to_seconds(coalesce(r.ts, 0)))::date as day
+            to_timestamp(coalesce(r.ts, 0)) as event_ts
         from sure_pairs s join side_left l on l.seq = s.l join side_right r on r.seq = s.r
         where {NET} order by coalesce(r.ts, 0), s.l, s.r limit {_PAIRS_MAX}"""
     )
@@ -168,7 +187,7 @@ def schedules_of(rows: pl.DataFrame, basis: str) -> tuple[Schedule, ...]:
     """Schedules by source, type, method and currency, split further where one does not do.
 
     Args:
-        rows: the columns of `traits_sql`, `gross`, `fee` and `day`, in order of time.
+        rows: the columns of `traits_sql`, `gross`, `fee` and `event_ts`, in order of time.
         basis: `told` or `net`, see `Schedule`.
     """
     found: list[Schedule] = []
@@ -194,24 +213,24 @@ def schedules_of(rows: pl.DataFrame, basis: str) -> tuple[Schedule, ...]:
 def _schedules(rows: pl.DataFrame, split: str, value: str, basis: str) -> list[Schedule]:
     """The schedules of one group over time."""
     gross, fee = rows["gross"].to_numpy(), rows["fee"].to_numpy()
-    days: list[date] = rows["day"].to_list()
-    number = rows["day"].cast(pl.Int32).cast(pl.Int64).to_numpy()
+    at: list[datetime] = rows["event_ts"].to_list()
+    day = rows["event_ts"].dt.epoch("d").cast(pl.Int64).to_numpy()
     if basis == "net":
         # what is lower for other reasons stands among these rows: one schedule, no dates
         tariff = fees.usual(gross, fee, _NET_SHARE_MIN)
         fits = int(tariff.explains(gross, fee).sum()) if tariff else 0
-        stretches = [fees.Stretch(0, len(days), tariff, fits)] if tariff else []
+        stretches = [fees.Stretch(0, len(at), tariff, fits)] if tariff else []
     else:
-        stretches = fees.over_time(gross, fee, number)
+        stretches = fees.over_time(gross, fee, day)
     named = {name: rows[name][0] for name in GROUP}
     named["foreign"] = named.pop("is_foreign")
     found = []
-    for at, stretch in enumerate(stretches):
-        following = stretches[at + 1].first if at + 1 < len(stretches) else None
+    for number, stretch in enumerate(stretches):
+        following = stretches[number + 1].first if number + 1 < len(stretches) else None
         found.append(
             Schedule(
-                **named, split=split, value=value, since=days[stretch.first].isoformat(),
-                until=_until(days, stretch, following), rate_bp=stretch.tariff.rate_bp,
+                **named, split=split, value=value, since=at[stretch.first].isoformat(),
+                until=_until(at, stretch, following), rate_bp=stretch.tariff.rate_bp,
                 fixed_minor=stretch.tariff.fixed_minor, cap_minor=stretch.tariff.cap_minor,
                 basis=basis, rows=stretch.end - stretch.first, exact=stretch.exact,
             )
@@ -219,17 +238,16 @@ def _schedules(rows: pl.DataFrame, split: str, value: str, basis: str) -> list[S
     return found
 
 
-def _until(days: Sequence[date], stretch: fees.Stretch, following: int | None) -> str:
-    """The day from which a schedule holds no more: the next one's first, or where it broke off.
+def _until(at: Sequence[datetime], stretch: fees.Stretch, following: int | None) -> str:
+    """When a schedule ends: at the first row of the next one, or where it broke off.
 
     A few odd rows at the end leave it in force: they are differences, not a new schedule.
     """
-    last = days[stretch.end - 1]
-    after = days[-1] if following is None else days[following]
-    broke_off = after - last >= timedelta(days=fees.DAYS_MIN)
-    if following is None:
-        return (last + timedelta(days=1)).isoformat() if broke_off else ""
-    return (last + timedelta(days=1)).isoformat() if broke_off else after.isoformat()
+    last = at[stretch.end - 1]
+    after = at[-1] if following is None else at[following]
+    if after - last >= timedelta(days=fees.DAYS_MIN):
+        return (last + timedelta(seconds=1)).isoformat()
+    return "" if following is None else after.isoformat()
 
 
 def _same_trade(schedule: Schedule) -> tuple[str, ...]:
@@ -240,8 +258,8 @@ def _same_trade(schedule: Schedule) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _changes(schedules: Sequence[Schedule]) -> list[str]:
-    """A sentence for each change of a schedule."""
+def _changes(schedules: Sequence[Schedule], zone: str) -> list[str]:
+    """A sentence for each change of a schedule, with its day in a zone."""
     said = []
     for before, after in itertools.pairwise(schedules):
         if _same_trade(before) != _same_trade(after):
@@ -249,9 +267,13 @@ def _changes(schedules: Sequence[Schedule]) -> list[str]:
         what = " ".join(filter(None, (after.method, after.event_type, after.value)))
         said.append(
             f"{after.source}: the fee of {what} in {after.currency} changed from {before.label} "
-            f"to {after.label} on {after.since}"
+            f"to {after.label} on {_local_day(after.since, zone)}"
         )
     return said
+
+
+def _local_day(instant: str, zone: str) -> str:
+    return datetime.fromisoformat(instant).astimezone(ZoneInfo(zone)).date().isoformat()
 
 
 # --- lags -----------------------------------------------------------------------------------------

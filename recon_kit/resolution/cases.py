@@ -23,7 +23,7 @@ import polars as pl
 
 from recon_kit import model, workdays
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.resolution import alarms, clocks, kinds, routing
+from recon_kit.resolution import alarms, clocks, kinds, overcharges, routing
 from recon_kit.resolution.candidates import candidate_steps
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation, Settings
@@ -62,6 +62,7 @@ def find_cases(  # noqa: PLR0913 - the three inputs, the clock and the past are 
     engine.put("case_feeds", alarms.of_feeds(engine, rec, settings, as_of))
     clocks.put_calendar(engine, settings, as_of, "select min(received_at) from artefacts")
     engine.run(*candidate_steps(rec, settings, as_of))
+    overcharges.run(engine, rec)
     found = engine.rows("select distinct currency from case_candidates where currency is not null")
     limits = kinds.limits_frame(found["currency"].to_list(), rec.sign_off_over)
     engine.put("case_limits", limits)

@@ -69,8 +69,10 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "fee_mismatch", "B", "review", "P4",
-        "Compare gross with net: what is left open equals the fees.",
-        "Check whether one side tells amounts before fees and the other after; set `measure`.",
+        "Compare the fee with its schedule, and gross with net.",
+        "Where the fee is off its schedule, ask the processor for the difference; a changed price "
+        "is learned at the next training. Where what is left open equals the fees, one side tells "
+        "amounts before them: set `measure`.",
     ),
     Kind(
         "fx_residue", "B", "review", "P4",

@@ -17,6 +17,7 @@ from recon_kit.synth.orders import (
     CANCELLED,
     CHUNK,
     DRIFT,
+    EPOCH,
     NO_PAYMENT,
     OUT_OF_SCOPE,
     RESPELLED,
@@ -53,7 +54,9 @@ def uid_of(i: Ints, slot: int | Ints) -> Ints:
     return i * 16 + slot
 
 
-def movements(draws: Draws, period: Calendar, book: pl.DataFrame) -> pl.DataFrame:
+def movements(
+    draws: Draws, period: Calendar, book: pl.DataFrame, prices: tables.Prices = tables.LISTED
+) -> pl.DataFrame:
     """Every movement until the end of the period, payouts and account fees not yet among them.
 
     Returns:
@@ -65,9 +68,9 @@ def movements(draws: Draws, period: Calendar, book: pl.DataFrame) -> pl.DataFram
     parts = []
     for low in range(0, paid.height, CHUNK):
         charges = _charges(draws, period, paid.slice(low, CHUNK))
-        parts.append(_settled(charges, rates, period))
-    parts.append(_settled(_without_order(draws, period, book), rates, period))
-    charges = pl.concat(parts)
+        parts.append(_settled(charges, rates, period, prices))
+    parts.append(_settled(_without_order(draws, period, book), rates, period, prices))
+    charges = _overcharged(draws, pl.concat(parts), prices)
     corrections = _corrections(draws, charges, paid, rates, period)
     return pl.concat([charges, corrections]).filter(pl.col("created") < period.end_ts)
 
@@ -255,14 +258,29 @@ def _without_order(draws: Draws, period: Calendar, book: pl.DataFrame) -> pl.Dat
     )  # fmt: skip
 
 
-def _settled(charges: pl.DataFrame, rates: Ints, period: Calendar) -> pl.DataFrame:
+def _settled(
+    charges: pl.DataFrame, rates: Ints, period: Calendar, prices: tables.Prices
+) -> pl.DataFrame:
     """Charges with gross and fee in their account's currency."""
     gross = _converted(charges, rates, period)
     account, method, country, currency = (
         charges[c].to_numpy().astype(np.int64) for c in ("account", "method", "country", "currency")
     )
-    fee = tables.fees(account, method, country, currency, gross)
+    raised = np.zeros(len(gross), dtype=np.int64)
+    if prices.raised_on is not None:
+        later = charges["created"].to_numpy() // DAY >= (prices.raised_on - EPOCH).days
+        raised += later * (account == tables.US) * (method == tables.CARD) * prices.raised_bp
+    fee = tables.fees(account, method, country, currency, gross, raised)
     return charges.with_columns(pl.Series("gross", gross), pl.Series("fee", fee)).select(*MOVES)
+
+
+def _overcharged(draws: Draws, charges: pl.DataFrame, prices: tables.Prices) -> pl.DataFrame:
+    """Some charges cost more than their price."""
+    if not prices.overcharged_per_million:
+        return charges
+    uid = charges["uid"].to_numpy()
+    wrong = draws.chance("overcharged", uid, prices.overcharged_per_million)
+    return charges.with_columns(pl.col("fee") + pl.Series(wrong * prices.overcharge_minor))
 
 
 def _converted(moves: pl.DataFrame, rates: Ints, period: Calendar) -> Ints:

@@ -12,16 +12,17 @@ from recon_kit.synth.draws import Draws
 from recon_kit.synth.orders import CANCELLED, order_book
 from recon_kit.synth.payments import NO_ORDER_FROM, REFUND, movements
 from recon_kit.synth.payouts import pay_out
+from recon_kit.synth.tables import LISTED, Prices
 from recon_kit.synth.world import World
 
 UNKNOWN_REFUNDS_PER_MILLION = 50_000  # made in the processor's dashboard, unknown to the shop
 
 
-def tell_story(*, orders: int, seed: int, start: date, days: int) -> World:
+def tell_story(*, orders: int, seed: int, start: date, days: int, prices: Prices = LISTED) -> World:
     """Let everything happen; nothing is written."""
     draws = Draws(seed)
     period, book = order_book(draws, orders, start, days)
-    moves = movements(draws, period, book)
+    moves = movements(draws, period, book, prices)
     paid = pay_out(draws, period, moves)
     refunds = moves.filter(
         (pl.col("kind") == REFUND) & (pl.col("i") >= 0) & (pl.col("i") < NO_ORDER_FROM)

@@ -7,6 +7,7 @@ names are made up.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 
@@ -134,7 +135,26 @@ CONVERSION_BP: Ints = np.array([100, 200])  # added where the currency is not th
 DISPUTE_FEE = 1_500
 
 
-def fees(account: Ints, method: Ints, country: Ints, currency: Ints, gross: Ints) -> Ints:
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What the processor does to its price list, if anything.
+
+    From the day `raised_on` (in UTC) cards of the American account cost `raised_bp` basis points
+    more; of a million charges `overcharged_per_million` cost `overcharge_minor` too much.
+    """
+
+    raised_on: date | None = None
+    raised_bp: int = 30
+    overcharged_per_million: int = 0
+    overcharge_minor: int = 150
+
+
+LISTED = Prices()
+
+
+def fees(  # noqa: PLR0913, PLR0917 - columns of one table
+    account: Ints, method: Ints, country: Ints, currency: Ints, gross: Ints, raised_bp: Ints
+) -> Ints:
     """Fee of each charge in minor units of its account, by method, country and currency."""
     home = country == 0
     british = country == 2
@@ -145,7 +165,7 @@ def fees(account: Ints, method: Ints, country: Ints, currency: Ints, gross: Ints
     tariff = [FEE_KLARNA, FEE_SEPA, FEE_TRANSFER, FEE_CARD_US, FEE_CARD_ABROAD, FEE_CARD_UK]
     points = np.select(kinds, [t[0] for t in tariff], FEE_CARD_EEA[0])
     fixed = np.select(kinds, [t[1] for t in tariff], FEE_CARD_EEA[1])
-    points = points + np.where(currency != SETTLES[account], CONVERSION_BP[account], 0)
+    points = points + np.where(currency != SETTLES[account], CONVERSION_BP[account], 0) + raised_bp
     fee = (gross * points + 5_000) // 10_000 + fixed
     capped: Ints = np.where(method == TRANSFER, np.minimum(fee, FEE_TRANSFER_MAX), fee)
     return capped

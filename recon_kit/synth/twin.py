@@ -14,6 +14,7 @@ from recon_kit.synth.other_files import ads_files, bank_files, wholesale_file
 from recon_kit.synth.shop_files import shop_files
 from recon_kit.synth.story import tell_story
 from recon_kit.synth.stripe_files import stripe_files
+from recon_kit.synth.tables import LISTED, Prices
 from recon_kit.synth.truth import write_truth
 from recon_kit.synth.writer import Delivery, moment
 
@@ -62,6 +63,7 @@ def make(  # noqa: PLR0913 - the knobs of a world, all but the folder by name
     start: date = START,
     days: int = 84,
     reports: str | None = None,
+    prices: Prices = LISTED,
 ) -> Twin:
     """Write a twin into a folder.
 
@@ -75,6 +77,7 @@ def make(  # noqa: PLR0913 - the knobs of a world, all but the folder by name
         start: first day of the shop's files.
         days: how many days they tell.
         reports: folder of reports for `recon.toml`, relative to it.
+        prices: what the processor changes in its price list; by default nothing.
 
     Returns:
         The twin, as `load` would open it.
@@ -84,7 +87,7 @@ def make(  # noqa: PLR0913 - the knobs of a world, all but the folder by name
             f"a twin needs at least {ORDERS_MIN} orders and one day, not {orders} and {days}"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    world = tell_story(orders=orders, seed=seed, start=start, days=days)
+    world = tell_story(orders=orders, seed=seed, start=start, days=days, prices=prices)
     draws, period = world.draws, world.period
     ads, places = ads_files(draws, period, world.conversions, folder)
     deliveries = [

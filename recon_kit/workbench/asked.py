@@ -104,8 +104,7 @@ _LISTED = f"""
     create or replace temp table review_asked as
     with one as (
       select reconciliation, asked_key, stream, max_by(method, rank) as method,
-        max_by(why_code, rank) as why_code,
-        max(confidence) filter (method = 'probable') as confidence
+        max_by(why_code, rank) as why_code, max(confidence) as confidence
       from (
         select *, struct_pack(c := coalesce(confidence, -1), k := match_id) as rank
         from review_pairs where why_code is distinct from 'rival'
@@ -187,8 +186,7 @@ def read(engine: Engine, recs: Sequence[Reconciliation], draws: pl.DataFrame) ->
         Step("review_drawn", _DRAWN, "what may be the counterpart of a drawn event"),
         Step("review_asked", _LISTED, "one question per event that they hang on"),
     )
-    # The least sure first: there an answer teaches most. Then the largest amount. What methods
-    # without a model call confidence is no probability.
+    # The least sure first: there an answer teaches most. Then the largest amount.
     doubt = (pl.col("confidence").fill_null(0.5) - 0.5).abs()
     questions = engine.rows("from review_asked").sort(
         pl.col("stream") != "audit", doubt, -pl.col("amount_minor").abs(), "question_id",
@@ -241,27 +239,19 @@ def with_reason(question: Question, why_code: str | None, rec: Reconciliation) -
     floor = screen.share_words(rec.probable.auto_match_floor)
     limit = (rec.sign_off_over or {}).get(str(question.currency))
     sentences = {
-        "ambiguous": f"{count} candidates fit this {kind} equally well."
+        "ambiguous": f"{count} answers fit this {kind} equally well."
         if count > 1
-        else f"Other answers fit this {kind} equally well.",
+        else f"Another answer fits this {kind} equally well.",
         "below_floor": f"It is {sure} probable; matches are made without asking from {floor}.",
-        "margin": "Another candidate comes too near to choose without asking.",
+        "margin": "Another answer comes too near to choose without asking.",
         "currency": "The two share no currency in which their amounts could be compared.",
-        "uncertified": _UNCERTIFIED.get(question.method, "Nothing certifies this method yet."),
-        "key_differs": "They fit, but they name different ids.",
+        "uncertified": "It is probable enough, but nothing certifies the threshold yet.",
+        "key_differs": "It joins records that name different ids.",
         "chance": "So many sums were looked at that one may fit by chance.",
         "sign_off": f"Above {limit} {question.currency} a person signs a match off."
         if limit is not None
         else f"In {question.currency or 'an unknown currency'} a person signs every match off.",
+        "conflict": "Decisions and rules contradict one another here.",
     }
     sentence = sentences.get(why_code or "", "No method may decide this by itself.")
     return replace(question, why=sentence)
-
-
-_UNCERTIFIED = {
-    "probable": "It is probable enough, but nothing certifies the threshold yet.",
-    "window": "Amount and date fit this candidate alone, but no key says so.",
-    "grouped": "They follow one another and add up to it, but no key says so.",
-    "decomposed": "They add up to it, but no key says so.",
-    "learned": "A rule made from decisions joins them, and nothing certifies it yet.",
-}

@@ -173,6 +173,8 @@ def settings_hash(settings: Settings, rec: Reconciliation) -> str:
         "workspace": settings.workspace.model_dump(mode="json", include={"timezone", "holidays"}),
         "sources": [s.model_dump(mode="json") for s in settings.sources if s.name in names],
         "reconciliation": rec.model_dump(mode="json"),
+        # a settlement time that is written down stands against what was learned
+        "declared": sorted(rec.model_fields_set),
     }
     return model.digest(json.dumps(parts, sort_keys=True))
 
