@@ -58,8 +58,59 @@ def replay(*, into: Path | None = None, shuffle: int | None = None, common: Comm
 
 
 @app.command
-def doctor(*, common: Common = COMMON) -> int:
-    """Look at the machine and the workspace, and say what could hurt."""
+def backup(into: Path, *, common: Common = COMMON) -> int:
+    """Copy the ledger to an empty folder, whoever works on it meanwhile, and check the copy.
+
+    Parameters
+    ----------
+    into: The new folder. `recon restore` brings it back.
+    """
+    return show(bench_of(common).backup(into), common)
+
+
+@app.command
+def restore(backup: Path, *, common: Common = COMMON) -> int:
+    """Bring a backup back into a workspace that has no ledger.
+
+    Parameters
+    ----------
+    backup: A folder that `recon backup` made.
+    """
+    from recon_kit.workbench.setup import restore as bring_back
+
+    return show(bring_back(common.workspace or Path(), backup), common)
+
+
+@app.command
+def erase(
+    *ids: str,
+    email: str | None = None,
+    reason: str,
+    confirm: Flag = False,
+    common: Common = COMMON,
+) -> int:
+    """Remove a person's fields and the received files that told them; without --confirm, ask.
+
+    Parameters
+    ----------
+    ids: Order, transaction, customer or native ids of the person's events.
+    email: The person's address.
+    reason: Why; kept on record.
+    confirm: Do it, instead of saying what would be done.
+    """
+    return show(bench_of(common).erase(*ids, email=email, reason=reason, confirm=confirm), common)
+
+
+@app.command
+def doctor(*, gc: Flag = False, common: Common = COMMON) -> int:
+    """Look at the machine and the workspace, and say what could hurt.
+
+    Parameters
+    ----------
+    gc: Remove files older than a day that killed processes left in the store.
+    """
     from recon_kit.workbench.setup import examine
 
+    if gc:
+        return show(bench_of(common).litter(remove=True), common)
     return show(examine(common.workspace), common)

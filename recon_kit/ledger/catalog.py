@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -203,6 +204,18 @@ class Catalog:
                 f"{meta} cannot be read ({why}). Restore it from a backup; raw/ and seg/ are "
                 "untouched."
             ) from why
+
+    def copy_to(self, target: Path) -> None:
+        """Copy the catalog as of one commit into a new file, whoever writes meanwhile."""
+        with self._read_uri() as uri:
+            source = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)
+            copy = sqlite3.connect(target)
+            try:
+                source.backup(copy)
+                copy.execute("pragma journal_mode = wal")
+            finally:
+                copy.close()
+                source.close()
 
     @contextmanager
     def _read_uri(self) -> Iterator[str]:

@@ -11,6 +11,7 @@ events of the source that is read are all kept: two refunds of one order are two
 | `events` | one per event: its current telling, less outranked ones (`model.EVENT_SCHEMA`) |
 | `event_versions` | every telling with content of its own; the same columns |
 | `who` | personal fields of each event's current telling (`model.WHO_SCHEMA`) |
+| `who_told` | personal fields of every telling; the same columns |
 | `keys` | the index of keys (`model.KEYS_SCHEMA`) |
 | `retold` | rows that said again what was known, and where they stand |
 | `duplicates` | event_key, kept_key, why: `retold` or `possible_duplicate` |
@@ -33,7 +34,7 @@ import polars as pl
 
 from recon_kit import model
 from recon_kit.errors import LedgerError
-from recon_kit.ledger import changes
+from recon_kit.ledger import changes, erase
 from recon_kit.ledger.catalog import Catalog
 from recon_kit.ledger.columns import duckdb_types, stored
 from recon_kit.ledger.engine import Engine, Step, open_engine
@@ -58,7 +59,10 @@ class Snapshot:
                 )
             until = "seq <= ?"
             # what a run derived is no fact: it may be asked for whatever the sequence
-            self._segments = reader.frame("segments", f"{until} or run_id is not null", (self.seq,))
+            named = reader.frame("segments", f"{until} or run_id is not null", (self.seq,))
+            # what was erased is gone from every past as well
+            gone = reader.all("select sha256, replaced_by from erasures order by seq, rowid")
+            self._segments = erase.in_place(named, [(str(a), b) for a, b in gone])
             self._artefacts = reader.frame("artefacts", until, (self.seq,))
             self._decisions = reader.frame("decisions", until, (self.seq,))
             self._bases = dict(reader.all("select run_id, base_run_id from runs"))
@@ -151,7 +155,8 @@ class Snapshot:
                 ~of_facts & (pl.col("kind") == "findings"),
             )
         )
-        return facts | {"findings_told": findings.get("findings", [])}, of_runs
+        more = {"findings_told": findings.get("findings", []), "who_told": facts.get("who", [])}
+        return facts | more, of_runs
 
     def _put_small_tables(self, engine: Engine) -> None:
         engine.put("artefacts", self._artefacts)
@@ -169,6 +174,7 @@ def _make_views(engine: Engine, files: Mapping[str, list[Path]]) -> None:
         "keys": duckdb_types(model.KEYS_SCHEMA),
         "quarantine": duckdb_types(model.QUARANTINE_SCHEMA),
         "retold": RETOLD,
+        "who_told": duckdb_types(model.WHO_SCHEMA),
         "findings_told": {"run_id": "varchar", **duckdb_types(model.RUN_TABLES["findings"])},
     }
     engine.run(*(_view(name, files, columns) for name, columns in tables.items()))

@@ -8,7 +8,7 @@ never deletes; one sequence numbers all commits.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -17,12 +17,24 @@ import polars as pl
 
 from recon_kit import model
 from recon_kit.errors import LedgerError, UnknownNameError, WorkspaceError
-from recon_kit.ledger import batches, entries, files, leases, runs, verify
+from recon_kit.ledger import (
+    backup,
+    batches,
+    entries,
+    erase,
+    files,
+    leases,
+    litter,
+    runs,
+    verify,
+)
 from recon_kit.ledger.batches import BatchDraft
 from recon_kit.ledger.catalog import Catalog
+from recon_kit.ledger.erase import Erased
 from recon_kit.ledger.files import Places
 from recon_kit.ledger.hashchain import Checkpoint, Problem
 from recon_kit.ledger.leases import Lease
+from recon_kit.ledger.litter import Litter
 from recon_kit.ledger.snapshot import Snapshot
 from recon_kit.ledger.tables import TABLES
 from recon_kit.model import Artefact, Receipt, Run, StoredModel
@@ -120,6 +132,7 @@ class Store:
         with files.plain_errors(f"receiving {path.name}", self.path):
             copy, sha256, length = files.stage(path, self._places.tmp, bytes_max)
             try:
+                erase.refuse_erased(self._catalog, path.name, sha256)
                 files.publish(copy, self.raw_path(sha256))
             finally:
                 copy.unlink(missing_ok=True)
@@ -343,6 +356,36 @@ class Store:
             keep: also write it to `checkpoints/` as a note of three lines.
         """
         return verify.checkpoint(self._places, self._catalog, keep=keep)
+
+    def backup(self, into: Path) -> Checkpoint:
+        """Copy the store, whoever writes meanwhile, and check the copy; see `ledger.backup`."""
+        return backup.copy_store(self._places, self._catalog, into)
+
+    def litter(self, now: datetime, *, remove: bool = False) -> list[Litter]:
+        """Files older than a day that no commit speaks of; removed where asked."""
+        act = litter.remove if remove else litter.litter
+        return act(self._places, self._catalog, now)
+
+    def erase(
+        self, event_keys: Sequence[str], *, actor: str, reason: str, recorded_at: datetime
+    ) -> Erased:
+        """Remove the personal fields of events, and the received files that told them.
+
+        Args:
+            event_keys: whose fields go, from every telling of these events, past ones included.
+            actor: who does it; kept on record.
+            reason: why; kept on record, in the chain as a keyed hash only.
+            recorded_at: when, in a zone.
+
+        Returns:
+            What was removed. Amounts, keys and descriptions stay, and so does everything that
+            runs derived.
+        """
+        with files.plain_errors("erasing personal fields", self.path):
+            return erase.erase(
+                self._places, self._catalog, event_keys,
+                actor=actor, reason=reason, recorded_at=recorded_at,
+            )  # fmt: skip
 
     def verify(
         self, level: verify.Level = "chain", *, since: Checkpoint | None = None

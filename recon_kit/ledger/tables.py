@@ -56,6 +56,11 @@ TABLES: dict[str, Table] = {
         "kind": TEXT, "sha256": TEXT, "source": TEXT, "run_id": TEXT, "rows": INT, "bytes": INT,
         "restated": INT, "contested": INT, "named": INT,
     }, unique=("seq", "kind", "sha256")),
+    # Files that left the disk on purpose, and what is read in their place.
+    "erasures": _table({
+        "kind": TEXT, "sha256": TEXT, "replaced_by": TEXT, "rows": INT, "actor": TEXT,
+        "reason": TEXT, "recorded_at": UTC,
+    }, unique=("kind", "sha256"), veiled=("reason",)),
     # What runs derived.
     "runs": _table({
         "run_id": TEXT, "reconciliation": TEXT, "kind": TEXT, "as_of_seq": INT,

@@ -142,12 +142,17 @@ def _checkpoints(places: Places, reader: Reader, since: Checkpoint | None) -> It
 
 
 def _files(places: Places, reader: Reader) -> Iterator[Problem]:
-    """Every file a committed row names holds the bytes of its name."""
+    """Every file a committed row names holds the bytes of its name, unless it was erased."""
     listed = reader.all("select distinct kind, sha256 from segments order by kind, sha256")
     paths = [(sha, places.segment(kind, sha)) for kind, sha in listed]
     raw = reader.all("select distinct sha256 from artefacts order by sha256")
+    erased = {sha for (sha,) in reader.all("select sha256 from erasures")}
     for sha, path in [*paths, *((sha, places.raw / sha) for (sha,) in raw)]:
-        yield from _file(sha, path)
+        if sha not in erased:
+            yield from _file(sha, path)
+        elif path.exists():
+            where = f"{path.parent.name}/{path.name}"
+            yield Problem("not_gone", where, "it was erased and must not be there; remove it")
 
 
 def _file(sha: str, path: Path) -> Iterator[Problem]:

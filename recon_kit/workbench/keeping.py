@@ -7,11 +7,15 @@ from typing import Literal
 
 import polars as pl
 
+from recon_kit import model
+from recon_kit.errors import WorkspaceError
 from recon_kit.ledger.hashchain import Checkpoint
 from recon_kit.present.replays import ReplayView
 from recon_kit.present.rows import RowsView
+from recon_kit.present.views import FileView
+from recon_kit.resolution.identity import reviewer_name
+from recon_kit.workbench import people, tracing
 from recon_kit.workbench import replay as replaying
-from recon_kit.workbench import tracing
 from recon_kit.workbench.face import Face, Progress, quiet
 
 
@@ -72,3 +76,54 @@ class Keeping(Face):
                 now=self._clock(), shuffle=shuffle, progress=progress,
             )  # fmt: skip
         return ReplayView(found.hashes, found.changed, found.refused)
+
+    def backup(self, into: Path | str) -> FileView:
+        """Copy the ledger to an empty folder, whoever works on it meanwhile, and check the copy."""
+        target = Path(into).resolve()
+        mark = self.store.backup(target)
+        return FileView(target, f"copied and checked: {mark.size:,} links, {mark.head}")
+
+    def litter(self, *, remove: bool = False) -> RowsView:
+        """Files older than a day that killed processes left in the store; removed where asked."""
+        found = self.store.litter(self._clock(), remove=remove)
+        frame = pl.DataFrame(
+            [(one.where, one.bytes, one.changed_at) for one in found],
+            schema={"file": pl.String, "bytes": pl.Int64, "changed_at": model.UTC},
+            orient="row",
+        )
+        said = "removed" if remove else "nothing was removed; `recon doctor --gc` removes them"
+        return RowsView("Litter", frame, (f"{len(found):,} files: {said}.",) if found else ())
+
+    def erase(
+        self,
+        *ids: str,
+        email: str | None = None,
+        reason: str,
+        confirm: bool = False,
+        actor: str | None = None,
+    ) -> RowsView:
+        """Remove a person's fields and the received files that told them.
+
+        Args:
+            ids: order, transaction, customer or native ids, or event keys, of the person's events.
+            email: their address; every telling that holds it counts, in any case.
+            reason: why; kept on record.
+            confirm: remove; otherwise only say what would be removed.
+            actor: who; the workspace's reviewer where not given.
+        """
+        with self.store.snapshot().engine() as engine:
+            found = people.events_of(engine, ids, email)
+        if found.is_empty():
+            raise WorkspaceError(
+                "no event carries that address or one of these ids; none was erased"
+            )
+        notes = [people.preview_sentence(found.height)]
+        if confirm:
+            done = self.store.erase(
+                found["event_key"].to_list(),
+                actor=reviewer_name(self.settings.workspace, actor),
+                reason=reason,
+                recorded_at=self._clock(),
+            )
+            notes = people.erased_sentences(done)
+        return RowsView("Erased" if confirm else "To be erased", found, tuple(notes))

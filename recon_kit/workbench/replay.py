@@ -120,8 +120,12 @@ def _files(  # noqa: PLR0913, PLR0917 - one loop over all files
     if shuffle is not None:
         random.Random(shuffle).shuffle(rows)  # noqa: S311 - an order to try, no secret
     refused: list[str] = []
+    erased = set(store.rows("erasures")["sha256"])
     for number, row in enumerate(rows):
         raw = store.raw_path(row["sha256"])
+        if row["sha256"] in erased:
+            refused.append(f"{row['name']}: it was erased on purpose, so it cannot be told again")
+            continue
         if not raw.exists():
             raise WorkspaceError(
                 f"{row['name']}: its bytes are no longer in raw/ (sha256 {row['sha256'][:12]}), "

@@ -85,6 +85,22 @@ def create(folder: Path, *, preset: str = "shopify_stripe") -> FileView:
     return FileView(target, "workspace made; edit its sources, then `recon ingest SOURCE FILE`")
 
 
+def restore(folder: Path, backup: Path) -> FileView:
+    """Bring a backup back as the store of a workspace.
+
+    Raises:
+        WorkspaceError: the workspace has a store already, or the folder holds no backup.
+    """
+    settings = read_settings(folder.resolve())
+    target = store_path(folder.resolve(), settings)
+    if (target / "FORMAT").exists():
+        raise WorkspaceError(
+            f"{target} holds a store already; move it away first, so that nothing is overwritten"
+        )
+    mark = Store.open(backup).backup(target)
+    return FileView(target, f"restored and checked: {mark.size:,} links, {mark.head}")
+
+
 def profile_file(path: Path) -> ProfileView:
     """Describe a file that no source declares yet, with a ready `[[sources]]` block."""
     found = profiles.profile_file(path)
