@@ -60,7 +60,7 @@ def commit_run(places: Places, catalog: Catalog, derived: Derived, recorded_at: 
             return seq
         with catalog.write() as writer:
             segments.commit_segments(writer, places, staged, run_id=run.run_id)
-            if derived.model is not None:
+            if derived.model is not None and run.kind == "live":  # a shadow changes nothing
                 insert_model(writer, derived.model)
             row = {name: getattr(run, name) for name in _RUN_FIELDS}
             writer.insert(

@@ -230,25 +230,15 @@ class Store:
         return values.select(list(model.SLI_SCHEMA))
 
     def add_model(self, stored: StoredModel) -> None:
-        """Keep a trained model; the newest of a reconciliation is `latest_model`."""
+        """Keep a trained model; whether it is used is for `approvals` to say."""
         with self._catalog.locked_write("keeping a model") as writer:
             if runs.insert_model(writer, stored):
                 writer.link("model")
 
     def model(self, model_hash: str) -> StoredModel | None:
         """A model by its hash."""
-        return self._model("model_hash = ?", model_hash)
-
-    def latest_model(self, reconciliation: str) -> StoredModel | None:
-        """The model that was added last for a reconciliation; shadow runs add none."""
-        return self._model(
-            "reconciliation = ? and seq not in (select seq from runs where kind <> 'live')",
-            reconciliation,
-        )
-
-    def _model(self, where: str, value: str) -> StoredModel | None:
         with self._catalog.read() as reader:
-            found = reader.frame("models", where, (value,))
+            found = reader.frame("models", "model_hash = ?", (model_hash,))
         if found.is_empty():
             return None
         row = found.row(-1, named=True)
