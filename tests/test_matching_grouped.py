@@ -56,7 +56,7 @@ def test_two_payouts_in_one_line_are_one_match() -> None:
         answers, levels = world.rows("select equal_answers, levels from out_pair_evidence")[0]
         assert answers == 1
         assert json.loads(levels) == {
-            "rank": 1, "items": 4, "expected_by_chance": 0.000068, "span_days": 1.0,
+            "kind": "run", "rank": 1, "items": 4, "expected_by_chance": 0.000068, "span_days": 1.0,
             "gap_days": 2.0, "fee_off_bp": 0,
         }  # fmt: skip
 
@@ -103,7 +103,7 @@ def test_of_several_equally_good_runs_none_is_taken() -> None:
         assert world.rows("select distinct equal_answers from out_pair_evidence") == [(3,)]
         assert world.open("event_key", "state", "why_code", "why")[-1] == (
             "l1", "proposed", "ambiguous",
-            "3 sets of open items add up to it; no answer is better",
+            "3 runs of open items add up to it; no answer is better",
         )  # fmt: skip
     # a single payout of that amount is an answer as good as any run
     single = [*LUMPED, payout("e", 97_023, 3.5)]

@@ -1,7 +1,7 @@
 """Sentences about answers of methods without a key, for open items of either side.
 
 `answer_words` has a row per open event and counterpart of a question: `eid, other, code` (the
-`why_code` of the open item), `method, reason` (the question's own code), `size` (parts),
+`why_code` of the open item), `method, kind, reason` (the question's own code), `size` (parts),
 `equal_answers`, and whether the event is the principal. What was undecidable has no counterpart.
 """
 
@@ -45,12 +45,13 @@ with sized as (
     select *, unnest([left_eid, right_eid]) as eid, unnest([right_eid, left_eid]) as other
     from sized
 )
-select eid, other, code, method, why_code as reason, size, equal_answers, eid = principal as whole
+select eid, other, code, method, json_extract_string(levels, '$.kind') as kind,
+       why_code as reason, size, equal_answers, eid = principal as whole
 from seen
 qualify row_number() over (
     partition by eid, other, code order by confidence desc nulls last, match_id) = 1
 union all
-select eid, null, why_code, method, why_code, null, number, true from undecided""",
+select eid, null, why_code, '', kind, why_code, null, number, true from undecided""",
         "what was found about each open event, in numbers",
     )
 
@@ -64,12 +65,13 @@ def sentence_sql(other: str, apart: str) -> str:
     """
     summed = (
         "w.size || case when w.size = 1 then ' open item equals it'"
-        " else case when w.method = 'grouped' then ' open items in a row' else ' open items' end"
+        " else case when w.kind = 'run' then ' open items in a row' else ' open items' end"
         " || ' add up to it' end"
     )
     part = f"case when w.size = 1 then 'equals ' else 'adds up with others to ' end || {other}"
     found = f"case when w.whole then {summed} else {part} end"
-    counted = "case when w.whole then w.equal_answers || ' sets of open items add up to it' else"
+    several = "w.equal_answers || ' ' || w.kind || 's of open items add up to '"
+    counted = f"case when w.whole then {several} || 'it' else"
     return f"""case
     when w.reason = 'undecidable' then w.equal_answers
          || ' open items could be part of it: too many to tell which'
@@ -77,8 +79,8 @@ def sentence_sql(other: str, apart: str) -> str:
     then 'a rule joins it to ' || {other} || ', and to others as well: '
          || w.equal_answers || ' candidates'
     when w.reason = 'ambiguous'
-    then {counted} 'may be part of ' || {other} || ': ' || w.equal_answers
-         || ' sets of open items add up to that' end || '; no answer is better'
+    then {counted} 'may be part of ' || {other} || ': ' || {several} || 'that' end
+         || '; no answer is better'
     when w.method = 'window'
     then 'amount and time agree with ' || {other} || ' alone' || {apart}
          || case when w.reason = 'key_differs' then '; but they name different ids'

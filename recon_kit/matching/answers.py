@@ -40,7 +40,7 @@ create or replace table offered_answers (method varchar, aid bigint, left_eid bi
     right_eid bigint, confidence double, why_code varchar, equal_answers bigint, levels varchar);
 create or replace table answer_evidence (method varchar, mid bigint, left_eid bigint,
     right_eid bigint, equal_answers bigint, levels varchar);
-create or replace table undecided (method varchar, eid bigint, why_code varchar, number bigint)""",
+create or replace table undecided (kind varchar, eid bigint, why_code varchar, number bigint)""",
         "nothing was found yet",
     )
 

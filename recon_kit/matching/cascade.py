@@ -20,6 +20,7 @@ from recon_kit.matching import (
     attach,
     authority,
     decided,
+    decomposed,
     dispose,
     evidence,
     exact,
@@ -132,6 +133,19 @@ def _probable(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
     return model
 
 
+def _decomposed(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:
+    if not rec.decomposed.enabled:
+        return
+    allowed, number = _allowed(rec, "decomposed", context), _rest(rec, "decomposed")
+    # a run is stronger evidence than a set; `grouped`, where it is on, has looked for runs already
+    if not rec.grouped.enabled and grouped.run(
+        engine, rec, context.timezone, allowed, "decomposed"
+    ):
+        engine.run(exact.rest_step(number, decomposed.STILL_OPEN))
+    if decomposed.run(engine, rec, context.timezone, allowed):
+        engine.run(exact.rest_step(number + 1, decomposed.STILL_OPEN))
+
+
 ORDER: tuple[tuple[str, Method], ...] = (
     ("decided", _decided),
     ("exact", _exact),
@@ -140,6 +154,7 @@ ORDER: tuple[tuple[str, Method], ...] = (
     ("window", _window),
     ("grouped", _grouped),
     ("probable", _probable),
+    ("decomposed", _decomposed),
 )
 
 

@@ -52,7 +52,7 @@ def run(
         crowded = pile.lumps.select(
             one_eid="eid", number=pl.Series(pile.last - pile.first)
         ).filter(pl.col("number") > ITEMS_MAX)  # fmt: skip
-        picking.note(engine, method, "undecidable", crowded)
+        picking.note(engine, "run", "undecidable", crowded)
     return picking.settle(engine, rec, method, _together(found), allowed)
 
 
@@ -160,7 +160,7 @@ def _together(found: Sequence[_Found]) -> picking.Findings:
     if not listed:
         nothing = picking.empty(picking.CANDIDATES)
         return picking.Findings(
-            nothing, picking.empty(picking.TALLIES), lambda _: picking.empty(picking.PARTS)
+            "run", nothing, picking.empty(picking.TALLIES), lambda _: picking.empty(picking.PARTS)
         )
     every = pl.concat(listed).with_columns(aid=pl.int_range(pl.len()))
 
@@ -177,5 +177,5 @@ def _together(found: Sequence[_Found]) -> picking.Findings:
         return rows.join(items, on=["pile", "place"]).select(list(picking.PARTS))
 
     return picking.Findings(
-        every.select(list(picking.CANDIDATES)), pl.concat(f.tallies for f in found), parts
+        "run", every.select(list(picking.CANDIDATES)), pl.concat(f.tallies for f in found), parts
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -44,9 +45,11 @@ class Findings:
     `candidates` are answers in the columns of `CANDIDATES` (`span` and `gap` in microseconds,
     `rivals` other lumps that claim one of the items), `tallies` one row per lump and pile with
     how many answers there are, listed or not, among how many items, and how many chance would
-    give. `parts` makes the items of the answers it is asked for, in the columns of `PARTS`.
+    give. `parts` makes the items of the answers it is asked for, in the columns of `PARTS`. `kind`
+    is what was counted: runs or sets.
     """
 
+    kind: Literal["run", "set"]
     candidates: pl.DataFrame
     tallies: pl.DataFrame
     parts: Callable[[pl.DataFrame], pl.DataFrame]
@@ -61,12 +64,12 @@ def settle(
     )
     every = found.candidates.join(tallies, on="one_eid")
     lone = (pl.col("equal_answers") == 1) & (pl.col("size") < size_min(rec, method))
-    known = _judged(every.filter(~lone), allowed)
+    known = _judged(every.filter(~lone), found.kind, allowed)
     engine.put("found", known)
     engine.put("found_parts", found.parts(known))
     told = every["one_eid"].unique().implode()
     left = tallies.filter(pl.col("equal_answers") > 0, ~pl.col("one_eid").is_in(told))
-    note(engine, method, "ambiguous", left.select("one_eid", number="equal_answers"))
+    note(engine, found.kind, "ambiguous", left.select("one_eid", number="equal_answers"))
     return answers.settle(engine, rec, method) > 0
 
 
@@ -75,22 +78,26 @@ def size_min(rec: Reconciliation, method: str) -> int:
     return 1 if method == "decomposed" and not rec.window_method.enabled else 2
 
 
-def note(engine: Engine, method: str, why_code: str, lumps: pl.DataFrame) -> None:
-    """Remember lumps (`one_eid, number`) without an answer to show; the last word counts."""
+def note(engine: Engine, kind: str, why_code: str, lumps: pl.DataFrame) -> None:
+    """Remember lumps (`one_eid, number`) without an answer to show; the last word counts.
+
+    `kind` is what was to be counted, `run` or `set`, `number` how many there are, or of how many
+    items where they are undecidable.
+    """
     engine.put("lumps_noted", lumps)
     engine.run(
         Step(
-            f"{method}.undecided",
+            f"{kind}s.undecided",
             f"""
 delete from undecided where eid in (select one_eid from lumps_noted);
 insert into undecided
-select {quote_text(method)}, one_eid, {quote_text(why_code)}, number from lumps_noted""",
+select {quote_text(kind)}, one_eid, {quote_text(why_code)}, number from lumps_noted""",
             "told as a number where there is nothing to show",
         )
     )
 
 
-def _judged(rows: pl.DataFrame, allowed: Authority) -> pl.DataFrame:
+def _judged(rows: pl.DataFrame, kind: str, allowed: Authority) -> pl.DataFrame:
     """The answers to match or to show, in the columns of `answers`' table `found`."""
     several = (pl.col("equal_answers") > 1) | (pl.col("rivals") > 0)
     equal = pl.when(pl.col("equal_answers") > 1).then("equal_answers").otherwise(
@@ -107,7 +114,8 @@ def _judged(rows: pl.DataFrame, allowed: Authority) -> pl.DataFrame:
         .otherwise(uncertified)
     )  # fmt: skip
     levels = pl.struct(
-        pl.col("rank"), pl.col("items"), pl.col("chance").round(6).alias("expected_by_chance"),
+        pl.lit(kind).alias("kind"), pl.col("rank"), pl.col("items"),
+        pl.col("chance").round(6).alias("expected_by_chance"),
         (pl.col("span") / _DAY).round(2).alias("span_days"),
         (pl.col("gap") / _DAY).round(2).alias("gap_days"), pl.col("fee_off_bp"),
     ).struct.json_encode()  # fmt: skip
