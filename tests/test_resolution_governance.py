@@ -119,7 +119,7 @@ def test_an_approval_is_bound_to_the_very_text():
         ruled([rule], [(5, 0, "promoted")], json=ruling("cents", minor_units=9).text)
 
 
-def in_use(models, words):
+def in_use(models, words, as_of_seq=None):
     """The model a run would score with."""
     rows = [
         {"seq": seq, "model_hash": name, "reconciliation": "orders_to_payments", "json": "{}"}
@@ -129,6 +129,7 @@ def in_use(models, words):
         complete(rows, TABLES["models"].columns),
         complete([row | {"kind": "model"} for row in words], TABLES["approvals"].columns),
         "orders_to_payments",
+        as_of_seq,
     )
 
 
@@ -141,6 +142,15 @@ def test_a_trained_model_is_a_candidate_until_it_is_promoted():
     assert in_use(models, [proposed]) == "learned"
     assert in_use(models, [proposed, word(4, "trained", "approved")]) == "learned"
     assert in_use(models, [proposed, word(4, "trained", "promoted")]) == "trained"
+
+
+def test_a_run_as_of_then_scores_with_the_model_of_then():
+    """What was promoted later does not count; a candidate stays one whenever it was proposed."""
+    models = [(1, "learned"), (2, "trained")]
+    words = [word(3, "trained", "proposed"), word(4, "trained", "promoted")]
+
+    assert in_use(models, words, 2) == "learned"
+    assert in_use(models, words, 4) == "trained"
 
 
 def test_going_back_to_the_learned_model_is_a_new_row():

@@ -39,6 +39,11 @@ def decisions(rows, stream="work"):
     return frame.with_columns(absent).select(*model.DECISION_SCHEMA)
 
 
+def known(rows):
+    """The examples among decisions."""
+    return examples.examples(decisions(rows), REC)
+
+
 def truth(count, *, alone=True):
     """What a careful person would say of the first `count` left events by key."""
     counterpart = RIGHT.select("true", right_key="event_key")
@@ -55,7 +60,7 @@ def trained(count, alone=True, threads=2, seed=1):
     """A training on `count` labels."""
     with open_engine(threads=threads) as engine:
         fill(engine, LEFT, RIGHT)
-        return train(engine, REC, decisions(truth(count, alone=alone)), seed)
+        return train(engine, REC, known(truth(count, alone=alone)), seed)
 
 
 def test_without_labels_the_model_is_learned_from_the_rows():
@@ -112,7 +117,7 @@ def test_the_same_labels_and_seed_give_the_same_model():
     """Threads and the order in which labels came leave no trace in the hash."""
     with open_engine(threads=1) as engine:
         fill(engine, LEFT.sort("eid", descending=True), RIGHT.sort("true"))
-        again = train(engine, REC, decisions(truth(60)[::-1]), 1)
+        again = train(engine, REC, known(truth(60)[::-1]), 1)
 
     assert again.model.model_hash == trained(60).model.model_hash
     assert trained(60).model.model_hash != trained(12).model.model_hash
@@ -140,7 +145,7 @@ def test_labels_teach_what_rows_alone_cannot():
     wrong = [(left, right, "not_same") for left, right, verdict in truth(ROWS) if verdict == "same"]
     with open_engine() as engine:
         fill(engine, LEFT, RIGHT)
-        card = train(engine, REC, decisions(wrong), 1).card
+        card = train(engine, REC, known(wrong), 1).card
     same = [w for w in card["weights"] if w["level"].startswith("same amount, fewer than 1 row")]
 
     assert max(w["weight"] for w in same) < max(w["weight_without_labels"] for w in same)
@@ -156,7 +161,7 @@ def test_two_sides_without_anything_to_compare_are_an_error():
         with pytest.raises(
             MatchingError, match="'orders_to_payments' has nothing to train a model"
         ):
-            train(engine, REC, decisions([]), 1)
+            train(engine, REC, known([]), 1)
 
 
 # --- which labels are used ------------------------------------------------------------------------
@@ -192,6 +197,15 @@ def test_the_audit_sample_and_rules_train_nothing():
     assert found.rows.rows() == [("l2", "r2", "same")]
     assert dict(found.left_out) == {"audit": 1, "audited_event": 1}
     assert told([("l1", "r1", "same")], reviewer="rule:cents") == ([], {"made_by_a_rule": 1})
+
+
+def test_drawn_events_and_disputed_words_train_nothing():
+    """Drawn for the audit but not yet answered is enough; so is a dispute that nobody settled."""
+    rows = decisions([("l1", "r1", "same"), ("l2", "r2", "same"), ("l3", "r3", "same")])
+    found = examples.examples(rows, REC, drawn=["l1"], asked_again=[2])
+
+    assert found.rows.rows() == [("l3", "r3", "same")]
+    assert dict(found.left_out) == {"audited_event": 1, "asked_again": 1}
 
 
 def test_one_label_speaks_of_all_candidate_pairs_of_its_event():

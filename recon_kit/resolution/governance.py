@@ -90,22 +90,29 @@ def rules(
     return tuple(rule for _, rule in sorted(named.items()) if as_of < rule.expires)
 
 
-def model_in_use(models: pl.DataFrame, approvals: pl.DataFrame, reconciliation: str) -> str | None:
+def model_in_use(
+    models: pl.DataFrame,
+    approvals: pl.DataFrame,
+    reconciliation: str,
+    as_of_seq: int | None = None,
+) -> str | None:
     """Hash of the model that a run scores with; None where none was learned yet.
 
     The model that was put in force last and not taken back; else the newest that no training
     proposed: what a run learned by itself. A proposed model is a candidate, however new it is.
 
     Args:
-        models: table `models`.
-        approvals: table `approvals` as of the sequence of the run.
+        models: table `models`, as of now: a run learns its model after the facts it is as of.
+        approvals: table `approvals`, as of now.
         reconciliation: whose model.
+        as_of_seq: what was put in force later does not count; the present where not given.
     """
     mine = models.filter(pl.col("reconciliation") == reconciliation).sort("seq")
     words = approvals.filter(
         (pl.col("kind") == MODEL) & pl.col("content_hash").is_in(mine["model_hash"].implode())
     ).sort("seq")
-    last = words.filter(pl.col("verdict").is_in([*PUT_IN_FORCE, "voided"])).unique(
+    then = words if as_of_seq is None else words.filter(pl.col("seq") <= as_of_seq)
+    last = then.filter(pl.col("verdict").is_in([*PUT_IN_FORCE, "voided"])).unique(
         "content_hash", keep="last"
     )
     placed = last.filter(pl.col("verdict").is_in(PUT_IN_FORCE)).sort("seq")["content_hash"]

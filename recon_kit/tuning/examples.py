@@ -8,7 +8,7 @@ do labels that a rule made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -47,12 +47,20 @@ class Examples:
         return self.rows.filter(~theirs)
 
 
-def examples(decisions: pl.DataFrame, rec: Reconciliation) -> Examples:
+def examples(
+    decisions: pl.DataFrame,
+    rec: Reconciliation,
+    *,
+    drawn: Sequence[str] = (),
+    asked_again: Sequence[int] = (),
+) -> Examples:
     """Sort the decisions in force of a reconciliation.
 
     Args:
         decisions: rows in force (`model.DECISION_SCHEMA`).
         rec: the reconciliation; where an event may have one counterpart, its latest `same` counts.
+        drawn: event keys of the audit sample, answered or not.
+        asked_again: `seq` of decisions that are disputed, or whose facts have changed.
     """
     verdicts = (SAME, NOT_SAME, NONE, "unsure")
     mine = decisions.filter(
@@ -69,7 +77,8 @@ def examples(decisions: pl.DataFrame, rec: Reconciliation) -> Examples:
     reasons = (
         ("audit", stream == "audit"),
         # An event of the audit sample trains nothing, whatever else was said of it.
-        ("audited_event", pl.col("left_key").is_in(audited["left_key"].drop_nulls().implode())),
+        ("audited_event", pl.col("left_key").is_in([*audited["left_key"].drop_nulls(), *drawn])),
+        ("asked_again", pl.col("seq").is_in(list(asked_again))),
         ("made_by_a_rule", by_rule),
         ("unsure", pl.col("verdict") == "unsure"),
         ("stream_unknown", ~stream.is_in(STREAMS)),

@@ -34,7 +34,8 @@ from recon_kit.ledger.engine import Engine
 from recon_kit.matching import stored
 from recon_kit.model import StoredModel
 from recon_kit.settings import Reconciliation
-from recon_kit.tuning import calibrate, card, examples, heldout, lessons, measure
+from recon_kit.tuning import calibrate, card, heldout, lessons, measure
+from recon_kit.tuning.examples import Examples
 from recon_kit.tuning.heldout import Plan
 from recon_kit.tuning.lessons import Lessons
 
@@ -83,18 +84,18 @@ class Choice:
 def train(  # noqa: PLR0913 - what a training depends on, by name
     engine: Engine,
     rec: Reconciliation,
-    decisions: pl.DataFrame,
+    known: Examples,
     seed: int | None = None,
     *,
     start: StoredModel | None = None,
     progress: Progress = lambda _: None,
 ) -> Training:
-    """Train on the labels among decisions, and say on a card what the result is worth.
+    """Train on labels, and say on a card what the result is worth.
 
     Args:
         engine: as `matching.cascade.leave_open` leaves it.
         rec: the reconciliation.
-        decisions: rows in force (`model.DECISION_SCHEMA`).
+        known: the labels (`examples.examples`).
         seed: of every draw; the setting's seed if not given.
         start: the model that `leave_open` returned: terms and no odds.
         progress: told each stage.
@@ -102,7 +103,6 @@ def train(  # noqa: PLR0913 - what a training depends on, by name
     Raises:
         MatchingError: the two sides have nothing that could be compared.
     """
-    known = examples.examples(decisions, rec)
     progress(f"{rec.name}: learning without labels")
     work = Lessons(engine, rec, known, start, seed)
     trial = _try(work, progress)
@@ -318,5 +318,6 @@ def supports(work: Lessons, trial: Trial) -> tuple[str, ...]:
             f"{trial.wrong:,} labelled picks are wrong and {trial.right:,} are right: where the "
             "probabilities are too high or too low cannot be seen."
         )
-    said.append("Labels of the work stream are no random draw: no promise rests on these figures.")
+    if trial.found is not None:
+        said.append("These labels are no random draw: no promise rests on the figures.")
     return tuple(said)

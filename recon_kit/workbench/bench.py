@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from recon_kit.workbench import setup
-from recon_kit.workbench.deciding import Deciding
 from recon_kit.workbench.facts import Facts
 from recon_kit.workbench.keeping import Keeping
 from recon_kit.workbench.outputs import Outputs
 from recon_kit.workbench.promote import Promoting
 from recon_kit.workbench.reviewing import Reviewing
+from recon_kit.workbench.training import Training
 
 
-class Workbench(Facts, Deciding, Reviewing, Promoting, Outputs, Keeping):
+class Workbench(Facts, Training, Reviewing, Promoting, Outputs, Keeping):
     """A workspace and everything that can be done with it.
 
     Made by `recon_kit.open(folder)`. Every method returns a result that shows itself in Jupyter

@@ -197,7 +197,8 @@ def _told(store: Store, request: Request) -> Variant:
     approvals = store.rows("approvals", seq)
     found = asked
     if asked.model is None:
-        used = governance.model_in_use(store.rows("models"), approvals, rec.name)
+        said = store.rows("approvals")
+        used = governance.model_in_use(store.rows("models"), said, rec.name, seq)
         found = replace(found, model=store.model(used) if used else None)
     if asked.certificates is None:
         rows = store.rows("certificates", seq)

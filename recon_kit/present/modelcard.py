@@ -1,0 +1,182 @@
+"""The model card as people read it: what was learned, what it is worth, what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from recon_kit.present import modelcharts, tables
+from recon_kit.present.drawing import Chart
+from recon_kit.present.show import View
+from recon_kit.present.tables import Column
+from recon_kit.safe import escape_html
+
+_CHOSEN = {
+    "unsupervised": "Splink's model, learned without labels",
+    "odds": "Splink's model, learned with labels",
+    "classifier": "Splink's model with labels, corrected by a classifier",
+}
+_MODELS = {
+    "unsupervised": "without labels", "odds": "with labels", "classifier": "classifier",
+}  # fmt: skip
+_LEFT_OUT = {
+    "audit": "of the audit sample", "audited_event": "on events of the audit sample",
+    "made_by_a_rule": "made by a rule", "unsure": "unsure", "stream_unknown": "of no known stream",
+    "said_anew": "replaced by a later word", "contradicted": "contradicted by a later word",
+    "asked_again": "disputed, or on facts that have changed",
+}  # fmt: skip
+_SHOWN = ("log_loss", "f1", "precision_at_recall_90", "recall_at_precision_99")
+_FIGURES = (
+    Column("metric", "Held out"),
+    Column("without labels", "Without labels", "figure"),
+    Column("with labels", "With labels", "figure"),
+    Column("classifier", "Classifier", "figure"),
+)
+
+
+@dataclass(frozen=True, repr=False)
+class ModelView(View):
+    """A trained model by its card.
+
+    `in_use` is the hash of the model that runs score with now, `proposed` whether this training
+    proposed it, `refused` the rows of a CSV that could not be brought in.
+    """
+
+    card: Mapping[str, Any]
+    model_hash: str
+    in_use: str | None = None
+    proposed: bool = True
+    refused_rows: pl.DataFrame | None = None
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """Every figure with its interval: model, on, metric, value, low, high."""
+        return pl.DataFrame(self.card["figures"], schema_overrides=_FIGURE_TYPES)
+
+    @property
+    def refused(self) -> int:
+        """How many rows of the CSV were not brought in."""
+        return 0 if self.refused_rows is None else self.refused_rows.height
+
+    def lines(self) -> list[str]:
+        """What was made, from what, and what it supports."""
+        card, labels = self.card, self.card["labels"]
+        short = self.model_hash[:12]
+        state = "in use" if self.model_hash == self.in_use else "a candidate, scores nothing yet"
+        again = "" if self.proposed else "; the same labels and seed had given it before"
+        told = [
+            f"Model {short} of {card['reconciliation']}: {state}{again}.",
+            f"It is {_CHOSEN[card['chosen']]}: {card['why']}.",
+        ]
+        told.append(
+            f"Learned beside {card['rows']['left']:,} left and {card['rows']['right']:,} right "
+            f"open rows; {_counted(labels['events'], labels['kinds'])}."
+        )
+        unused = {_LEFT_OUT.get(name, name): n for name, n in labels["left_out"].items()}
+        unused |= {"on events that no model is asked about": labels["not_open"]}
+        unused |= {"on pairs that are never compared": labels["never_compared"]}
+        unused = {name: n for name, n in unused.items() if n}
+        if unused:
+            told.append(
+                "Not used: " + ", ".join(f"{n:,} {name}" for name, n in unused.items()) + "."
+            )
+        told += list(card["supports"])
+        told.append(f"Calibration: {card['calibration']}.")
+        if card["unseen"]:
+            told.append(
+                f"Never met by a true pair while learning: {len(card['unseen'])} of "
+                f"{len(card['weights'])} levels, such as {card['unseen'][0]}."
+            )
+        if self.refused and self.refused_rows is not None:
+            row = self.refused_rows.row(0, named=True)
+            told.append(
+                f"{self.refused:,} rows of the file were not brought in; row {row['row']}: "
+                f"{row['message']}."
+            )
+        return told
+
+    def next_steps(self) -> str:
+        """What to do with the model."""
+        if self.model_hash == self.in_use:
+            return "Next: recon certify proves a threshold for it"
+        name, short = self.card["reconciliation"], self.model_hash[:12]
+        return (
+            f"Next: recon promote {short} asks for approval and puts it in use; then recon run "
+            f"{name}, and recon certify for a threshold of its own"
+        )
+
+    def charts(self) -> list[Chart]:
+        """The weights, and where pairs were held out their reliability."""
+        found = [modelcharts.weights(pl.DataFrame(self.card["weights"]))]
+        bands = [
+            pl.DataFrame(rows).with_columns(side=pl.lit(side))
+            for side, rows in self.card["reliability"].items()
+            if rows
+        ]
+        if bands:
+            caption = "Said and found on held-out pairs, before and after calibration"
+            found.insert(0, modelcharts.reliability(pl.concat(bands), caption))
+        return found
+
+    def html(self) -> str:
+        """The sentences, the figures, the charts."""
+        first, *rest = self.lines()
+        said = f"<p><strong>{escape_html(first)}</strong></p>"
+        said += f"<ul>{''.join(f'<li>{escape_html(line)}</li>' for line in rest)}</ul>"
+        figures = self._figures()
+        if figures.height:
+            said += tables.html(figures, _FIGURES, caption="Measured on labelled events held out")
+            said += '<p class="rk-note">Value, and 95 % interval over connected components.</p>'
+        drawn = "".join(chart.figure() for chart in self.charts())
+        after = f'<p class="rk-note">{escape_html(self.next_steps())}</p>'
+        return f'<section class="rk">{said}{drawn}{after}</section>'
+
+    def text(self) -> str:
+        """The same as plain text; charts as their descriptions."""
+        figures = self._figures()
+        table = [tables.plain(figures, _FIGURES)] if figures.height else []
+        drawn = [chart.description for chart in self.charts()]
+        return "\n".join([*self.lines(), *table, *drawn, self.next_steps()])
+
+    def as_dict(self) -> dict[str, Any]:
+        """The card, the model's hash and its state."""
+        return {
+            "model_hash": self.model_hash, "in_use": self.in_use, "proposed": self.proposed,
+            "refused": self.refused, "next": self.next_steps(), "card": dict(self.card),
+        }  # fmt: skip
+
+    def _figures(self) -> pl.DataFrame:
+        """A row per metric and held-out set, a column per model, as text with its interval."""
+        rows: dict[tuple[str, str], dict[str, str]] = {}
+        for row in self.card["figures"]:
+            if row["metric"] not in _SHOWN or row["value"] is None:
+                continue
+            where = "" if row["on"] == "folds" else ", latest"
+            key = (row["on"], row["metric"].replace("_", " ") + where)
+            line = rows.setdefault(key, {"metric": key[1]})
+            line[_MODELS[row["model"]]] = (
+                f"{row['value']:.4f} ({row['low']:.4f} to {row['high']:.4f})"
+            )
+        names = ["metric", *_MODELS.values()]
+        return pl.DataFrame(
+            [[row.get(name) for name in names] for row in rows.values()],
+            schema=dict.fromkeys(names, pl.String),
+            orient="row",
+        )
+
+
+_FIGURE_TYPES = {
+    "model": pl.String, "on": pl.String, "metric": pl.String, "value": pl.Float64,
+    "low": pl.Float64, "high": pl.Float64,
+}  # fmt: skip
+
+
+def _counted(events: int, kinds: Mapping[str, int]) -> str:
+    words = {
+        "counterpart": "with a counterpart", "none": "without one", "not_this": "with a barred pair"
+    }  # fmt: skip
+    told = ", ".join(f"{n:,} {words[kind]}" for kind, n in kinds.items())
+    return f"labelled events: {events:,} ({told})" if told else "no labelled event"

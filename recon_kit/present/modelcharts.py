@@ -1,0 +1,96 @@
+"""Charts of a trained model: what each level weighs, and whether its probabilities hold."""
+
+from __future__ import annotations
+
+import altair as alt
+import polars as pl
+
+from recon_kit.present.drawing import ACCENT, ALERT, LINE, PAPER, SOFT, WIDTH, Chart
+
+_PER_COMPARISON = 8  # levels drawn of each comparison: those that weigh most, for or against
+
+
+def weights(card_weights: pl.DataFrame, caption: str = "What each level weighs") -> Chart:
+    """Match weight of levels in bits, with labels (bars) and without (marks).
+
+    Args:
+        card_weights: `comparison, level, weight, weight_without_labels`, in the model's order.
+        caption: heading of the chart.
+    """
+    data = (
+        card_weights.with_row_index("place")
+        .filter(
+            pl.col("weight").abs().rank("ordinal", descending=True).over("comparison")
+            <= _PER_COMPARISON
+        )
+        .with_columns(
+            name=pl.col("comparison") + ": " + pl.col("level"), speaks=pl.col("weight") > 0
+        )
+        .sort("place")
+        .drop("place")
+    )
+    left_out = card_weights.height - data.height
+    base = alt.Chart(data).encode(
+        y=alt.Y("name:N", sort=data["name"].to_list(), title=None, axis=alt.Axis(labelLimit=320))
+    )
+    bars = base.mark_bar(height=11, cornerRadius=1).encode(
+        x=alt.X("weight:Q", title="match weight, log2 of the odds"),
+        color=alt.condition("datum.speaks", alt.value(ACCENT), alt.value(ALERT)),
+    )
+    marks = base.mark_tick(thickness=2, size=13, color=SOFT).encode(x="weight_without_labels:Q")
+    ranked = card_weights.sort("weight").to_dicts()
+    ends = (("most for a match", ranked[-1:]), ("most against", ranked[:1]))
+    told = [
+        f"{what}: {row['comparison']}, {row['level']} ({row['weight']:+.1f} bits)"
+        for what, rows in ends
+        for row in rows
+    ]
+    more = f"; {left_out} weaker levels are not drawn" if left_out else ""
+    return Chart(
+        (bars + marks).properties(width=WIDTH - 330, height=alt.Step(18)),
+        caption,
+        f"{caption}: {'; '.join(told)}; a mark shows the weight without labels{more}.",
+        data,
+    )
+
+
+def reliability(bands: pl.DataFrame, caption: str = "Said and found") -> Chart:
+    """Probability that a model said against the share of pairs that was true, by bands.
+
+    Args:
+        bands: `side` (before, after), `said, found, found_low, found_high, pairs`.
+        caption: heading of the chart.
+    """
+    data = bands.sort("side", "said")
+    scale = alt.Scale(domain=[0, 1])
+    axis = alt.Axis(format=".0%", tickCount=5)
+    line = pl.DataFrame({"said": [0.0, 1.0], "found": [0.0, 1.0]})
+    base = alt.Chart(data).encode(
+        x=alt.X("said:Q", title="probability said", scale=scale, axis=axis),
+        color=alt.Color(
+            "side:N",
+            title=None,
+            scale=alt.Scale(domain=["before", "after"], range=[SOFT, ACCENT]),
+        ),
+    )
+    diagonal = (
+        alt.Chart(line).mark_line(color=LINE, strokeDash=[4, 4]).encode(x="said:Q", y="found:Q")
+    )
+    spread = base.mark_rule(strokeWidth=1.5, opacity=0.5).encode(
+        y=alt.Y("found_low:Q", title="share that is true", scale=scale, axis=axis),
+        y2="found_high:Q",
+    )
+    dots = base.mark_point(size=55, strokeWidth=2, opacity=1, fill=PAPER).encode(y="found:Q")
+    told = [
+        f"{side}: " + ", ".join(
+            f"{row['said']:.0%} said and {row['found']:.0%} found ({row['pairs']:,} pairs)"
+            for row in data.filter(pl.col("side") == side).to_dicts()
+        )
+        for side in data["side"].unique().sort(descending=True)
+    ]  # fmt: skip
+    return Chart(
+        (diagonal + spread + dots).properties(width=260, height=260),
+        caption,
+        f"{caption}: {'; '.join(told) or 'no held-out pair'}.",
+        data,
+    )
