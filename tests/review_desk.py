@@ -109,7 +109,7 @@ class FakeDesk:
                 "method": q.method,
                 "why_code": "ambiguous" if len(q.candidates) > 1 else "below_floor",
                 "amount_minor": q.amount_minor, "currency": q.currency,
-                "event_ts": q.asked[0]["event_ts"], "stream": q.stream,
+                "event_ts": q.asked[0]["event_ts"], "blind": q.blind,
                 "confidence": q.candidates[0].probability if q.candidates else None,
                 "place": place, "verdict": self._verdict(q),
             }

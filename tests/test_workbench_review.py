@@ -239,3 +239,29 @@ def test_nothing_reconciled_is_said(shop):
         WorkspaceError, match="nothing has been reconciled yet; `recon run` does it"
     ):
         Workbench(shop).review()
+
+
+def test_drawn_events_are_not_recognised_in_the_queue(bench):
+    """As many ordinary questions as drawn ones are blind, and the drawn ones do not come first."""
+    bench.draw_audit(count=6)
+    told = bench.worklist().frame
+
+    drawn = bench.store.rows("audit_draws")["event_key"].drop_nulls()
+    blind = told.filter("blind")
+    assert blind.height == 2 * drawn.len()
+    assert set(drawn) < set(blind["event_key"])
+    assert blind.select("method", "why_code", "confidence", "stake_minor").null_count().row(0) == (
+        (blind.height,) * 4
+    )
+    assert set(told["event_key"].head(drawn.len())) != set(drawn)
+
+
+def test_the_worklist_says_when_more_labels_stop_paying(bench):
+    """The sentence stands under the list, which can be narrowed."""
+    every = bench.worklist()
+    reason = every.frame["why_code"].sort()[0]
+    one = bench.worklist(reason=reason)
+
+    assert "questions settle" in every.notes[0]
+    assert set(one.frame["why_code"]) == {reason}
+    assert one.frame.height == every.frame.filter(pl.col("why_code") == reason).height

@@ -159,3 +159,27 @@ def decisions(
         found = bench.conflicts(reconciliation) if conflicts else bench.reopened(reconciliation)
         return show(found, common, DONE if found.frame.is_empty() else UNKNOWN)
     return show(bench.decisions(reconciliation), common)
+
+
+@app.command
+def worklist(
+    reconciliation: str | None = None,
+    *,
+    method: str | None = None,
+    reason: str | None = None,
+    currency: str | None = None,
+    common: Common = COMMON,
+) -> int:
+    """List what waits for a judgement, most worth a minute first, and when more stops paying.
+
+    Parameters
+    ----------
+    reconciliation: Only of this reconciliation.
+    method: Only proposed by this method.
+    reason: Only asked for this reason, such as ambiguous or below_floor.
+    currency: Only in this currency.
+    """
+    found = bench_of(common).worklist(
+        reconciliation, method=method, reason=reason, currency=currency
+    )
+    return show(found, common)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from recon_kit import model
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import amounts, disputes, evidence, keys
+from recon_kit.matching.components import components_sql
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -139,22 +140,13 @@ select * from pool where side < 2 and eid not in (from excused)""",
 def pin_steps(rec: Reconciliation) -> tuple[Step, ...]:
     """Pinned pairs that touch one another are one match, whatever the declared cardinality."""
     one = 0 if keys.one_side(rec) == "left" else 1
+    groups = components_sql("select left_eid as a, right_eid as b from pins")
     return (
         Step(
             "pinned_rows",
             f"""
 create or replace table pinned_groups as
-with recursive links as (
-    select left_eid as a, right_eid as b from pins
-    union all select right_eid, left_eid from pins
-), reach(eid, root) using key (eid) as (
-    select a, min(least(a, b)) from links group by a
-    union
-    select l.a, min(r.root) from reach r join links l on l.b = r.eid
-    join recurring.reach own on own.eid = l.a
-    where r.root < own.root group by l.a
-)
-select eid, root as gid from reach;
+select node as eid, root as gid from ({groups});
 create or replace table torn as
 select distinct l.gid from barred_pool b
 join pinned_groups l on l.eid = b.left_eid join pinned_groups r on r.eid = b.right_eid

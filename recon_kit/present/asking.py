@@ -131,7 +131,7 @@ class Round:
             raise ReconError(
                 "another candidate stood on the screen, so nothing was saved; look again."
             )
-        shown = not (self.blind or question.stream == "audit")
+        shown = not (self.blind or question.blind)
         meant = None if verdict == "no_counterpart" else candidate
         said = self._desk.decide(Answer(question, verdict, meant, shown))  # type: ignore[arg-type]
         took = self._clock() - self._shown_at
@@ -153,7 +153,7 @@ class Round:
         self._go(question_id)
 
     def _next(self, _: Message) -> None:
-        if self._asked().stream == "audit":
+        if self._asked().blind:
             raise ReconError("this question cannot be passed over: choose, say none, or unsure.")
         following = self._following()
         if following == self._current:
@@ -234,17 +234,17 @@ class Round:
 
     def _wanted(self) -> pl.DataFrame:
         """What passes the filters, in the order that was asked for."""
-        audit = pl.col("stream") == "audit"
+        blind = pl.col("blind")
         frame = self._listing.filter(
-            *(audit | (pl.col(name) == value) for name, value in self._filters.items())
+            *(blind | (pl.col(name) == value) for name, value in self._filters.items())
         )
         by: dict[str, list[pl.Expr]] = {
             "money": [pl.col("amount_minor").abs()],
             "oldest": [-pl.col("event_ts").dt.epoch("us")],
             "unsure": [-(pl.col("confidence") - 0.5).abs()],
         }
-        # An audit question is neither filtered out nor put off by another order.
-        first = [] if self._order == "useful" else [audit]
+        # A blind question is neither filtered out nor put off by another order.
+        first = [] if self._order == "useful" else [blind]
         keys = [*first, *by.get(self._order, []), -pl.col("place")]
         return frame.sort(*keys, descending=True, nulls_last=True)
 

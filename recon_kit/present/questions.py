@@ -23,7 +23,7 @@ VERDICTS: dict[str, str] = {
 LISTING: dict[str, pl.DataType] = {
     "question_id": pl.String(), "reconciliation": pl.String(), "method": pl.String(),
     "why_code": pl.String(), "amount_minor": pl.Int64(), "currency": pl.String(),
-    "event_ts": pl.Datetime("us", "UTC"), "confidence": pl.Float64(), "stream": pl.String(),
+    "event_ts": pl.Datetime("us", "UTC"), "confidence": pl.Float64(), "blind": pl.Boolean(),
     "place": pl.Int64(), "verdict": pl.String(),
 }  # fmt: skip
 
@@ -52,7 +52,8 @@ class Question:
 
     `asked` are the records asked about (one, or all of a proposed group's smaller side),
     `candidates` the possible counterparts, best first; `why` says in a sentence why a person is
-    asked. An `audit` question is blind and cannot be passed over.
+    asked. An `audit` question is blind and cannot be passed over; so are as many others (`decoy`),
+    so that nobody can tell which it is.
     """
 
     question_id: str
@@ -65,8 +66,14 @@ class Question:
     amount_minor: int | None = None
     currency: str | None = None
     stream: Literal["work", "audit"] = "work"
+    decoy: bool = False
     verdict: str | None = None
     verdict_note: str = ""
+
+    @property
+    def blind(self) -> bool:
+        """Whether it is judged by the facts alone, whatever the round shows."""
+        return self.decoy or self.stream == "audit"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ BLIND_SENTENCE = "Judge by the facts alone: what the system thinks of it is not 
 
 def seen(question: Question, *, blind: bool) -> Question:
     """The question as it may be shown: without what the system thinks where that is to be blind."""
-    if not (blind or question.stream == "audit"):
+    if not (blind or question.blind):
         return question
     bare = [Candidate(key=c.key, records=c.records, verdict=c.verdict) for c in question.candidates]
     asked = _one(question.asked, question.how, 0)
@@ -40,7 +40,7 @@ def message(
         blind: whether anything the system thinks is left out.
         unmasked: whether a reason was given to see personal fields.
     """
-    blind = blind or question.stream == "audit"
+    blind = blind or question.blind
     how = replace(question.how, unmasked=unmasked)
     candidate = question.candidates[chosen] if question.candidates else None
     asked = _one(question.asked, how, 0)
@@ -227,14 +227,14 @@ def _said(question: Question, candidate: Candidate | None) -> str:
 
 
 def actions(question: Question, chosen: int) -> list[str]:
-    """What a person may do now; in an audit nothing is passed over, and a pair is not parted."""
-    audit, paired = question.stream == "audit", chosen < len(question.candidates)
+    """What a person may do now; a blind question is not passed over, and asks for the answer."""
+    blind, paired = question.blind, chosen < len(question.candidates)
     allowed: Mapping[str, bool] = {
         "same": paired,
-        "not_same": paired and not audit,
+        "not_same": paired and not blind,
         "no_counterpart": True,
         "unsure": True,
-        "next": not audit,
+        "next": not blind,
         "find": len(question.asked) == 1,
     }
     return [name for name, is_allowed in allowed.items() if is_allowed]

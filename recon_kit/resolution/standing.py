@@ -11,6 +11,7 @@ import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import decided, disputes
+from recon_kit.matching.components import components_sql
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -112,22 +113,15 @@ def conflicts(engine: Engine, rec: Reconciliation) -> pl.DataFrame:
 
 def _torn_steps() -> tuple[Step, ...]:
     """`torn_words(seq, root)`: chains of same that hold a pair which is said not to be the same."""
+    groups = components_sql(
+        "select left_key as a, right_key as b from standing where verdict = 'same'"
+    )
     return (
         Step(
             "torn_words",
-            """
+            f"""
 create or replace table said_groups as
-with recursive links as (
-    select left_key as a, right_key as b from standing where verdict = 'same'
-    union all select right_key, left_key from standing where verdict = 'same'
-), reach(key, root) using key (key) as (
-    select a, min(least(a, b)) from links group by a
-    union
-    select l.a, min(r.root) from reach r join links l on l.b = r.key
-    join recurring.reach own on own.key = l.a
-    where r.root < own.root group by l.a
-)
-select key, root from reach;
+select node as key, root from ({groups});
 create or replace table torn_words as
 with torn as (
     select n.seq, l.root from (from standing where verdict = 'not_same') n

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -90,9 +91,8 @@ def draw(  # noqa: PLR0913 - facts, secret, plan, past and clock are all needed
     Raises:
         SettingsError: a rate is no share, or a stratum is unknown.
     """
-    engine.put("audit_key", _pads(secret))
-    engine.run(*frame_steps(rec, run.run_id, plan.strata, draw_id(rec.name)))
-    engine.run(Step("audit_key", "drop table audit_key", "the secret is not kept"))
+    with keyed(engine, secret, b"audit draw"):
+        engine.run(*frame_steps(rec, run.run_id, plan.strata, draw_id(rec.name)))
     past = earlier.filter(pl.col("draw_id") == draw_id(rec.name))
     sizes = engine.rows(
         "select stratum, count(*) as frame_size from audit_frame group by stratum order by stratum"
@@ -118,6 +118,7 @@ def frame_steps(
 ) -> tuple[Step, ...]:
     """`audit_frame(event_key, stratum, u)`: every left event that the run decided about."""
     this_run = f"run_id = {quote_text(run_id)}"
+    message = f"{quote_text(draw_name)} || d.event_key"
     measure = rec.measure.left
     stratum = {
         "none": quote_text(WHOLE),
@@ -148,15 +149,8 @@ where o.side = 'left' and o.match_id is null and o.state in ('overdue', 'propose
             "audit_frame",
             f"""
 create or replace table audit_frame as
-with numbered as (
-  select d.event_key, {stratum} as stratum,
-    sha256(outer_pad || unhex(sha256(inner_pad || encode({quote_text(draw_name)} || d.event_key))))
-      as h
-  from audit_decided d join events e using (event_key), audit_key
-)
-select event_key, stratum,
-  cast('0x' || left(h, 13) as ubigint) / 4503599627370496.0 as u
-from numbered""",
+select d.event_key, {stratum} as stratum, {fraction_sql(message)} as u
+from audit_decided d join events e using (event_key), secret_pads""",
             "their random numbers: an HMAC, read as 52 bits of a fraction",
         ),
     )
@@ -188,15 +182,32 @@ def _band_sql(amount: str, currency: str) -> str:
     )
 
 
-def _pads(secret: bytes) -> pl.DataFrame:
-    """The two padded keys of HMAC-SHA256 for a key that serves this purpose alone."""
-    key = hmac.new(secret, b"audit draw", hashlib.sha256).digest().ljust(64, b"\0")
-    return pl.DataFrame(
-        {
-            "inner_pad": [bytes(b ^ 0x36 for b in key)],
-            "outer_pad": [bytes(b ^ 0x5C for b in key)],
-        }
-    )
+@contextmanager
+def keyed(engine: Engine, secret: bytes, purpose: bytes) -> Iterator[None]:
+    """Let `fraction_sql` draw numbers under the store's secret, for one purpose; then forget it.
+
+    Table `secret_pads` holds the two padded keys of an HMAC-SHA256 whose key serves this purpose
+    alone.
+    """
+    key = hmac.new(secret, purpose, hashlib.sha256).digest().ljust(64, b"\0")
+    pads = {
+        "inner_pad": [bytes(b ^ 0x36 for b in key)],
+        "outer_pad": [bytes(b ^ 0x5C for b in key)],
+    }
+    engine.put("secret_pads", pl.DataFrame(pads))
+    try:
+        yield
+    finally:
+        engine.run(Step("secret_pads", "drop table secret_pads", "the secret is not kept"))
+
+
+def fraction_sql(message: str) -> str:
+    """SQL of the HMAC of a text expression, its first 52 bits read as a fraction from 0 to 1.
+
+    The query must also read `secret_pads` (see `keyed`).
+    """
+    digest = f"sha256(outer_pad || unhex(sha256(inner_pad || encode({message}))))"
+    return f"cast('0x' || left({digest}, 13) as ubigint) / 4503599627370496.0"
 
 
 def _rates(sizes: pl.DataFrame, past: pl.DataFrame, plan: DrawPlan) -> pl.DataFrame:

@@ -15,10 +15,13 @@ import polars as pl
 
 from recon_kit import model
 from recon_kit.ledger.engine import Engine, Step
+from recon_kit.matching.components import components_sql
 from recon_kit.matching.keys import one_side
 from recon_kit.present import screen
 from recon_kit.present.questions import Question
 from recon_kit.settings import Reconciliation
+from recon_kit.tuning import draws as draws_room
+from recon_kit.tuning import worklist
 
 QUESTIONS_MAX = 20_000  # of one sitting; the facts of all of them are kept in memory
 
@@ -102,19 +105,43 @@ _DRAWN = """
 _ID = model.digest_sql("reconciliation", "asked_key", "stream")
 _LISTED = f"""
     create or replace temp table review_asked as
-    with one as (
+    with shown as (
+      select p.*, e.levels from review_pairs p left join (
+        select match_id, left_key, right_key, max(levels) as levels
+        from pair_evidence group by all
+      ) e on e.match_id = p.match_id and e.left_key = p.left_key and e.right_key = p.right_key
+    ),
+    one as (
       select reconciliation, asked_key, stream, max_by(method, rank) as method,
-        max_by(why_code, rank) as why_code, max(confidence) as confidence
+        max_by(why_code, rank) as why_code, max(confidence) as confidence,
+        max_by(coalesce(levels, method || ' ' || why_code, why_code), rank) as pattern
       from (
         select *, struct_pack(c := coalesce(confidence, -1), k := match_id) as rank
-        from review_pairs where why_code is distinct from 'rival'
+        from shown where why_code is distinct from 'rival'
       )
-      group by all
+      group by reconciliation, asked_key, stream
+    ),
+    sized as (
+      select reconciliation, asked_key, stream, count(distinct other_key) as candidates
+      from review_pairs group by all
     )
-    select {_ID} as question_id, o.*, e.event_ts, e.currency,
+    select {_ID} as question_id, o.*, e.event_ts, e.currency, z.candidates,
+      coalesce(e.customer_id, lower(w.email)) as customer, c.root as component,
       case s.measure when 'net' then coalesce(e.net, e.amount) else e.amount end as amount_minor
     from one o join events e on e.event_key = o.asked_key
     join review_sides s using (reconciliation)
+    join sized z using (reconciliation, asked_key, stream)
+    left join (
+      select event_key, payload_hash, max(email) as email from who
+      where event_key in (select asked_key from one) group by all
+    ) w on w.event_key = e.event_key and w.payload_hash = e.payload_hash
+    left join (
+      {
+    components_sql(
+        "select asked_key as a, other_key as b from review_pairs where other_key is not null"
+    )
+}
+    ) c on c.node = o.asked_key
 """
 _PAIRS = f"""
     select {_ID} as question_id, p.*, e.levels, e.weights, e.equal_answers
@@ -141,8 +168,9 @@ _FACTS = """
 class Asked:
     """Everything the questions of a sitting stand on.
 
-    `questions`: `question_id, reconciliation, asked_key, stream, method, why_code, confidence,
-    event_ts, currency, amount_minor`. `pairs`: a row per candidate event: `question_id,
+    `questions`, in the order in which they are asked: `question_id, reconciliation, asked_key,
+    stream, method, why_code, confidence, event_ts, currency, amount_minor` and the columns that
+    `tuning.worklist.order` reads and adds. `pairs`: a row per candidate event: `question_id,
     reconciliation, match_id, method, confidence, margin, why_code, left_key, right_key, asked_key,
     other_key, levels, weights, equal_answers`, best candidate first. `facts`: events with their
     personal fields and the file that told them.
@@ -153,13 +181,16 @@ class Asked:
     facts: pl.DataFrame
 
 
-def read(engine: Engine, recs: Sequence[Reconciliation], draws: pl.DataFrame) -> Asked:
+def read(
+    engine: Engine, recs: Sequence[Reconciliation], draws: pl.DataFrame, secret: bytes
+) -> Asked:
     """Read what waits for a person.
 
     Args:
         engine: a snapshot's engine with the tables of the current runs of `recs`.
         recs: the reconciliations to ask about.
         draws: audit draws that wait for a label: `reconciliation, event_key`.
+        secret: of the store, by which drawn events are mixed among the others.
     """
     sides = [(rec.name, one_side(rec), getattr(rec.measure, one_side(rec))) for rec in recs]
     schema = ["reconciliation", "one", "measure"]
@@ -186,12 +217,11 @@ def read(engine: Engine, recs: Sequence[Reconciliation], draws: pl.DataFrame) ->
         Step("review_drawn", _DRAWN, "what may be the counterpart of a drawn event"),
         Step("review_asked", _LISTED, "one question per event that they hang on"),
     )
-    # The least sure first: there an answer teaches most. Then the largest amount.
-    doubt = (pl.col("confidence").fill_null(0.5) - 0.5).abs()
-    questions = engine.rows("from review_asked").sort(
-        pl.col("stream") != "audit", doubt, -pl.col("amount_minor").abs(), "question_id",
-        nulls_last=True,
-    ).head(QUESTIONS_MAX)  # fmt: skip
+    with draws_room.keyed(engine, secret, b"review order"):
+        u = draws_room.fraction_sql("a.question_id")
+        found = engine.rows(f"select a.*, {u} as u from review_asked a, secret_pads")
+    thresholds = {rec.name: rec.probable.auto_match_floor for rec in recs}
+    questions = worklist.order(found, thresholds).head(QUESTIONS_MAX)
     pairs = engine.rows(_PAIRS).join(
         questions.select("question_id"), on="question_id", how="semi", maintain_order="left"
     )

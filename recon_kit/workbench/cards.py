@@ -65,6 +65,7 @@ class Cards:
                 amount_minor=row["amount_minor"],
                 currency=row["currency"],
                 stream=row["stream"],
+                decoy=bool(row["decoy"]),
             ),
             row["why_code"],
             rec,

@@ -79,6 +79,7 @@ class LedgerDesk:
             schema={"question_id": pl.String, "verdict": pl.String},
         )
         told = self._cards.questions.join(said, on="question_id", how="left", maintain_order="left")
+        told = told.with_columns(blind=pl.col("decoy") | (pl.col("stream") == "audit"))
         return told.select(pl.col(name).cast(kind) for name, kind in LISTING.items())
 
     def question(self, question_id: str) -> Question:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from recon_kit.model import Run
+from recon_kit.present.base import About
 from recon_kit.present.review import ReviewView
+from recon_kit.present.rows import RowsView
 from recon_kit.resolution.identity import reviewer_name
 from recon_kit.settings import Reconciliation
-from recon_kit.tuning import audit
+from recon_kit.tuning import audit, worklist
 from recon_kit.workbench import asked, naming
 from recon_kit.workbench.desk import LedgerDesk, Sitting
 from recon_kit.workbench.face import Face
@@ -35,10 +39,7 @@ class Reviewing(Face):
             reviewer: under which name decisions are recorded; see `resolution.identity`.
         """
         runs = self._runs(reconciliation)
-        recs = [r for r in self.settings.reconciliations if r.name in runs]
-        drawn = self._open_draws(runs)
-        with self._current(reconciliation) as (engine, about):
-            read = asked.read(engine, recs, drawn)
+        read, drawn, about = self._asked(reconciliation, runs)
         sitting = Sitting(
             store=self.store,
             settings=self.settings,
@@ -50,6 +51,61 @@ class Reviewing(Face):
             find=self._found,
         )
         return ReviewView(LedgerDesk(sitting), about, blind)
+
+    def worklist(  # noqa: PLR0913 - one argument for each filter, all optional
+        self,
+        reconciliation: str | None = None,
+        *,
+        method: str | None = None,
+        reason: str | None = None,
+        currency: str | None = None,
+        amount_minor_min: int | None = None,
+        amount_minor_max: int | None = None,
+        minute_cost: Mapping[str, int] | None = None,
+    ) -> RowsView:
+        """What waits for a judgement, most worth a minute first, and when more stops paying.
+
+        Questions that are asked blind (the audit sample, and as many others) show nothing of what
+        the system thinks.
+
+        Args:
+            reconciliation: of all that were reconciled, where not given.
+            method: only proposed by this method.
+            reason: only asked for this reason (`why_code`).
+            currency: only in this currency.
+            amount_minor_min: only this amount or more, in minor units.
+            amount_minor_max: only this amount or less.
+            minute_cost: by currency, what a minute of review costs in minor units.
+        """
+        runs = self._runs(reconciliation)
+        read, _, _ = self._asked(reconciliation, runs)
+        open_ones = read.questions
+        blind = pl.col("decoy") | (pl.col("stream") == "audit")
+        wanted = {"method": method, "why_code": reason, "currency": currency}
+        tests = [pl.col(name) == value for name, value in wanted.items() if value is not None]
+        amount = pl.col("amount_minor").abs()
+        tests += [amount >= amount_minor_min] if amount_minor_min is not None else []
+        tests += [amount <= amount_minor_max] if amount_minor_max is not None else []
+        kept = open_ones.filter(blind | pl.all_horizontal(tests)) if tests else open_ones
+        names = read.facts.select("event_key", native_id="native_id")
+        thought = ("method", "why_code", "confidence", "doubt", "stake_minor", "minutes", "value")
+        shown = (
+            kept.with_columns(pl.when(~blind).then(pl.col(n)).alias(n) for n in thought)
+            .join(names, left_on="asked_key", right_on="event_key", how="left",
+                  maintain_order="left")
+            .select("native_id", "reconciliation", "amount_minor", "currency", "candidates",
+                    *thought, blind=blind, event_key="asked_key")
+        )  # fmt: skip
+        return RowsView("Worklist", shown, (worklist.stop(kept, minute_cost).said,))
+
+    def _asked(
+        self, reconciliation: str | None, runs: dict[str, Run]
+    ) -> tuple[asked.Asked, pl.DataFrame, About]:
+        """The questions of the current runs, the drawn events among them, and from when."""
+        recs = [r for r in self.settings.reconciliations if r.name in runs]
+        drawn = self._open_draws(runs)
+        with self._current(reconciliation) as (engine, about):
+            return asked.read(engine, recs, drawn, self.store.audit_secret()), drawn, about
 
     def _open_draws(self, runs: dict[str, Run]) -> pl.DataFrame:
         """Drawn left events that had no label when their reconciliation ran last.
