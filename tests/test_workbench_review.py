@@ -186,11 +186,15 @@ def test_a_drawn_order_is_asked_blind_and_as_audit(tmp_path):
     settings = review_shop.SETTINGS.replace('"review"', '"auto"')
     bench = review_shop.make(tmp_path / "shop", settings)
     bench.draw_audit(count=3)
-    asking = sit(bench)
+    view = bench.review()
+    asking = Round(view.desk)
+    asking.settle()
+    while view.desk.question(asking.state()["question"]["id"]).stream != "audit":
+        press(asking, "unsure")
     asked = asking.state()["question"]
     press(asking, "same")
 
-    row = said(bench).row(0, named=True)
+    row = said(bench).row(-1, named=True)
     assert asked["why"].startswith("Judge by the facts alone")
     assert "evidence" not in asked
     assert "next" not in asked["actions"]

@@ -108,7 +108,8 @@ def stop(ordered: pl.DataFrame, minute_cost: Mapping[str, int] | None = None) ->
     minutes = float(kept.filter("keep")["minutes"].sum())
     why = "a minute of review costs more" if minute_cost else f"that is the last {1 - ENOUGH:.0%}"
     tail = (
-        f" The other {rest:,} {'holds' if rest == 1 else 'hold'} {amounts[1]} together: {why}, so more labels stop paying there."
+        f" The other {rest:,} {'holds' if rest == 1 else 'hold'} {amounts[1]} together: {why}, "
+        "so more labels stop paying there."
         if rest
         else ""
     )
