@@ -39,7 +39,7 @@ class Reviewing(Face):
             reviewer: under which name decisions are recorded; see `resolution.identity`.
         """
         runs = self._runs(reconciliation)
-        read, drawn, about = self._asked(reconciliation, runs)
+        read, drawn, about = self._waiting(reconciliation, runs)
         sitting = Sitting(
             store=self.store,
             settings=self.settings,
@@ -78,7 +78,7 @@ class Reviewing(Face):
             minute_cost: by currency, what a minute of review costs in minor units.
         """
         runs = self._runs(reconciliation)
-        read, _, _ = self._asked(reconciliation, runs)
+        read, _, _ = self._waiting(reconciliation, runs)
         open_ones = read.questions
         blind = pl.col("decoy") | (pl.col("stream") == "audit")
         wanted = {"method": method, "why_code": reason, "currency": currency}
@@ -98,7 +98,7 @@ class Reviewing(Face):
         )  # fmt: skip
         return RowsView("Worklist", shown, (worklist.stop(kept, minute_cost).said,))
 
-    def _asked(
+    def _waiting(
         self, reconciliation: str | None, runs: dict[str, Run]
     ) -> tuple[asked.Asked, pl.DataFrame, About]:
         """The questions of the current runs, the drawn events among them, and from when."""
