@@ -1,7 +1,8 @@
 """What a person is asked: pairs that no method may join by itself, reserving nothing.
 
 `out_proposals` has the pairs of ambiguous key groups and the pairs of later methods that stay
-below their threshold or are not certified. A proposed group is a row per pair under one `match_id`
+below their threshold or are not certified; a pair that is both keeps the key's reason and the
+score. A proposed group is a row per pair under one `match_id`
 (see `answers`). What has an event that found its match after all is no longer proposed.
 """
 
@@ -42,13 +43,15 @@ def steps(rec: Reconciliation) -> tuple[Step, ...]:
             "out_proposals",
             f"""
 create or replace table out_proposals as
-with pairs as (
-    from offered_pairs
-    union all
-    select left_eid, right_eid, 'exact', null, 0.0, 'ambiguous', null
-    from (select distinct left_eid, right_eid from ambiguous
-          where left_eid is not null and right_eid is not null)
-    anti join offered_pairs using (left_eid, right_eid)
+with several as (
+    select distinct left_eid, right_eid from ambiguous
+    where left_eid is not null and right_eid is not null
+), pairs as (
+    select left_eid, right_eid, 'exact' as method, o.confidence, coalesce(o.margin, 0.0) as margin,
+           'ambiguous' as why_code, o.model_hash
+    from several left join offered_pairs o using (left_eid, right_eid)
+    union all by name
+    from offered_pairs anti join several using (left_eid, right_eid)
 )
 select {pair} as match_id, {quote_text(rec.name)} as reconciliation, method, confidence, margin,
        left_key, right_key, money.currency,
