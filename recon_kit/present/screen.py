@@ -200,15 +200,20 @@ def _evidence(candidate: Candidate) -> dict[str, Any] | None:
     total = sum(weight for _, _, weight in candidate.evidence)
     return {
         "steps": [
-            {"label": name, "found": found, "weight": weight, "text": f"{weight:+.1f}"}
+            {"label": name, "found": found, "weight": weight, "text": _signed(weight)}
             for name, found, weight in candidate.evidence
         ],
-        "total": f"{total:+.1f}",
+        "total": _signed(total),
         "probability": None
         if candidate.probability is None
         else share_words(candidate.probability),
         "margin": _lead(candidate.margin),
     }
+
+
+def _signed(weight: float) -> str:
+    """A weight with its sign; what rounds to nothing has none."""
+    return f"{weight:+.1f}" if abs(weight) >= 0.05 else "0.0"
 
 
 def _lead(margin: float | None) -> str | None:
