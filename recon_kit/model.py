@@ -262,8 +262,9 @@ def digest(*parts: str | None, length: int = 32) -> str:
 
 def digest_sql(*expressions: str, length: int = 32) -> str:
     """DuckDB expression equal to `digest` over text expressions (cast them to varchar first)."""
-    parts = " || ".join(f"coalesce({e}, chr(0)) || chr(31)" for e in expressions)
-    return f"left(sha256({parts}), {length})"
+    # One `concat` builds the text once; `||` would build it anew at every part.
+    parts = ", ".join(f"coalesce({e}, chr(0)), chr(31)" for e in expressions)
+    return f"left(sha256(concat({parts})), {length})"
 
 
 def event_key(source: str, event_id: str) -> str:

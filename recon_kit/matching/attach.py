@@ -12,7 +12,7 @@ Tables left behind: `live_attached(mid, eid, role, parent, key_used, allocated)`
 from __future__ import annotations
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import amounts, keys
+from recon_kit.matching import amounts, keys, late
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -25,8 +25,9 @@ def run(engine: Engine, rec: Reconciliation) -> None:
     engine.run(*parent_steps(rec))
     engine.run(external_step(rec), *ranked_steps())
     engine.run(*by_parent_steps())
-    for number, key in enumerate(rec.keys):
-        engine.run(by_key_step(number, key))
+    if rec.keys:
+        engine.run(late.carriers_step(rec, "attached"))
+        engine.run(*(by_key_step(number, key) for number, key in enumerate(rec.keys)))
     engine.run(*second_hand_steps())
 
 
@@ -40,10 +41,7 @@ create or replace table live_attached (mid bigint, eid bigint, role varchar, par
     key_used varchar, allocated hugeint);
 create or replace table parents (eid bigint, parent varchar, parent_eid bigint,
     parent_side utinyint);
-create or replace table attached as
-select p.*, f.source, f.event_type, f.parent_key
-from (from pool where side = 2) p
-join (select eid, source, event_type, parent_key from facts) f using (eid)""",
+create or replace table attached as from second_look where side = 2""",
             "refunds and chargebacks, with the id of what they correct",
         ),
         Step(
@@ -132,7 +130,6 @@ join live_currency c on c.mid = s.mid""",
 
 def by_key_step(number: int, key: str) -> Step:
     """Hang what has no matched parent on the one match that carries its key."""
-    k, t = f"k{number}", f"t{number}"
     return Step(
         f"attached_by_{key}",
         f"""
@@ -141,9 +138,9 @@ select c.mid, a.eid, {_ROLE}, null, {quote_text(key)}, {_value("c")}
 from (
     select a.eid, min(s.mid) as mid
     from (from attached where eid not in (select eid from live_attached)
-          and {k} is not null) a
-    join (from pool where side < 2) p using ({k}, {t})
-    join standing_in s on s.eid = p.eid
+          and k{number} is not null) a
+    join (from carriers where number = {number}) c on c.t = a.t{number}
+    join standing_in s on s.eid = c.eid
     group by a.eid having count(distinct s.mid) = 1) found
 join attached a using (eid) join live_currency c using (mid)""",
         "or the order whose key it carries",

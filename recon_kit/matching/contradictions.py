@@ -21,19 +21,15 @@ def steps(rec: Reconciliation, zone: str) -> tuple[Step, ...]:
     """Make `verdicts` for the pairs of table `suspects(left_eid, right_eid)`."""
     return (
         Step(
-            "suspect_people",
-            f"""
-create or replace table suspect_people as
-select eid, {_mail("email")} as mail, {name_sql("customer_name")} as name,
-       {_phone("phone")} as phone
-from people
-where eid in (select left_eid from suspects union all select right_eid from suspects)""",
-            "who stands behind the events of suspect pairs, in one spelling",
-        ),
-        Step(
             "verdicts",
             f"""
 create or replace table verdicts as
+with faces as (
+    select eid, {_mail("email")} as mail, {name_sql("customer_name")} as name,
+           {_phone("phone")} as phone
+    from people
+    where eid in (select left_eid from suspects union all select right_eid from suspects)
+)
 select left_eid, right_eid,
        case when {_same_person()} then 'agree'
             when (a.mail is not null and b.mail is not null)
@@ -43,9 +39,9 @@ select left_eid, right_eid,
 from suspects
 join second_look l on l.eid = left_eid
 join second_look r on r.eid = right_eid
-left join suspect_people a on a.eid = left_eid
-left join suspect_people b on b.eid = right_eid""",
-            "do customer and time contradict the key",
+left join faces a on a.eid = left_eid
+left join faces b on b.eid = right_eid""",
+            "do customer, in one spelling, and time contradict the key",
         ),
     )
 

@@ -26,11 +26,32 @@ STILL_OPEN = "select eid from rest anti join live_members using (eid)"
 
 def run(engine: Engine, rec: Reconciliation) -> bool:
     """Apply the decisions in view `decisions`; returns whether a match was made of them."""
+    mine = "select count(*) from decisions where reconciliation = ?"
+    if not engine.one(mine, [rec.name])[0]:
+        engine.run(undecided_step())
+        return False
     engine.run(*read_steps(rec))
     if not engine.count("pins"):
         return False
     engine.run(*pin_steps(rec))
     return True
+
+
+def undecided_step() -> Step:
+    """The tables of `read_steps`, empty, where nobody has decided anything yet."""
+    return Step(
+        "undecided",
+        """
+create or replace table closing (seq bigint, left_key varchar, right_key varchar, verdict varchar,
+    evidence_hash varchar);
+create or replace table reopened (seq bigint, left_key varchar, right_key varchar,
+    verdict varchar, why_code varchar);
+create or replace table barred_keys (left_key varchar, right_key varchar);
+create or replace table barred_pool (left_eid bigint, right_eid bigint);
+create or replace table excused (eid bigint);
+create or replace view rest as select * from pool where side < 2""",
+        "nobody has decided anything yet",
+    )
 
 
 def read_steps(rec: Reconciliation) -> tuple[Step, ...]:

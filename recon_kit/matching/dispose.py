@@ -101,11 +101,9 @@ def id_steps() -> tuple[Step, ...]:
     """Members of matches that are more than a pair, and what is noted of each match."""
     return (
         Step(
-            "larger",
-            """
-create or replace table larger as
-select mid from live_groups union select mid from live_attached""",
-            "matches of more than two members",
+            "hung",
+            "create or replace table hung as select distinct mid from live_attached",
+            "pairs that are larger matches, because something hangs on them",
         ),
         Step(
             "member_rows",
@@ -122,7 +120,7 @@ select mid, event_key, side,
        case when (side = 0) = (mid = left_eid) then 'principal' else 'part' end, true,
        case side when 0 then left_sum else right_sum end, key_used, null
 from (select *, unnest([left_key, right_key]) as event_key, unnest([0, 1]) as side
-      from live_pairs semi join larger using (mid))""",
+      from live_pairs semi join hung using (mid))""",
             "their members",
         ),
         Step(
@@ -140,7 +138,11 @@ group by mid""",
 
 
 def out_steps(rec: Reconciliation, certificates: Mapping[str, str]) -> tuple[Step, ...]:
-    """`heads` (a row per match, with what identifies it), and the two tables of a run on it."""
+    """`heads` (a row per match, with what identifies it), and the two tables of a run on it.
+
+    Most matches are pairs, and stand already in the join that made them, identity and all: they
+    are read from there. What else is a match is in `larger_heads`.
+    """
     pair = model.digest_sql(
         quote_text(rec.name), "least(left_key, right_key)", "greatest(left_key, right_key)"
     )
@@ -150,21 +152,24 @@ def out_steps(rec: Reconciliation, certificates: Mapping[str, str]) -> tuple[Ste
         "certificate_id": f"{_certificate(certificates)} as certificate_id",
         "inputs_hash": "null::varchar as inputs_hash",
     }
+    same = f"coalesce(match_id, {pair})"
     one, part = ("right", "left") if keys.one_side(rec) == "right" else ("left", "right")
     return (
         Step(
             "heads",
             f"""
-create or replace table heads as
-select {pair} as match_id, {_head(rec)}, mid, left_key, right_key, key_used
-from live_pairs left join said_of using (mid) anti join larger using (mid)
-union all
-select {many}, {_head(rec)}, mid, null, null, null
-from (select * exclude (left_eid, right_eid, left_key, right_key) from live_pairs
-      semi join larger using (mid) union all by name from live_groups)
+create or replace table larger_heads as
+select {many} as match_id, {_head(rec)}, mid
+from (select * exclude (left_eid, right_eid, left_key, right_key, match_id) from live_pairs
+      semi join hung using (mid) union all by name from live_groups)
 left join said_of using (mid)
 join (select mid, string_agg(event_key || chr(31), '' order by event_key) as listed
-      from member_rows group by mid) using (mid)""",
+      from member_rows group by mid) using (mid);
+create or replace view heads as
+select {same} as match_id, {_head(rec)}, mid
+from live_pairs left join said_of using (mid) anti join hung using (mid)
+union all
+from larger_heads""",
             "the same members are the same match on any machine",
         ),
         Step(
@@ -179,16 +184,16 @@ from heads left join live_rules using (mid)""",
             "out_match_members",
             f"""
 create or replace view out_match_members as
-select match_id, {one}_key as event_key, '{one}' as side, 'principal' as role, true as counts,
-       {one}_sum as allocated_minor, key_used, null::varchar as parent
-from heads where left_key is not null
+select {same} as match_id, {one}_key as event_key, '{one}' as side, 'principal' as role,
+       true as counts, {one}_sum::bigint as allocated_minor, key_used, null::varchar as parent
+from live_pairs anti join hung using (mid)
 union all
-select match_id, {part}_key, '{part}', 'part', true, {part}_sum, key_used, null
-from heads where left_key is not null
+select {same}, {part}_key, '{part}', 'part', true, {part}_sum::bigint, key_used, null
+from live_pairs anti join hung using (mid)
 union all
 select h.match_id, m.event_key, case m.side when 0 then 'left' else 'right' end, m.role,
        m.counts, m.allocated::bigint, m.key_used, m.parent
-from member_rows m join (from heads where left_key is null) h using (mid)""",
+from member_rows m join larger_heads h using (mid)""",
             "members are the truth of a match",
         ),
     )  # fmt: skip

@@ -16,6 +16,7 @@ Tables left behind (`eid`s of `pool`):
 
 from __future__ import annotations
 
+from recon_kit import model
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import amounts, complete, contradictions, fx, groups, keys, late, pool
 from recon_kit.safe import quote_text
@@ -37,7 +38,7 @@ create or replace table live_members (mid bigint, eid bigint, role varchar, coun
     allocated hugeint);
 create or replace table more_pairs ({LIVE_COLUMNS}, left_eid bigint, right_eid bigint,
     left_key varchar, right_key varchar);
-create or replace view live_pairs as from more_pairs;
+create or replace view live_pairs as select *, null::varchar as match_id from more_pairs;
 create or replace table conflicts (left_eid bigint, right_eid bigint, key_used varchar,
     why_code varchar);
 create or replace table ambiguous (left_eid bigint, right_eid bigint, key_used varchar)""",
@@ -47,24 +48,40 @@ create or replace table ambiguous (left_eid bigint, right_eid bigint, key_used v
 
 
 def run(engine: Engine, rec: Reconciliation, zone: str) -> None:
-    """Match all key groups of `rest`; `prepare` and `decided` must have run."""
+    """Match all key groups of `rest`; `prepare` and `decided` must have run.
+
+    Most families of steps are for the few: crowds, suspects, currencies. Each is left out where a
+    count says that there is nobody it could be for.
+    """
     barred = engine.count("barred_pool") > 0
     for number, key in enumerate(rec.keys):
         engine.run(*pair_steps(rec, number, key, barred=barred))
-        crowded = engine.count("crowd") > 0
+        crowded, suspected, rated = _exceptions(engine)
         if crowded:
-            engine.run(*groups.steps(rec, key))
+            engine.run(*groups.steps(rec, key, barred=barred))
         if number == 0:
-            engine.run(*late.steps())
-        if engine.count("suspects"):
-            engine.run(*contradictions.steps(rec, zone), *fx.steps(rec), *veto_steps())
+            engine.run(*late.steps(rec))
+        if suspected:
+            engine.run(*contradictions.steps(rec, zone), *(fx.steps(rec) if rated else ()))
+            engine.run(*veto_steps(rated=rated))
         if crowded:
             groups.resolve(engine, rec, key, zone)
-        engine.run(rest_step(number + 2, _OPEN, "second_look" if number == 0 else "rest"))
+        known = "rest" if number else f"(select {late.key_columns(rec)} from second_look)"
+        still_open = _open(crowded=crowded, suspected=suspected)
+        engine.run(rest_step(number + 2, still_open, known))
     if not rec.keys:
-        engine.run(keyless_step(), *late.steps())
+        engine.run(keyless_step(), *late.steps(rec))
     if complete.run(engine, rec):
         engine.run(rest_step(len(rec.keys) + 2, complete.STILL_OPEN))
+
+
+def _exceptions(engine: Engine) -> tuple[bool, bool, bool]:
+    """Whether a key has crowds, suspects, and suspects without a currency in common."""
+    crowded, suspected, rated = engine.one(
+        """select (select count(*) from crowd) > 0, count(*) > 0,
+                  coalesce(bool_or(amount_note = 'currency'), false) from suspect_pairs"""
+    )
+    return bool(crowded), bool(suspected), bool(rated)
 
 
 def keyless_step() -> Step:
@@ -72,7 +89,7 @@ def keyless_step() -> Step:
     return Step(
         "keyless",
         """
-create or replace table lone as select eid from rest;
+create or replace view lone as select eid from rest;
 create or replace table crowd_rows (eid bigint);
 create or replace table suspect_pairs (left_eid bigint, right_eid bigint)""",
         "no key is declared",
@@ -89,6 +106,9 @@ def pair_steps(
     a large table costs more than the join); `live_pairs` is a view of what stands in it.
     """
     k, t = f"k{number}", f"t{number}"
+    same = model.digest_sql(
+        quote_text(rec.name), "least(left_key, right_key)", "greatest(left_key, right_key)"
+    )
     stand = "".join(f"\n{_joined(rec, i)} where stands\nunion all" for i in range(number + 1))
     return (
         Step(
@@ -112,7 +132,8 @@ from rest semi join crowd on crowd.k = {k}""",
 create or replace table joined_{number} as
 select left_eid, right_eid, left_key, right_key, currency, left_sum, right_sum, amount_note,
        status_note, coalesce(same_text, false) as met,
-       met and (amount_note is null or amount_note = 'no_amount') as stands
+       met and (amount_note is null or amount_note = 'no_amount') as stands,
+       case when met then {same} end as match_id
 from (
     select l.eid as left_eid, r.eid as right_eid, l.event_key as left_key,
            r.event_key as right_key, l.dead <> r.dead as status_note,
@@ -126,15 +147,16 @@ from (
             f"{key}.lone",
             f"""
 create or replace view live_pairs as{stand}
-from more_pairs;
+select *, null::varchar as match_id from more_pairs;
+create or replace view lone as
+select coalesce(left_eid, right_eid) as eid from joined_{number}
+where left_eid is null or right_eid is null
+union all
+select unnest([left_eid, right_eid]) from joined_{number}
+where not met and left_eid is not null and right_eid is not null;
 create or replace table suspect_pairs as
 {_joined(rec, number)} where met and not stands;
-create or replace table suspects as select left_eid, right_eid from suspect_pairs;
-create or replace table judged (left_eid bigint, right_eid bigint, vetoed boolean);
-create or replace table lone as
-select left_eid as eid from joined_{number} where not met and left_eid is not null
-union all
-select right_eid from joined_{number} where not met and right_eid is not null""",
+create or replace table suspects as select left_eid, right_eid from suspect_pairs""",
             "who met a partner, with whom the amounts disagree, and who met nobody",
         ),
     )
@@ -147,7 +169,7 @@ def _joined(rec: Reconciliation, number: int) -> str:
        right_sum::hugeint as right_sum, amount_note, status_note,
        case when amount_note = 'currency' then 'currency' end as doubt, 1.0::double as confidence,
        null::double as margin, null::varchar as model_hash, left_eid, right_eid, left_key,
-       right_key
+       right_key, match_id
 from joined_{number}"""
 
 
@@ -159,33 +181,33 @@ def _met(text: str, barred: bool) -> str:
     return same
 
 
-def veto_steps() -> tuple[Step, ...]:
-    """Put suspects back as matches, unless what they join contradicts itself."""
+def veto_steps(*, rated: bool) -> tuple[Step, ...]:
+    """Put suspects back as matches, unless what they join contradicts itself.
+
+    `rated` is whether `fx` judged some of them.
+    """
+    plausible = "f.plausible" if rated else "null::boolean as plausible"
+    rates = "left join rated f using (left_eid, right_eid)" if rated else ""
     return (
         Step(
             "judged",
-            """
+            f"""
 create or replace table judged as
-select s.*, v.customer, f.plausible,
+select s.*, v.customer, {plausible},
        coalesce(case when amount_note = 'currency' then not plausible end, false)
        or (customer = 'disagree' and late and not coalesce(plausible, false)) as vetoed
 from suspect_pairs s
 join verdicts v using (left_eid, right_eid)
-left join rated f using (left_eid, right_eid)""",
+{rates}""",
             "veto: amount, customer and time all disagree, or the rate is implausible",
-        ),
-        Step(
-            "conflicts",
-            """
-insert into conflicts
-select left_eid, right_eid, key_used, 'id_conflict' from judged where vetoed""",
-            "both sides go on",
         ),
         Step(
             "unsuspected",
             """
+insert into conflicts
+select left_eid, right_eid, key_used, 'id_conflict' from judged where vetoed;
 insert into more_pairs
-select * exclude (customer, plausible, vetoed) replace (
+select * exclude (customer, plausible, vetoed, match_id) replace (
     case when plausible then 'fx_residue' else amount_note end as amount_note,
     case when plausible then null when customer = 'disagree' then 'id_conflict'
          else doubt end as doubt)
@@ -195,13 +217,14 @@ from judged where not vetoed""",
     )
 
 
-# What is open after a key: no partner, a vetoed one, or a crowd that came to nothing.
-_OPEN = """
-    select eid from lone
-    union all
-    select unnest([left_eid, right_eid]) from judged where vetoed
-    union all
-    select eid from crowd_rows anti join live_members using (eid)"""
+def _open(*, crowded: bool, suspected: bool) -> str:
+    """What is open after a key: no partner, a vetoed one, or a crowd that came to nothing."""
+    parts = ["select eid from lone"]
+    if suspected:
+        parts.append("select unnest([left_eid, right_eid]) from judged where vetoed")
+    if crowded:
+        parts.append("select eid from crowd_rows anti join live_members using (eid)")
+    return "\n    union all\n    ".join(parts)
 
 
 def rest_step(number: int, still_open: str, known: str = "rest") -> Step:
@@ -220,14 +243,4 @@ from {known} semi join ({still_open}) still_open using (eid);
 create or replace view rest as from rest_{number};
 drop table if exists rest_{number - 1}""",
         "each method sees only what is open",
-    )
-
-
-def forget_step(rec: Reconciliation) -> Step:
-    """Give back the memory of the joins, once the matches are written."""
-    drops = ";\n".join(f"drop table if exists joined_{i}" for i in range(len(rec.keys)))
-    return Step(
-        "forget",
-        f"create or replace view live_pairs as from more_pairs;\n{drops}",
-        "the joins are in the matches now",
     )

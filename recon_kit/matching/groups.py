@@ -14,22 +14,37 @@ from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
 
-def steps(rec: Reconciliation, key: str) -> tuple[Step, ...]:
-    """Match groups of `crowd_rows` that add up; the others are in `uneven` and `several`."""
-    return (*gather_steps(rec), *plain_steps(rec, key))
+def steps(rec: Reconciliation, key: str, *, barred: bool = True) -> tuple[Step, ...]:
+    """Match groups of `crowd_rows` that add up; the others are in `uneven` and `several`.
+
+    `barred` is whether a person parted any pair of the pool.
+    """
+    return (*gather_steps(rec, barred=barred), *plain_steps(rec, key))
 
 
 def resolve(engine: Engine, rec: Reconciliation, key: str, zone: str) -> None:
     """Resolve the groups that `steps` left; see the tables in `exact`."""
-    if engine.count("uneven"):
+    unequal, crowded = engine.one(
+        "select (select count(*) from uneven), (select count(*) from several)"
+    )
+    if unequal:
         uneven.run(engine, rec, key, zone)
-    if engine.count("several"):
+    if crowded:
         engine.run(*several.steps(rec, key))
 
 
-def gather_steps(rec: Reconciliation) -> tuple[Step, ...]:
+def gather_steps(rec: Reconciliation, *, barred: bool) -> tuple[Step, ...]:
     """Rows of joint groups with their amounts in the one currency all of them share."""
     unit = "true" if rec.cardinality == "many_to_many" else "n_one = 1"
+    parted = (
+        ""
+        if not barred
+        else """
+where not (m.unit and not m.one and exists (
+    from barred_pool b join crowd_rows p on p.one and p.k = m.k and p.t = m.t
+    where (b.left_eid = p.eid and b.right_eid = m.eid)
+       or (b.right_eid = p.eid and b.left_eid = m.eid)))"""
+    )
     return (
         Step(
             "groups",
@@ -67,11 +82,7 @@ select m.gid, m.unit, m.eid, m.event_key, m.one, m.ts, m.dead, m.amount, m.curre
        m.shown_currency, s.c, s.lacks, o.own,
        case when s.c is null and s.lacks and o.own is not null then m.amount
             when s.c = m.c1 then m.v1 when s.c = m.c2 then m.v2 end as v
-from money m join shared s using (gid) left join sides o using (gid, one)
-where not (m.unit and not m.one and exists (
-    from barred_pool b join crowd_rows p on p.one and p.k = m.k and p.t = m.t
-    where (b.left_eid = p.eid and b.right_eid = m.eid)
-       or (b.right_eid = p.eid and b.left_eid = m.eid)))""",
+from money m join shared s using (gid) left join sides o using (gid, one){parted}""",
             "own currency, else the presented one; what a person barred stays out",
         ),
     )

@@ -31,15 +31,15 @@ def key_text(key: str) -> str:
 def key_hash(text: str) -> str:
     """64-bit hash of a key's text, null for a null-like spelling: null never joins.
 
-    Only short texts are looked at, and by their hashes: reading the letters of every key would
-    cost as much as reading the keys. A short key that shares its hash with a null-like spelling
-    (a chance of 1 in 10^17) would be left to the next key.
+    The letters of short texts alone are looked at: to read those of every key would cost as much
+    as reading the keys.
     """
     forms = {s for key in model.NULL_KEYS for s in (key, key.upper(), key.title())}
-    nothing = ", ".join(f"hash({quote_text(s)})" for s in sorted(forms))
     longest = max(len(s.encode()) for s in forms)
-    told = f"(strlen({text}) > {longest} or hash({text}) not in ({nothing}))"
-    return f"case when {text} is not null and {told} then hash({text}) end"
+    return (
+        f"case when strlen({text}) > {longest} then hash({text})"
+        f" when {text} not in ({texts(tuple(sorted(forms)))}) then hash({text}) end"
+    )
 
 
 def texts(values: tuple[str, ...]) -> str:

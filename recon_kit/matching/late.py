@@ -1,25 +1,42 @@
 """Late materialisation: wide columns, fetched once, only for rows that need a second look.
 
 After the first key most events stand in a match that nothing speaks against. For all others (open,
-in disagreement, hanging on something) one pass over `events` and one over `who` leaves `facts` and
-`people`, known by `eid`; later methods, attachments and reasons read these, and their rows of the
-pool stand together in `second_look`.
+in disagreement, hanging on something) one pass over `events` and one over `who` leaves three
+tables, known by `eid`: `second_look`, their rows of the pool with all their keys (`k0, t0, k1...`),
+`facts` and `people`. Later keys and methods, attachments and reasons read these.
 """
 
 from __future__ import annotations
 
 from recon_kit.ledger.engine import Step
+from recon_kit.matching import keys, pool
+from recon_kit.settings import Reconciliation
+
+FACTS = (
+    "source, event_type, native_id, order_id, transaction_id, invoice_number, parent_key, click_id,"
+    " fee, payment_method, status, description, ts_precision"
+)
 
 
-def steps() -> tuple[Step, ...]:
-    """Make `facts` and `people`; to be run when the plain matches of the first key stand."""
+def key_columns(rec: Reconciliation) -> str:
+    """What `rest` holds from the second key on: the columns of the pool and all keys."""
+    return pool.COLUMNS + "".join(f", k{i}, t{i}" for i in range(len(rec.keys)))
+
+
+def steps(rec: Reconciliation) -> tuple[Step, ...]:
+    """Make the three tables; to be run when the plain matches of the first key stand."""
+    further = range(1, len(rec.keys))
+    texts = "".join(f", {keys.key_text(rec.keys[i])} as t{i}" for i in further)
+    hashes = "".join(f", {keys.key_hash(f't{i}')} as k{i}, t{i}" for i in further)
+    first = ", k0, t0" if rec.keys else ""
     return (
         Step(
             "second_look",
-            """
+            f"""
 create or replace table second_look as
-select * from pool
-where side = 2 or eid in (
+select {pool.COLUMNS}{first}{hashes}, {FACTS}
+from pool join (select event_key, {FACTS}{texts} from events) e using (event_key)
+where side = {pool.ATTACHED} or eid in (
     select eid from lone
     union all
     select unnest([left_eid, right_eid]) from suspect_pairs
@@ -29,28 +46,50 @@ where side = 2 or eid in (
             select mid from live_groups where amount_note is null)) plain using (eid)
     union all
     select eid from live_members where mid in (
-        select mid from live_groups where amount_note is not null))""",
-            "rows that need more than their key and amount",
-        ),
-        Step(
-            "facts",
-            """
-create or replace table facts as
-select s.eid, e.* from second_look s join (
-    select event_key, source, event_type, native_id, order_id, transaction_id, invoice_number,
-           parent_key, click_id, fee, payment_method, status, description, ts_precision
-    from events) e using (event_key)""",
-            "one pass over the events",
+        select mid from live_groups where amount_note is not null));
+create or replace table further_facts as select eid, {FACTS} from second_look limit 0;
+create or replace view facts as
+select eid, {FACTS} from second_look union all from further_facts""",
+            "one pass over the events, for rows that need more than their first key and amount",
         ),
         Step(
             "people",
             """
 create or replace table people as
-select s.eid, min(w.email) as email, min(w.customer_name) as customer_name, min(w.phone) as phone
-from second_look s join (
+select s.eid, w.email, w.customer_name, w.phone
+from (select eid, event_key from second_look) s join (
     select event_key, email, customer_name, phone from who
-    where coalesce(email, customer_name, phone) is not null) w using (event_key)
-group by s.eid""",
+    where coalesce(email, customer_name, phone) is not null) w using (event_key)""",
             "one pass over the personal fields",
         ),
+    )
+
+
+def carriers_step(rec: Reconciliation, asking: str) -> Step:
+    """`carriers(number, t, eid, event_key, side)`: who carries a key of some rows, matched or not.
+
+    Args:
+        rec: its sides and keys; the first key stands in the pool.
+        asking: table of rows of `second_look`, those of the sides and what hangs on them.
+    """
+    sides = f"{keys.side_filter(rec.left)} or {keys.side_filter(rec.right)}"
+    arms = "\nunion all\n".join(
+        f"""select {number} as number, t, event_key
+from (select event_key, {keys.key_text(key)} as t from events where {sides})
+where t in (select t{number} from {asking} where k{number} is not null)"""
+        for number, key in enumerate(rec.keys)
+        if number
+    )
+    told = f"""
+union all
+select number, t, eid, event_key, side from ({arms}) join pool using (event_key)
+where side < {pool.ATTACHED}"""
+    return Step(
+        "carriers",
+        f"""
+create or replace table carriers as
+select 0 as number, t0 as t, eid, event_key, side from pool
+where side < {pool.ATTACHED} and k0 in (select k0 from {asking})
+  and t0 in (select t0 from {asking}){told if arms else ""}""",
+        "who carries the same keys",
     )

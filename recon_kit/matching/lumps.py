@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import keys
+from recon_kit.matching import keys, late
 from recon_kit.matching.runs import Ints
 from recon_kit.matching.window import due_sql
 from recon_kit.settings import Reconciliation
@@ -117,6 +117,7 @@ def steps(rec: Reconciliation, zone: str) -> tuple[Step, ...]:
     """`lump_rows` and `item_rows`."""
     one = 0 if keys.one_side(rec) == "left" else 1
     return (
+        *((late.carriers_step(rec, "rest"),) if rec.keys else ()),
         Step("lump_rows", _rows_sql(rec, zone, one), "open events that a group may add up to"),
         Step("item_rows", _rows_sql(rec, zone, 1 - one), "open events that may be its parts"),
     )
@@ -129,8 +130,8 @@ def _rows_sql(rec: Reconciliation, zone: str, side: int) -> str:
     net = getattr(rec.measure, name) == "net"
     gross = "v + fee" if net else "v"
     known = "".join(
-        f" and (k{i} is null or k{i} not in (select k{i} from pool where side = {1 - side}"
-        f" and k{i} is not null))"
+        f" and (k{i} is null or t{i} not in (select t from carriers where side = {1 - side}"
+        f" and number = {i}))"
         for i in range(len(rec.keys))
     )
     return f"""

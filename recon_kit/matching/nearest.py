@@ -24,7 +24,7 @@ import polars as pl
 
 from recon_kit import money
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import answer_words, contradictions, keys
+from recon_kit.matching import answer_words, contradictions, keys, late
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -87,20 +87,27 @@ where o.mid is null group by o.eid""",
 def taken_steps(rec: Reconciliation) -> tuple[Step, ...]:
     """Events of the other side that carry the same key but stand in a match already."""
     arms = " union all ".join(
-        f"select o.eid, p.eid as other, p.event_key, {number} as number,"
-        f" {quote_text(key)} as key_used from waiting o join pool p using (k{number}, t{number})"
-        " where p.side = 1 - o.side and p.eid not in (select eid from rest)"
+        f"select o.eid, c.eid as other, c.event_key, number, {quote_text(key)} as key_used"
+        f" from waiting o join carriers c on number = {number} and c.t = o.t{number}"
+        f" where o.k{number} is not null and c.side = 1 - o.side"
+        " and c.eid not in (select eid from rest)"
         for number, key in enumerate(rec.keys)
     )
     if not arms:
         return ()
     return (
         Step(
-            "key_taken",
-            f"""
+            "waiting",
+            """
 create or replace table waiting as
 select p.* from open_rows o join second_look p using (eid)
-where o.mid is null and o.side < 2 and o.eid not in (select eid from near);
+where o.mid is null and o.side < 2 and o.eid not in (select eid from near)""",
+            "open events of which nothing is known yet",
+        ),
+        late.carriers_step(rec, "waiting"),
+        Step(
+            "key_taken",
+            f"""
 insert into near
 select eid, arg_min(other, (number, event_key)), 'key_taken',
        arg_min(key_used, (number, event_key))
@@ -182,8 +189,8 @@ def unknown_facts_step() -> Step:
     return Step(
         "unknown_facts",
         """
-insert into facts by name
-select u.eid, e.* from unknown u join (
+insert into further_facts by name
+select u.eid, e.* exclude (event_key) from unknown u join (
     select event_key, source, event_type, native_id, transaction_id from events
 ) e using (event_key)""",
         "its type and its name",

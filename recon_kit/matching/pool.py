@@ -1,7 +1,7 @@
 """The pool: one narrow row per event that a reconciliation looks at.
 
-`pool` has these columns; everything else of an event is fetched late, for the few rows that need
-it, by `event_key`:
+`pool` has these columns; everything else of an event, its further keys too, is fetched late, for
+the few rows that need it (see `late`), by `event_key`:
 
 | column | meaning |
 | --- | --- |
@@ -13,7 +13,7 @@ it, by `event_key`:
 | shown, shown_currency | the presented amount, where it stands for the measure |
 | ts | event time |
 | dead | its status says that no money moved |
-| k0, k1... | 64-bit hashes of the declared keys; t0, t1... their texts, compared after a join |
+| k0, t0 | 64-bit hash of the first declared key, and its text, compared after a join |
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from recon_kit.matching import keys
 from recon_kit.settings import Reconciliation
 
 LEFT, RIGHT, ATTACHED = 0, 1, 2
+COLUMNS = "eid, event_key, side, home, amount, currency, shown, shown_currency, ts, dead"
 # Statuses of events that moved no money. An order or payment in one of them that is matched to a
 # live counterpart is a status mismatch.
 DEAD_STATUSES: tuple[str, ...] = (
@@ -53,22 +54,31 @@ def steps(rec: Reconciliation) -> tuple[Step, ...]:
             f"({keys.attached_filter(rec.left, rec.attach)}"
             f" or {keys.attached_filter(rec.right, rec.attach)})"
         )
-    texts = [f"{keys.key_text(name)} as t{i}" for i, name in enumerate(rec.keys)]
-    kept = [f"{keys.key_hash(f't{i}')} as k{i}, t{i}" for i in range(len(rec.keys))]
+    text = "".join(f", {keys.key_text(name)} as t0" for name in rec.keys[:1])
+    first = f", {keys.key_hash('t0')} as k0, t0" if rec.keys else ""
     shown = [
-        "case " + " ".join(
-            f"when side = {number} then {column}"
-            for number, name in ((LEFT, "left"), (RIGHT, "right"), (ATTACHED, "right"))
-            if keys.presents(rec.measure, name) or number == ATTACHED
-        ) + f" else null end as {alias}"
+        _by_side(
+            {
+                LEFT: column if keys.presents(rec.measure, "left") else "null",
+                RIGHT: column if keys.presents(rec.measure, "right") else "null",
+                ATTACHED: column,
+            }
+        )
+        + f" as {alias}"
         for column, alias in (
             ("presentment_amount", "shown"), ("presentment_currency", "shown_currency"),
         )
     ]  # fmt: skip
+    measured = _by_side(
+        {
+            LEFT: keys.measure_sql(rec.measure, "left"),
+            RIGHT: keys.measure_sql(rec.measure, "right"),
+            ATTACHED: "amount",
+        }
+    )
     inner = f"""
         select *, case when {left} then {LEFT} when {right} then {RIGHT}
-                  else {ATTACHED} end::utinyint as side,
-               ({home})::utinyint as at_right{"".join(", " + t for t in texts)}
+                  else {ATTACHED} end::utinyint as side{text}
         from events
         where {left} or {right} or {hangs}"""
     return (
@@ -76,13 +86,9 @@ def steps(rec: Reconciliation) -> tuple[Step, ...]:
             "pool",
             f"""
 create or replace table pool_rows as
-select event_key, side, case when side < {ATTACHED} then side else at_right end as home,
-       case when side = {LEFT} then {keys.measure_sql(rec.measure, "left")}
-            when side = {RIGHT} then {keys.measure_sql(rec.measure, "right")}
-            else amount end as amount,
-       currency, {", ".join(shown)},
-       event_ts as ts, coalesce(status in ({keys.texts(DEAD_STATUSES)}), false) as dead,
-       {", ".join(kept)}
+select event_key, side, case when side < {ATTACHED} then side else ({home})::utinyint end as home,
+       {measured} as amount, currency, {", ".join(shown)},
+       event_ts as ts, coalesce(status in ({keys.texts(DEAD_STATUSES)}), false) as dead{first}
 from ({inner})""",
             "every event of the two sides and what hangs on them, narrow",
         ),
@@ -92,6 +98,14 @@ from ({inner})""",
             "integer ids keep every later join small",
         ),
     )
+
+
+def _by_side(told: dict[int, str]) -> str:
+    """An expression by side; the column itself where all sides tell it alike."""
+    if len(set(told.values())) == 1:
+        return told[LEFT]
+    arms = " ".join(f"when {side} then {column}" for side, column in told.items())
+    return f"case side {arms} end"
 
 
 def _sides_differ(rec: Reconciliation) -> None:
