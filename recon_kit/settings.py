@@ -194,8 +194,18 @@ class Layout(_Frozen):
         return self
 
 
+# What a source's ids carry that means nothing; the last two take the text after the colon.
+KEY_NORMALISERS: tuple[str, ...] = (
+    "hash", "dashes", "case", "zero_padding", "prefix:", "suffix:",
+)  # fmt: skip
+
+
 class Source(_Frozen):
-    """A supplier of files: which feed it speaks, who owns it, how often it must come."""
+    """A supplier of files: which feed it speaks, who owns it, how often it must come.
+
+    `key_normalisers` say how it writes its ids: with a `hash`, `dashes`, letters in any `case`,
+    `zero_padding`, or a `prefix:` or `suffix:` of its own. Keys that agree only so are repaired.
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     feed: str
@@ -205,6 +215,7 @@ class Source(_Frozen):
     precedence: int = 100
     timezone: Zone | None = None
     options: dict[str, str | int | bool | tuple[str, ...]] = Field(default_factory=dict)
+    key_normalisers: tuple[str, ...] = ()
     layout: Layout | None = None
 
     @model_validator(mode="after")
@@ -214,6 +225,17 @@ class Source(_Frozen):
                 'feed "table" needs [sources.layout], and only that feed takes one; '
                 "`recon profile FILE` prints a ready one"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _known_normalisers(self) -> Source:
+        for word in self.key_normalisers:
+            name, colon, affix = word.partition(":")
+            if name + colon not in KEY_NORMALISERS:
+                hint = nearest(name + colon, KEY_NORMALISERS)
+                raise ValueError(f"key_normalisers: no normaliser is called {word!r}; {hint}")
+            if colon and not affix:
+                raise ValueError(f"key_normalisers: write the text after it: {word}ORD-")
         return self
 
 
@@ -313,6 +335,7 @@ class Reconciliation(_Frozen):
     tolerance: Tolerance = Tolerance()
     window: Window = Window()
     settles_within: DurationField = Duration(count=5, unit="bd")
+    duplicates_within: DurationField | None = None  # told again under a new id: the same second
     sign_off_over: dict[str, ExactDecimal] | None = None
     fx_band_percent: ExactDecimal = Decimal(3)
     owner: str | None = None

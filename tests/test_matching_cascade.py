@@ -356,7 +356,11 @@ def test_why_tells_match_members_and_reason() -> None:
                     "customer"
                 ),
             ),
-            ("x1", "outside", "stands on neither side, or was taken out by a decision"),
+            (
+                "x1",
+                "outside",
+                "stands on neither side, is a test event, or was taken out by a decision",
+            ),
         ]
         assert told["r1"].members["event_key"].to_list() == ["o1", "p1", "r1"]
         with pytest.raises(UnknownNameError, match="no event is called 'zz'"):

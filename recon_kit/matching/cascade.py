@@ -6,7 +6,7 @@ are set, what is open says why, and the result is checked as a whole before anyo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -44,8 +44,8 @@ class MatchingContext:
     `as_of` is the moment that decides what is still in flight, `timezone` the business zone,
     `holidays` an ISO country, `model` the stored model of the probabilistic method,
     `certificates` the newest of each method (see `authority`), `rules` those in force,
-    `code_hash` names the code that ran. `retrain` learns terms and odds anew though the model has
-    some.
+    `normalisers` how each source spells its keys (see `spelling`), `code_hash` names the code that
+    ran. `retrain` learns terms and odds anew though the model has some.
     """
 
     as_of: datetime
@@ -54,6 +54,7 @@ class MatchingContext:
     model: StoredModel | None = None
     certificates: tuple[Certificate, ...] = ()
     rules: tuple[Rule, ...] = ()
+    normalisers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     code_hash: str = ""
     retrain: bool = False
 
@@ -88,7 +89,7 @@ def _decided(engine: Engine, rec: Reconciliation, context: MatchingContext) -> N
 
 
 def _exact(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:
-    exact.run(engine, rec, context.timezone)
+    exact.run(engine, rec, context.timezone, context.normalisers)
 
 
 def _learned(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:
@@ -221,7 +222,7 @@ def _begin(engine: Engine, rec: Reconciliation, context: MatchingContext) -> Non
     pool.build(engine, rec)
     put_calendar(engine, rec, context)
     engine.run(*exact.prepare(), proposals.prepare(), evidence.prepare(), dispose.currencies())
-    engine.run(answers.prepare(), learned.prepare())
+    engine.run(answers.prepare(), learned.prepare(), pool.test_note_step(rec))
 
 
 def put_calendar(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:

@@ -175,7 +175,7 @@ def _sentence(
     standing: str, own: pl.DataFrame, match: pl.DataFrame, open_item: pl.DataFrame
 ) -> str:
     if standing == "outside":
-        return "stands on neither side, or was taken out by a decision"
+        return "stands on neither side, is a test event, or was taken out by a decision"
     if standing == "open":
         return f"{open_item['state'][0]}: {open_item['why'][0]}"
     key, role = own["key_used"][0], own["role"][0]

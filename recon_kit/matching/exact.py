@@ -16,9 +16,21 @@ Tables left behind (`eid`s of `pool`):
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from recon_kit import model
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import amounts, complete, contradictions, fx, groups, keys, late, pool
+from recon_kit.matching import (
+    amounts,
+    complete,
+    contradictions,
+    fx,
+    groups,
+    keys,
+    late,
+    pool,
+    repair,
+)
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -47,11 +59,22 @@ create or replace table ambiguous (left_eid bigint, right_eid bigint, key_used v
     )
 
 
-def run(engine: Engine, rec: Reconciliation, zone: str) -> None:
-    """Match all key groups of `rest`; `prepare` and `decided` must have run.
+def run(
+    engine: Engine,
+    rec: Reconciliation,
+    zone: str,
+    normalisers: Mapping[str, tuple[str, ...]] | None = None,
+) -> None:
+    """Match all key groups of `rest`, then what a repaired key joins.
 
     Most families of steps are for the few: crowds, suspects, currencies. Each is left out where a
     count says that there is nobody it could be for.
+
+    Args:
+        engine: `prepare` and `decided` must have run.
+        rec: the reconciliation.
+        zone: of the workspace.
+        normalisers: how sources spell their keys, by source (see `spelling`).
     """
     barred = engine.count("barred_pool") > 0
     for number, key in enumerate(rec.keys):
@@ -73,6 +96,7 @@ def run(engine: Engine, rec: Reconciliation, zone: str) -> None:
         engine.run(keyless_step(), *late.steps(rec))
     if complete.run(engine, rec):
         engine.run(rest_step(len(rec.keys) + 2, complete.STILL_OPEN))
+    repair.run(engine, rec, zone, normalisers or {})
 
 
 def _exceptions(engine: Engine) -> tuple[bool, bool, bool]:

@@ -71,6 +71,15 @@ def attached_filter(side: Side, types: tuple[str, ...]) -> str:
     return side_filter(Side(sources=side.sources, types=types, where=named))
 
 
+def live_sql(rec: Reconciliation) -> str:
+    """Which rows are told in earnest: test events never stand beside live ones.
+
+    A reconciliation whose sides ask for `test` themselves is left to do as it says.
+    """
+    asked = {"test", "test_not"} & {*rec.left.where, *rec.right.where}
+    return "true" if asked else "test is not true"
+
+
 def _where(name: str, value: object) -> str:
     bounds = {"amount_minor_min": ">=", "amount_minor_max": "<="}
     if name in bounds:

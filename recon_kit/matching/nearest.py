@@ -12,6 +12,7 @@ Reasons are looked for in this order, and the first that is found is told:
 | not_same, ruled_out | a person, or a rule, said of a pair that it is not the same |
 | rule_conflict | two rules contradict each other about a pair |
 | key_taken | an event with the same key stands in another match |
+| possible_duplicate | another event of its source has the same content under another id |
 | amount | an open event has the same amount, another key or none |
 | customer | an open event is of the same customer, with another amount |
 | refund_without_payment, chargeback | an attached event without a parent |
@@ -24,7 +25,7 @@ import polars as pl
 
 from recon_kit import money
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import answer_words, contradictions, keys, late
+from recon_kit.matching import answer_words, contradictions, keys, late, told_again
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -36,7 +37,9 @@ def run(engine: Engine, rec: Reconciliation) -> None:
         "currency_places",
         pl.DataFrame({"currency": list(places), "places": list(places.values())}),
     )
-    engine.run(*candidate_steps(), *taken_steps(rec), *near_steps(), unknown_step())
+    engine.run(*candidate_steps(), *taken_steps(rec))
+    told_again.run(engine, rec)
+    engine.run(*near_steps(), unknown_step())
     engine.run(answer_words.step(rec))
     if engine.count("unknown"):
         engine.run(unknown_facts_step())
@@ -272,6 +275,8 @@ case when w.method is not null then {answer_words.sentence_sql(_OTHER, _APART)} 
     when 'id_conflict' then {_SAME_KEY} || ', but contradicts it' || {_APART}
     when 'cardinality' then {_SAME_KEY} || ', but has its counterpart'
     when 'key_taken' then {_SAME_KEY} || ', but stands in another match'
+    when 'possible_duplicate' then 'may be ' || {_OTHER} || ' told again under another id: the'
+        || ' same source, amount and customer at the same time'
     when 'ambiguous' then {_SAME_KEY} || ', and so do others: no answer is better'
     when 'not_same' then 'a person said that ' || {_OTHER} || ' is not its counterpart'
     when 'amount' then {_no_key(rec)} || '; nearest by amount: ' || {_OTHER} || {_APART}

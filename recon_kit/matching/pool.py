@@ -44,6 +44,21 @@ def build(engine: Engine, rec: Reconciliation) -> None:
     engine.run(*steps(rec))
 
 
+def test_note_step(rec: Reconciliation) -> Step:
+    """Say how many test events were left out, in `method_notes`."""
+    sides = f"({keys.side_filter(rec.left)} or {keys.side_filter(rec.right)})"
+    return Step(
+        "test_events",
+        f"""
+insert into method_notes
+select n || case when n = 1 then ' test event takes' else ' test events take' end
+       || ' no part'
+from (select count(*) as n from events where test and {sides} and not ({keys.live_sql(rec)}))
+where n > 0""",
+        "test events never stand beside live ones",
+    )
+
+
 def steps(rec: Reconciliation) -> tuple[Step, ...]:
     """The statements of `build`, printable."""
     left, right = keys.side_filter(rec.left), keys.side_filter(rec.right)
@@ -80,7 +95,7 @@ def steps(rec: Reconciliation) -> tuple[Step, ...]:
         select *, case when {left} then {LEFT} when {right} then {RIGHT}
                   else {ATTACHED} end::utinyint as side{text}
         from events
-        where {left} or {right} or {hangs}"""
+        where ({left} or {right} or {hangs}) and {keys.live_sql(rec)}"""
     return (
         Step(
             "pool",

@@ -257,13 +257,13 @@ def _overdue_step(rec: Reconciliation) -> Step:
 insert into case_candidates
 select o.event_key,
   case when o.why_code in {_texts(AMBIGUOUS_CODES)} then 'ambiguous'
-    when o.why_code = 'id_conflict' then 'id_conflict'
+    when o.why_code in ('id_conflict', 'possible_duplicate') then o.why_code
     when o.state = 'proposed' then 'review'
     when e.event_type = 'refund' and e.event_type in {attached} then 'refund_without_payment'
     when e.event_type = 'chargeback' and e.event_type in {attached} then 'chargeback'
     when o.side = 'left' then 'missing_right' else 'missing_left' end,
   null,
-  case when o.nearest_key is not null and o.why_code = 'id_conflict'
+  case when o.nearest_key is not null and o.why_code in ('id_conflict', 'possible_duplicate')
     then [o.event_key, o.nearest_key] else [o.event_key] end,
   abs(o.amount_minor), o.currency, o.expected_by, e.source,
   to_json({{'side': o.side, 'expected_by': o.expected_by, 'why_code': o.why_code, 'why': o.why,

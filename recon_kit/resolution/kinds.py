@@ -133,8 +133,8 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "possible_duplicate", "C", "review", "P4",
         "Say whether this is one movement told twice or two alike.",
-        "The row has no id of its own and stands at the edge of two files; look it up at its "
-        "source.",
+        "The row has no id of its own and stands at the edge of two files, or has the content of "
+        "another under a new id; look it up at its source.",
     ),
     Kind(
         "late_arrival", "A", "auto", "P4",

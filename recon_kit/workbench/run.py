@@ -109,6 +109,7 @@ def evaluate(
             model=told.model,
             certificates=told.certificates or (),
             rules=told.rules or (),
+            normalisers={s.name: s.key_normalisers for s in settings.sources},
         )
         outcome = cascade.reconcile(engine, rec, context)
         progress(f"{rec.name}: cases")
