@@ -38,7 +38,7 @@ OWNERS: dict[str, set[str]] = {
     "sklearn": {"tuning/fit.py"},
     "papermill": {"present/reports.py"},
     "nbconvert": {"present/reports.py"},
-    "altair": {"present/charts.py", "present/modelcharts.py"},
+    "altair": {"present/charts.py", "present/modelcharts.py", "present/thresholds.py"},
     "vl_convert": {"present/drawing.py"},
     "great_tables": {"present/tables.py"},
     "anywidget": {"present/review.py"},

@@ -159,6 +159,9 @@ def test_the_command_line_says_the_same_with_exit_codes(bench, capsys):
         out = capsys.readouterr().out
         return done.value.code, json.loads(out) if out else None
 
+    code, swept = run("sweep")
+    assert code == 0
+    assert (swept["proposed"]["fmr"], swept["proposed"]["threshold"] > 0.9) == (0.0, True)
     code, found = run("certify", "--by", "dee")
     named = found["certificate_id"]
     assert (code, found["certified"], found["more_labels_needed"]) == (0, True, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from recon_kit.cli.app import (
@@ -16,6 +17,32 @@ from recon_kit.cli.app import (
     progress,
     show,
 )
+
+
+@app.command
+def sweep(
+    reconciliation: str | None = None,
+    *,
+    method: Literal["probable", "window", "grouped", "decomposed"] = "probable",
+    margins: Sequence[float] = (),
+    fmr_max: float = 0.02,
+    common: Common = COMMON,
+) -> int:
+    """Say what every threshold would bring and cost; proposes one with its reason, if it can.
+
+    Exit 4 when nothing can be proposed.
+
+    Parameters
+    ----------
+    reconciliation: Needed when several are declared.
+    method: Whose matches are cut.
+    margins: Least leads over the best rival to try; the setting's, where not given.
+    fmr_max: The share of wrong matches that the proposed point must surely keep.
+    """
+    found = bench_of(common).sweep(
+        reconciliation, method=method, margins=margins, fmr_max=fmr_max, progress=progress
+    )
+    return show(found, common, DONE if found.point else UNKNOWN)
 
 
 @app.command

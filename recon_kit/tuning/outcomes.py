@@ -25,8 +25,9 @@ from recon_kit.settings import Reconciliation
 PICK_SCHEMA: dict[str, pl.DataType] = {
     "left_key": pl.String(), "right_key": pl.String(), "method": pl.String(),
     "model_hash": pl.String(), "confidence": pl.Float64(), "margin": pl.Float64(),
-    # never a match at any threshold (equal answers, no shared currency); over the sign-off limit
-    "barred": pl.Boolean(), "held": pl.Boolean(),
+    # never a match at any threshold (equal answers, no shared currency); over the sign-off limit;
+    # a proposal, no match of the run
+    "barred": pl.Boolean(), "held": pl.Boolean(), "proposed": pl.Boolean(),
     "amount_minor": pl.Int64(), "currency": pl.String(),
     "left_source": pl.String(), "right_source": pl.String(),
 }  # fmt: skip
@@ -63,7 +64,7 @@ def picks(engine: Engine, rec: Reconciliation, run_id: str) -> pl.DataFrame:
         with pairs as (
             select l.event_key as left_key, r.event_key as right_key, m.method, m.model_hash,
                    coalesce(m.confidence, 1.0) as confidence, coalesce(m.margin, 1.0) as margin,
-                   false as barred, m.disposition = 'review' as held,
+                   false as barred, m.disposition = 'review' as held, false as proposed,
                    coalesce(l.allocated_minor, {keys.measure_sql(rec.measure, "left")})
                        as amount_minor,
                    coalesce(m.currency, e.currency) as currency
@@ -73,8 +74,8 @@ def picks(engine: Engine, rec: Reconciliation, run_id: str) -> pl.DataFrame:
             join events e on e.event_key = l.event_key
             union all
             select left_key, right_key, method, model_hash, coalesce(confidence, 1.0),
-                   coalesce(margin, 1.0), why_code not in {_LIFTED!r}, {over}, left_amount,
-                   currency
+                   coalesce(margin, 1.0), why_code not in {_LIFTED!r}, {over}, true,
+                   left_amount, currency
             from proposals where {mine}
         )
         select {names} from (
@@ -97,6 +98,35 @@ def from_audit(items: pl.DataFrame) -> pl.DataFrame:
         state=pl.col("label").replace_strict(words, return_dtype=pl.String),
         inclusion_probability="inclusion_probability", stream=pl.lit("audit"),
         labelled_at=pl.coalesce("labelled_at", "deadline"), labelled_by="reviewer",
+    )  # fmt: skip
+
+
+def from_imported(decisions: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+    """Imported judgements as labels, for estimates that speak of the labelled matches alone.
+
+    Args:
+        decisions: those in force, of one reconciliation.
+        found: the picks. A `not_same` says something of a left event only where that very pair was
+            picked and no counterpart is named.
+    """
+    said = decisions.filter((pl.col("stream") == "imported") & pl.col("left_key").is_not_null())
+    same = said.filter(pl.col("verdict") == "same")
+    none = said.filter(pl.col("verdict") == "no_counterpart")
+    refused = (
+        said.filter(pl.col("verdict") == "not_same")
+        .join(found, on=["left_key", "right_key"], how="semi")
+        .join(same, on="left_key", how="anti")
+    )
+    rows = pl.concat([
+        same.select("left_key", "right_key", "effective_at", "reviewer"),
+        pl.concat([none, refused]).select(
+            "left_key", pl.lit(None, dtype=pl.String).alias("right_key"), "effective_at", "reviewer"
+        ),
+    ]).unique(["left_key", "right_key"], keep="last", maintain_order=True)  # fmt: skip
+    return rows.select(
+        "left_key", "right_key", pl.lit("answered").alias("state"),
+        pl.lit(1.0).alias("inclusion_probability"), pl.lit("imported").alias("stream"),
+        labelled_at="effective_at", labelled_by="reviewer",
     )  # fmt: skip
 
 

@@ -8,24 +8,20 @@ import polars as pl
 
 from recon_kit.errors import CertificationError, GovernanceError
 from recon_kit.matching import authority
-from recon_kit.model import Run
 from recon_kit.present.promises import CertifyView
 from recon_kit.present.rows import RowsView
 from recon_kit.resolution.approvals import Kind, role_for
 from recon_kit.resolution.identity import reviewer_name
-from recon_kit.settings import Reconciliation
 from recon_kit.tuning import audit, lookbook, outcomes
 from recon_kit.tuning import certify as certifying
 from recon_kit.tuning.certify import Attempt, Plan
 from recon_kit.workbench import changes
 from recon_kit.workbench.changes import Change
-from recon_kit.workbench.face import Face, Progress, quiet
-from recon_kit.workbench.run import Request, Variant, evaluate, facts_seq
-
-NOT_TOLD = Variant(without=("audit",))
+from recon_kit.workbench.face import Progress, quiet
+from recon_kit.workbench.untold import Blind
 
 
-class Promoting(Face):
+class Promoting(Blind):
     """What may be matched without a person, by proof and by approval."""
 
     def certify(  # noqa: PLR0913 - a promise has these parts, each with a default
@@ -56,7 +52,8 @@ class Promoting(Face):
         """
         rec, now = self._one(reconciliation), self.now()
         who = reviewer_name(self.settings.workspace, by)
-        run, found = self._untold(rec, progress)
+        untold = self._untold(rec, progress)
+        run, found = untold.run, untold.found
         labels = certifying.recent(
             outcomes.from_audit(audit.audit_labels(self.store, rec.name, now)), now
         )
@@ -189,15 +186,6 @@ class Promoting(Face):
         return self._listed(rec.name, f"{_name(left)} is void; {_name(back)} is in force again.")
 
     # --- steps ---------------------------------------------------------------------------------
-
-    def _untold(self, rec: Reconciliation, progress: Progress) -> tuple[Run, pl.DataFrame]:
-        """A run on the facts of now that was not told the answers of the audit, and its picks."""
-        seq = facts_seq(self.store)
-        request = Request(rec, seq, self.now(), "shadow", variant=NOT_TOLD)
-        run = evaluate(self.store, self.settings, request, progress).run
-        precedence = {s.name: s.precedence for s in self.settings.sources}
-        with self.store.snapshot().engine(runs=[run.run_id], precedence=precedence) as engine:
-            return run, outcomes.picks(engine, rec, run.run_id)
 
     def _fixed(self, asked: Plan, found: pl.DataFrame, labels: pl.DataFrame) -> Plan:
         """The plan that stands in the ledger, put there now where there is none and it can be."""

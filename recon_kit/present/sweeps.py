@@ -1,0 +1,135 @@
+"""What every threshold would bring: the reason for one, the chart, the table, the parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from recon_kit.matching.authority import Authority
+from recon_kit.present import tables
+from recon_kit.present.base import About, about_line
+from recon_kit.present.show import View
+from recon_kit.present.tables import Column
+from recon_kit.safe import escape_html
+from recon_kit.tuning.sweep import Question, Sweep
+
+_SHOWN = 12  # thresholds of a table that people read; `.frame` has all
+_COLUMNS = (
+    Column("at", "From", "figure"),
+    Column("matches", "Matches", "count"),
+    Column("auto_share", "Of picks", "share"),
+    Column("auto_money_share", "Of money", "share"),
+    Column("fmr", "Wrong", "share"),
+    Column("fmr_high", "At most", "share"),
+    Column("fmr_money", "Wrong money", "share"),
+    Column("fmr_money_high", "At most", "share"),
+    Column("miss_rate", "Missed", "share"),
+    Column("review_items", "To people", "count"),
+    Column("hours", "Hours", "figure"),
+    Column("cost_minor", "Cost", "money"),
+    Column("strict", "Strict FPR", "figure"),
+)
+_PARTS = (
+    Column("by", "By", "word"),
+    Column("segment", "Part"),
+    Column("matches", "Matches", "count"),
+    Column("auto_share", "Of picks", "share"),
+    Column("auto_minor", "Matched", "money"),
+    Column("labels", "Labels", "count"),
+    Column("wrong", "Wrong", "count"),
+    Column("fmr", "Wrong share", "share"),
+    Column("fmr_high", "At most", "share"),
+)
+
+
+@dataclass(frozen=True, repr=False)
+class SweepView(View):
+    """A sweep: `.frame` has every threshold, `.segments` every part, `.point` the proposal."""
+
+    sweep: Sweep
+    question: Question
+    allowed: Authority
+    about: About
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """Every threshold and margin (`sweep.SWEEP_SCHEMA`)."""
+        return self.sweep.frame
+
+    @property
+    def segments(self) -> pl.DataFrame:
+        """By source pair, currency, band of amounts and method (`rates.SEGMENT_SCHEMA`)."""
+        return self.sweep.segments
+
+    @property
+    def point(self) -> dict[str, float] | None:
+        """The proposed row; none where nothing can be proposed."""
+        return self.sweep.point
+
+    def chart(self) -> Any:
+        """Share matched and wrong over the threshold, with a cursor."""
+        from recon_kit.present.thresholds import threshold_chart
+
+        return threshold_chart(self._first(), self._at(), self.question.fmr_max)
+
+    def lines(self) -> list[str]:
+        """The proposal with its reason, and what is in force."""
+        proposed = "Proposed: " if self.sweep.point else "Nothing is proposed. "
+        return [f"{proposed}{self.sweep.reason}", f"Now: {self.allowed.said}."]
+
+    def _at(self) -> float | None:
+        return self.sweep.point["threshold"] if self.sweep.point else None
+
+    def _first(self) -> pl.DataFrame:
+        return self.frame.filter(pl.col("margin") == self.question.margins[0])
+
+    def _table(self) -> pl.DataFrame:
+        rows = self._first().sort("threshold", descending=True)
+        every = max(1, rows.height // _SHOWN)
+        proposed = pl.col("threshold").eq_missing(pl.lit(self._at(), dtype=pl.Float64))
+        kept = (pl.int_range(pl.len()) % every == 0) | proposed
+        return rows.filter(kept).with_columns(
+            at=pl.col("threshold").cast(pl.String),
+            hours=pl.col("review_hours").round(1).cast(pl.String),
+            strict=pl.col("strict_fpr").map_elements(lambda x: f"{x:.1e}", return_dtype=pl.String),
+            currency=pl.lit(self.question.currency),
+        )
+
+    def _parts(self) -> pl.DataFrame:
+        at = self._at() if self.sweep.point else self.allowed.threshold
+        rows = self.segments
+        near = rows["threshold"].drop_nulls().unique().sort()
+        best = near.filter(near >= at)
+        chosen = best[0] if best.len() else None
+        return rows.filter(pl.col("threshold").is_null() | (pl.col("threshold") == chosen))
+
+    def html(self) -> str:
+        """Reason, chart, table, parts, definitions."""
+        said = "".join(f"<p>{escape_html(line)}</p>" for line in self.lines())
+        table = tables.html(self._table(), _COLUMNS, caption="Thresholds, strictest first")
+        parts = tables.html(self._parts(), _PARTS, caption="By part, at this threshold")
+        notes = "".join(f'<p class="rk-note">{escape_html(n)}</p>' for n in self.sweep.notes)
+        chart = self.chart().figure()
+        return f'<section class="rk">{said}{chart}{table}{parts}{notes}{self._foot()}</section>'
+
+    def _foot(self) -> str:
+        return about_line(self.about)
+
+    def text(self) -> str:
+        """The same as plain text, without the chart."""
+        return "\n".join([
+            *self.lines(), tables.plain(self._table(), _COLUMNS), "",
+            tables.plain(self._parts(), _PARTS), *self.sweep.notes, self.about.line(),
+        ])  # fmt: skip
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every threshold, every part, the proposal and its reason."""
+        return {
+            "method": self.question.method, "proposed": self.sweep.point,
+            "reason": self.sweep.reason, "weighted": self.sweep.weighted,
+            "in_force": self.allowed.said, "currency": self.question.currency,
+            "rows": self.frame, "segments": self.segments, "money": self.sweep.money,
+            "notes": list(self.sweep.notes), "about": self.about.as_dict(),
+        }  # fmt: skip
