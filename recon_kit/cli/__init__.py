@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from recon_kit.cli import decisions, facts, keeping, promises, results, training
+from recon_kit.cli import decisions, facts, keeping, promises, results, rules, training
 from recon_kit.cli.app import DONE, FAILED, MISUSE, app
 from recon_kit.errors import ReconError, SettingsError, UnknownNameError, WorkspaceError
 
 # Every module that brings commands; each registers its own when it is imported.
-SUBJECTS = (facts, results, decisions, training, promises, keeping)
+SUBJECTS = (facts, results, decisions, rules, training, promises, keeping)
 _MISUSE_ERRORS = (SettingsError, UnknownNameError, WorkspaceError)
 
 

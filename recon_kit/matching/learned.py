@@ -59,7 +59,7 @@ def run(engine: Engine, rec: Reconciliation, rules: Sequence[Rule]) -> bool:
     )
     if not mine:
         return False
-    texts = {c: number for number, c in enumerate(_columns(mine))}
+    texts = {c: number for number, c in enumerate(texts_of(mine))}
     engine.run(*open_steps(texts))
     for number, rule in enumerate(mine):
         engine.run(*side_steps(rule, texts), cost_step(rule, texts))
@@ -81,7 +81,7 @@ def run(engine: Engine, rec: Reconciliation, rules: Sequence[Rule]) -> bool:
 _Text = tuple[str, str, str, int]
 
 
-def _columns(rules: Sequence[Rule]) -> list[_Text]:
+def texts_of(rules: Sequence[Rule]) -> list[_Text]:
     """Every text that some rule reads, once."""
     found: dict[_Text, None] = {}
     for rule in rules:

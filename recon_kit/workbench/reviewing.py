@@ -15,10 +15,10 @@ from recon_kit.settings import Reconciliation
 from recon_kit.tuning import audit, worklist
 from recon_kit.workbench import asked, naming
 from recon_kit.workbench.desk import LedgerDesk, Sitting
-from recon_kit.workbench.face import Face
+from recon_kit.workbench.distilling import Distilling
 
 
-class Reviewing(Face):
+class Reviewing(Distilling):
     """People judge what no method may decide by itself."""
 
     def review(
@@ -49,6 +49,7 @@ class Reviewing(Face):
             base_seq={name: run.as_of_seq for name, run in runs.items()},
             clock=self._clock,
             find=self._found,
+            remember=self._remember,
         )
         return ReviewView(LedgerDesk(sitting), about, blind)
 
