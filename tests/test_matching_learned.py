@@ -20,12 +20,12 @@ def rule(name: str, *conditions: dict[str, Any], **more: Any) -> Rule:
 
 
 IN_TEXT = rule(
-    "invoice_in_text",
-    {"test": "contains", "left": "invoice_number", "right": "description", "within": "right"},
+    "customer_in_text",
+    {"test": "contains", "left": "customer_id", "right": "description", "within": "right"},
     {"test": "amount", "minor_units": 2},
 )
 INVOICED = [
-    order("o1", 100, invoice_number="RE-2041"),
+    order("o1", 100, customer_id="RE-2041"),
     payment("p1", 99, description="Payment of RE-2041, thank you"),
     order("o2", 100), payment("p2", 100, description="REF ---"),
 ]  # fmt: skip
@@ -39,7 +39,7 @@ def test_a_rule_joins_what_meets_all_its_conditions() -> None:
             ("learned", "auto", IN_TEXT.content_hash, 1.0)
         ]
         assert world.members("event_key", "role", "key_used") == [
-            ("o1", "principal", "invoice_in_text"), ("p1", "part", "invoice_in_text")
+            ("o1", "principal", "customer_in_text"), ("p1", "part", "customer_in_text")
         ]  # fmt: skip
         assert world.open("event_key", "why_code") == [
             ("o1", "residual"), ("o2", "amount"), ("p2", "amount")
@@ -58,7 +58,7 @@ def test_an_empty_reference_is_contained_in_nothing() -> None:
     """No text, a null-like one and one of three letters prove nothing, though all contain them."""
     for reference in (None, "", "-", "n/a", "  ", "RE2"):
         events = [
-            order("o1", 100, invoice_number=reference),
+            order("o1", 100, customer_id=reference),
             payment("p1", 100, description=f"n/a - RE2 {reference}"),
         ]
         with reconciled(events, rules=(IN_TEXT,)) as world:
@@ -79,12 +79,12 @@ def test_more_than_one_candidate_is_a_question() -> None:
 
 def test_candidates_are_counted_over_all_rules() -> None:
     """Two rules that each find one partner, but not the same, find none together."""
-    by_text = rule("by_text", {"test": "equal", "left": "invoice_number", "right": "description",
+    by_text = rule("by_text", {"test": "equal", "left": "customer_id", "right": "description",
                                "right_as": "last_word"})  # fmt: skip
     by_mail = rule("by_mail", {"test": "equal", "left": "email", "right": "email",
                                "left_as": "lower", "right_as": "lower"})  # fmt: skip
     events = [
-        order("o1", 100, invoice_number="RE-2041"), payment("p1", 100, description="for RE-2041"),
+        order("o1", 100, customer_id="RE-2041"), payment("p1", 100, description="for RE-2041"),
         payment("p2", 100),
     ]  # fmt: skip
     who = [person("o1", "Ana@b.c"), person("p2", "ana@B.c")]
@@ -134,10 +134,10 @@ def test_constants_amounts_and_days_narrow_a_rule() -> None:
 def test_a_rule_of_not_same_bars_its_pairs_from_later_methods() -> None:
     """The open item names the rule, not a person."""
     never = rule(
-        "never_by_name", {"test": "equal", "left": "invoice_number", "right": "description"},
+        "never_by_name", {"test": "equal", "left": "customer_id", "right": "description"},
         verdict="not_same",
     )  # fmt: skip
-    events = [order("o1", 100, invoice_number="X-77"), payment("p1", 100, description="X-77")]
+    events = [order("o1", 100, customer_id="X-77"), payment("p1", 100, description="X-77")]
     with reconciled(events, rules=(never,)) as world:
         assert world.groups() == []
         assert world.open("event_key", "why_code", "why") == [
@@ -150,26 +150,26 @@ def test_rules_that_contradict_each_other_are_reported_and_neither_applies() -> 
     """One says same, the other not the same, of one pair; the rest of both rules still holds."""
     never = rule(
         "never_from_shop_b",
-        {"test": "contains", "left": "invoice_number", "right": "description", "within": "right"},
+        {"test": "contains", "left": "customer_id", "right": "description", "within": "right"},
         {"test": "is", "side": "left", "field": "channel", "values": ["b"]},
         verdict="not_same",
     )  # fmt: skip
     events = [
-        order("o1", 100, invoice_number="RE-2041", channel="b"),
+        order("o1", 100, customer_id="RE-2041", channel="b"),
         payment("p1", 100, description="RE-2041"),
-        order("o2", 100, invoice_number="RE-2042"), payment("p2", 100, description="RE-2042"),
+        order("o2", 100, customer_id="RE-2042"), payment("p2", 100, description="RE-2042"),
     ]  # fmt: skip
     with reconciled(events, rules=(IN_TEXT, never)) as world:
         assert world.groups() == ["o2+p2"]
         assert world.outcome.notes == (
             (
-                "rules invoice_in_text and never_from_shop_b contradict each other on 1 pair(s): "
+                "rules customer_in_text and never_from_shop_b contradict each other on 1 pair(s): "
                 "neither applies there"
             ),
         )
         assert world.open("event_key", "why_code", "why")[0] == (
             "o1", "rule_conflict",
-            "rules invoice_in_text and never_from_shop_b contradict each other about payment",
+            "rules customer_in_text and never_from_shop_b contradict each other about payment",
         )  # fmt: skip
 
 
@@ -200,9 +200,9 @@ def test_a_rule_that_would_look_at_too_many_pairs_is_not_run() -> None:
 
 def test_amounts_in_no_common_currency_wait_for_a_person() -> None:
     """A rule proves the pair, not the rate."""
-    by_text = rule("by_text", {"test": "equal", "left": "invoice_number", "right": "description"})
+    by_text = rule("by_text", {"test": "equal", "left": "customer_id", "right": "description"})
     events = [
-        order("o1", 100, invoice_number="RE-2041"),
+        order("o1", 100, customer_id="RE-2041"),
         payment("p1", 100, description="RE-2041", currency="USD"),
     ]
     with reconciled(events, rules=(by_text,)) as world:

@@ -171,10 +171,9 @@ def test_a_raised_price_is_dated_by_what_the_files_tell(shop):
             and coalesce(presentment_currency, currency) = currency
             and event_ts >= timestamptz '2026-08-03 00:00:00+00'"""
         )[0]
-    model_now = bench.store.latest_model("orders_to_payments")
-    assert model_now is not None
+    learned = bench.store.rows("models").filter(reconciliation="orders_to_payments")
     cards = [
-        s for s in json.loads(model_now.json)["terms"]["schedules"]
+        s for s in json.loads(learned["json"].item())["terms"]["schedules"]
         if (s["source"], s["method"], s["foreign"]) == ("stripe_us", "card", False)
     ]  # fmt: skip
     assert [(s["rate_bp"], s["fixed_minor"]) for s in cards] == [(290, 30), (320, 30)]
