@@ -42,7 +42,7 @@ def test_amounts_differ_in_words(left, right, currency, words):
 @pytest.mark.parametrize(
     ("seconds", "days", "whole_days", "words"),
     [
-        (0, 0, False, "same minute"),
+        (0, 0, False, "within a minute"),
         (-720, 0, False, "12 minutes earlier"),
         (3_600, 0, False, "1 hour later"),
         (86_400, 1, False, "1 day later"),

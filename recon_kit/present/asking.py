@@ -17,7 +17,7 @@ import polars as pl
 from recon_kit import money
 from recon_kit.errors import ReconError
 from recon_kit.present import screen
-from recon_kit.present.questions import VERDICTS, Answer, Desk, Message, Question
+from recon_kit.present.questions import REASONS, VERDICTS, Answer, Desk, Message, Question
 
 _PAUSE_SECONDS = 300.0  # whoever takes longer over one pair was away
 _BANDS = (100, 1_000, 10_000)
@@ -297,24 +297,25 @@ class Round:
         hidden = {"method", "why_code"} if self.blind else set()
         choices = []
         for name, label in _FILTERS.items():
-            counts = dict(
-                self._listing.filter(pl.col("verdict").is_null())[name]
-                .drop_nulls()
-                .value_counts()
-                .sort(name)
-                .iter_rows()
-            )
-            chosen = self._filters.get(name, "")
-            if name in hidden or (len(counts) < 2 and not chosen):
+            # A choice that was there at the start stays there while the queue shrinks.
+            values = sorted(self._listing[name].drop_nulls().unique(), key=_band_place)
+            if name in hidden or len(values) < 2:
                 continue
-            values = sorted({*counts, *filter(None, [chosen])}, key=_band_place)
-            options = [[v, f"{v.replace('_', ' ')} ({counts.get(v, 0)})"] for v in values]
+            waits = self._listing.filter(pl.col("verdict").is_null())[name].drop_nulls()
+            counts = dict(waits.value_counts().iter_rows())
+            chosen = self._filters.get(name, "")
+            options = [[v, f"{_words(name, v)} ({counts.get(v, 0)})"] for v in values]
             choices.append(
                 {"name": name, "label": label, "value": chosen, "options": [["", "all"], *options]}
             )
         orders = [[n, label] for n, label in _ORDERS.items() if not (self.blind and n == "unsure")]
         return [*choices, {"name": "order", "label": "Order", "value": self._order,
                            "options": orders}]  # fmt: skip
+
+
+def _words(name: str, value: str) -> str:
+    """A value of a filter as people read it."""
+    return REASONS.get(value, value) if name == "why_code" else value.replace("_", " ")
 
 
 def _band_place(value: str) -> tuple[int, str]:

@@ -194,7 +194,7 @@ def time_words(seconds: int, days: int, *, whole_days: bool) -> str:
         size = abs(days) if whole_days else abs(seconds) // 86_400
         return "same day" if size == 0 else f"{size} day{'s' * (size != 1)} {when}"
     if abs(seconds) < 60:
-        return "same minute"
+        return "within a minute"
     size, unit = (
         (abs(seconds) // 60, "minute") if abs(seconds) < 3600 else (abs(seconds) // 3600, "hour")
     )
@@ -243,7 +243,7 @@ def _time_row(left: Record, right: Record, how: How) -> FieldRow | None:
         only = _ONLY[theirs is None]
         return FieldRow("event_ts", "Date", _whole(ours), _whole(theirs), "one_sided", only)
     words = apart_words(left, right, how)
-    outcome: Outcome = "same" if words.startswith("same") else "near"
+    outcome: Outcome = "same" if words.startswith(("same", "within")) else "near"
     return FieldRow("event_ts", "Date", _whole(ours), _whole(theirs), outcome, words)
 
 

@@ -20,6 +20,13 @@ VERDICTS: dict[str, str] = {
     "same": "same", "not_same": "not the same", "no_counterpart": "no counterpart",
     "unsure": "unsure",
 }  # fmt: skip
+# Why a person is asked, in a few words, by the code of the proposal.
+REASONS: dict[str, str] = {
+    "ambiguous": "equally good answers", "below_floor": "not probable enough",
+    "margin": "a rival comes near", "currency": "no common currency",
+    "uncertified": "nothing certifies it yet", "key_differs": "different ids",
+    "chance": "may add up by chance", "sign_off": "above the sign-off limit",
+}  # fmt: skip
 LISTING: dict[str, pl.DataType] = {
     "question_id": pl.String(), "reconciliation": pl.String(), "method": pl.String(),
     "why_code": pl.String(), "amount_minor": pl.Int64(), "currency": pl.String(),

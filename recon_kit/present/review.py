@@ -17,7 +17,7 @@ import polars as pl
 from recon_kit.present import tables
 from recon_kit.present.asking import Round
 from recon_kit.present.base import About, about_line
-from recon_kit.present.questions import Desk
+from recon_kit.present.questions import REASONS, Desk
 from recon_kit.present.show import View, marked
 from recon_kit.present.tables import Column
 from recon_kit.safe import escape_html
@@ -108,6 +108,7 @@ class ReviewView(View):
                 amount_minor=pl.col("amount_minor").abs().filter(waits).sum(),
             )
             .sort(*by, nulls_last=True)
+            .with_columns(pl.col("why_code").replace(REASONS) if "why_code" in by else [])
         )
 
     def _lead(self) -> str:
@@ -137,7 +138,7 @@ def _question_lines(asked: dict[str, Any] | None) -> list[str]:
             "Field": row["label"],
             "Asked about": "".join(text for text, _ in row["left"]),
             "Candidate": "".join(text for text, _ in row["right"]),
-            "Right against left": row["words"],
+            "Difference": row["words"],
         }
         for row in asked["rows"]
     ]
@@ -151,6 +152,6 @@ def _question_lines(asked: dict[str, Any] | None) -> list[str]:
     told = (
         [f"{s['label']}: {s['found']} {s['text']}" for s in evidence["steps"]] if evidence else []
     )
-    risk = [f"At stake: {asked['at_risk']}"] if asked["at_risk"] else []
+    risk = [f"At risk: {asked['at_risk']}"] if asked["at_risk"] else []
     table = tables.plain(frame, [Column(n, n) for n in frame.columns], rows_max=50)
     return ["", asked["ask"], asked["why"], *risk, table, *others, *told, ""]

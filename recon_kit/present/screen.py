@@ -126,9 +126,8 @@ def _head(records: Sequence[Record]) -> dict[str, str]:
     name = titles(records)
     told = ", ".join(filter(None, sources))
     file, row = records[0].get("artefact"), records[0].get("record_row")
-    if len(records) == 1 and file:
-        told += f" · {file}, row {row}"
-    return {"title": name[:1].upper() + name[1:], "source": told}
+    where = f"{file}, row {row}" if len(records) == 1 and file else ""
+    return {"title": name[:1].upper() + name[1:], "source": told, "file": where}
 
 
 def _row(row: comparing.FieldRow) -> dict[str, Any]:
@@ -221,6 +220,8 @@ def _lead(margin: float | None) -> str | None:
     if margin is None or margin >= 1:
         return None
     points = round(margin * 100)
+    if points >= 99:
+        return "no rival comes near"
     return f"{points} points ahead of its best rival" if points else "no better than its best rival"
 
 

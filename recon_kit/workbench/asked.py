@@ -269,19 +269,27 @@ def with_reason(question: Question, why_code: str | None, rec: Reconciliation) -
     floor = screen.share_words(rec.probable.auto_match_floor)
     limit = (rec.sign_off_over or {}).get(str(question.currency))
     sentences = {
-        "ambiguous": f"{count} answers fit this {kind} equally well."
+        "ambiguous": f"{count} candidates fit this {kind} equally well."
         if count > 1
-        else f"Another answer fits this {kind} equally well.",
+        else f"Other answers fit this {kind} equally well.",
         "below_floor": f"It is {sure} probable; matches are made without asking from {floor}.",
-        "margin": "Another answer comes too near to choose without asking.",
+        "margin": "Another candidate comes too near to choose without asking.",
         "currency": "The two share no currency in which their amounts could be compared.",
-        "uncertified": "It is probable enough, but nothing certifies the threshold yet.",
-        "key_differs": "It joins records that name different ids.",
+        "uncertified": _UNCERTIFIED.get(question.method, "Nothing certifies this method yet."),
+        "key_differs": "They fit, but they name different ids.",
         "chance": "So many sums were looked at that one may fit by chance.",
         "sign_off": f"Above {limit} {question.currency} a person signs a match off."
         if limit is not None
         else f"In {question.currency or 'an unknown currency'} a person signs every match off.",
-        "conflict": "Decisions and rules contradict one another here.",
     }
     sentence = sentences.get(why_code or "", "No method may decide this by itself.")
     return replace(question, why=sentence)
+
+
+_UNCERTIFIED = {
+    "probable": "It is probable enough, but nothing certifies the threshold yet.",
+    "window": "Amount and date fit this candidate alone, but no key says so.",
+    "grouped": "They follow one another and add up to it, but no key says so.",
+    "decomposed": "They add up to it, but no key says so.",
+    "learned": "A rule made from decisions joins them, and nothing certifies it yet.",
+}

@@ -117,8 +117,9 @@ class Cards:
         return Candidate(
             key=key,
             records=tuple(self._record(row["other_key"]) for row in rows),
-            probability=first["confidence"],
-            margin=first["margin"],
+            # What methods without a model call confidence is no probability.
+            probability=first["confidence"] if first["method"] == "probable" else None,
+            margin=first["margin"] if first["method"] == "probable" else None,
             evidence=asked_room.evidence(first["levels"], first["weights"]),
             note=self._note(rows),
             verdict=said.get(pair),

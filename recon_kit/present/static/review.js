@@ -16,13 +16,13 @@ const MOVES = [
   ["remember", "r", "Remember"], ["find", "f", "Find"], ["help", "?", "Keys"],
 ];
 const HELP = [
-  ["s", "same: these tell one story"], ["n", "not the same: never join these two"],
-  ["x", "no counterpart: none of these, and no other"], ["u", "unsure: leave it to somebody else"],
+  ["s", "same: both tell one story"], ["n", "not the same: never join them"],
+  ["x", "no counterpart: none of these"], ["u", "unsure: somebody else decides"],
   ["j or →", "next, without an answer"], ["k or ←", "previous"],
   ["z", "undo the newest decision"], ["1 to 9", "put this candidate beside it"],
-  ["r", "remember: propose a rule from this decision"], ["f", "find another counterpart by its id"],
-  ["m", "show personal fields (asks for a reason)"], ["e", "show or hide the evidence"],
-  ["?", "show or hide these keys"], ["Esc", "close this, or leave a text field"],
+  ["r", "propose a rule from the newest decision"], ["f", "find a counterpart by its id"],
+  ["m", "show personal fields in full"], ["e", "show or hide the evidence"],
+  ["?", "show or hide these keys"], ["Esc", "close this, or leave a field"],
 ];
 const SIGNS = { same: "=", near: "≈", differs: "≠" };
 const SILENT_MS = 6000;
@@ -266,8 +266,9 @@ function render({ model, el }) {
 
   function drawHelp() {
     if (!open.help) return null;
+    const told = HELP.filter(([key]) => key !== "r" || (state && state.remembers));
     return h("section", { class: "rkr-help", "aria-label": "Keys" },
-      h("dl", {}, HELP.map(([key, text]) => h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, text)))));
+      h("dl", {}, told.map(([key, text]) => h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, text)))));
   }
 
   function drawForm(q) {
@@ -307,7 +308,7 @@ function render({ model, el }) {
         h("th", { scope: "row" }, row.label),
         h("td", {}, pieces(row.left)), h("td", {}, pieces(row.right)),
         h("td", { class: "rkr-words" }, h("span", { "aria-hidden": "true", class: "rkr-sign" },
-          SIGNS[row.outcome] || ""), row.words))), drawOneSided(q)));
+          SIGNS[row.outcome] || ""), row.words))), drawOneSided(q), drawFiles(q)));
     const button = h("button", { type: "button", class: "rkr-button rkr-quiet",
       "aria-keyshortcuts": "m", "data-focus": "unmask", onclick: () => act("unmask") },
       h("kbd", { "aria-hidden": "true" }, "m"), h("span", {}, "Show personal fields in full"));
@@ -325,6 +326,13 @@ function render({ model, el }) {
       h("span", { class: "rkr-lone" }, h("span", { class: "rkr-soft" }, `${row.label} `), pieces(row[side]))));
     return h("tr", { class: "rkr-one-sided" }, h("th", { scope: "row" }, "Only here"), list("left"), list("right"),
       h("td", {}));
+  }
+
+  function drawFiles(q) {
+    const files = [q.left.file, q.right ? q.right.file : ""];
+    if (!files[0] && !files[1]) return null;
+    return h("tr", { class: "rkr-files" }, h("th", { scope: "row" }, "Told in"),
+      files.map((file) => h("td", { class: "rkr-soft" }, file)), h("td", {}));
   }
 
   function drawMembers(q) {
