@@ -185,7 +185,10 @@ def test_why_names_the_method_that_proposed(shop, capsys):
     recon("why", "#1001", "--json", "-w", shop)
 
     told = {row["method"]: row["detail"] for row in json.loads(capsys.readouterr().out)["methods"]}
-    assert told["exact"] == "2 counterpart(s) proposed; a person decides"
+    assert told["exact"] == (
+        "order id 1001: 1 order and 2 payments carry it; "
+        "2 counterpart(s) proposed; a person decides"
+    )
 
 
 def test_verify_exits_one_on_a_flipped_byte(workspace, capsys):

@@ -106,8 +106,10 @@ CANDIDATE_COLUMNS: Sequence[Column] = (
     Column("amount_minor", "Amount", "money"),
     Column("event_ts", "Date", "day"),
     Column("days_apart", "Days apart", "number"),
+    Column("match_weight", "Bits", "number"),
     Column("match_probability", "Probability", "share"),
-    Column("note", "What keeps it apart"),
+    Column("note", "Stands"),
+    Column("agreement", "What was compared"),
 )
 MEMBER_COLUMNS: Sequence[Column] = (
     Column("native_id", "Member", "code"),
@@ -137,9 +139,10 @@ class WhyView(View):
         methods: `method, outcome, detail` in the order of the cascade.
         members: of its match, if any: `native_id, side, role, source, amount_minor, currency,
             event_ts, key_used`.
-        candidates: nearest first: `native_id, event_type, source, amount_minor, currency,
-            event_ts, days_apart, match_weight, match_probability, note`.
+        candidates: likeliest first: `native_id, event_type, source, amount_minor, currency,
+            event_ts, days_apart, near_by, match_weight, match_probability, note, agreement`.
         weights: `step, weight` (log2 of odds) of the best pair: the prior, then each comparison.
+        flips: what would have decided otherwise, a sentence each.
     """
 
     label: str
@@ -150,6 +153,7 @@ class WhyView(View):
     members: pl.DataFrame = field(default_factory=_none)
     candidates: pl.DataFrame = field(default_factory=_none)
     weights: pl.DataFrame = field(default_factory=_none)
+    flips: tuple[str, ...] = ()
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -174,6 +178,9 @@ class WhyView(View):
             from recon_kit.present import charts
 
             parts.append(charts.waterfall(self.weights).figure())
+        if self.flips:
+            told = "".join(f"<li>{escape_html(flip)}</li>" for flip in self.flips)
+            parts.append(f"<h3>What would change it</h3><ul>{told}</ul>")
         return (
             f'<section class="rk"><h2>Why: {escape_html(self.label)}</h2>'
             f'<p class="rk-lead">{escape_html(self.answer)}</p>{"".join(parts)}'
@@ -184,14 +191,20 @@ class WhyView(View):
         """The same as plain text."""
         parts = [f"Why: {self.label}", self.answer]
         for title, frame, columns in self._tables():
-            if not frame.is_empty():
+            if frame is self.methods and not frame.is_empty():
+                told = [f"- {m} ({outcome}): {seen}" for m, outcome, seen in frame.iter_rows()]
+                parts += ["", title, *told]
+            elif not frame.is_empty():
                 parts += ["", title, tables.plain(frame, columns, zone=self.about.zone)]
         if not self.weights.is_empty():
             columns = (
                 Column("step", "Weights of the best pair"),
-                Column("weight", "Weight", "number"),
+                Column("weight", "Bits", "number"),
+                Column("bar", ""),
             )
-            parts += ["", tables.plain(self.weights, columns)]
+            parts += ["", tables.plain(waterfall_rows(self.weights), columns)]
+        if self.flips:
+            parts += ["", "What would change it", *(f"- {flip}" for flip in self.flips)]
         return "\n".join([*parts, self.about.line()])
 
     def as_dict(self) -> dict[str, Any]:
@@ -200,5 +213,21 @@ class WhyView(View):
             "event": masked_frame(self.event), "label": self.label, "answer": self.answer,
             "methods": self.methods, "members": masked_frame(self.members),
             "candidates": masked_frame(self.candidates), "weights": self.weights,
-            "about": self.about.as_dict(),
+            "flips": list(self.flips), "about": self.about.as_dict(),
         }  # fmt: skip
+
+
+def waterfall_rows(weights: pl.DataFrame) -> pl.DataFrame:
+    """The waterfall for a terminal: a bar of `+` or `-` for each step, and the sum.
+
+    Args:
+        weights: `step, weight` (log2 of odds).
+    """
+    total = pl.DataFrame({"step": ["all together"], "weight": [weights["weight"].sum()]})
+    rows = pl.concat([weights, total]).with_columns(pl.col("weight").round(1))
+    size = pl.col("weight").abs().round().cast(pl.UInt32).clip(0, 30)
+    return rows.with_columns(
+        bar=pl.when(pl.col("weight") < 0)
+        .then(pl.lit("-" * 30).str.head(size))
+        .otherwise(pl.lit("+" * 30).str.head(size))
+    )

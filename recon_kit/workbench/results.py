@@ -7,6 +7,8 @@ from typing import Literal
 import polars as pl
 
 from recon_kit.errors import MatchingError
+from recon_kit.matching.authority import authority
+from recon_kit.model import Run
 from recon_kit.present.views import (
     HistoryView,
     MatchesView,
@@ -16,6 +18,8 @@ from recon_kit.present.views import (
     Summary,
     WhyView,
 )
+from recon_kit.resolution import governance
+from recon_kit.settings import Reconciliation
 from recon_kit.workbench import asof, queries, stories
 from recon_kit.workbench.changed import changes_view
 from recon_kit.workbench.face import Face, Progress, quiet
@@ -128,4 +132,16 @@ class Results(Face):
             evaluated = [rec for rec in recs if rec.name in about.runs]
             asked = event or stories.example(engine, evaluated) or event
             rec, key = stories.locate(engine, evaluated, asked)
-            return stories.why_view(engine, rec, key, about.runs[rec.name], about)
+            run = self._runs(rec.name)[rec.name]
+            return stories.why_view(engine, rec, key, self._asked(rec, run), about)
+
+    def _asked(self, rec: Reconciliation, run: Run) -> stories.Asked:
+        """The run with its model, and what the probabilistic method might do alone in it."""
+        promised = governance.certificates(
+            self.store.rows("certificates", run.as_of_seq),
+            self.store.rows("approvals", run.as_of_seq),
+            rec.name,
+        )
+        allowed = authority(rec, "probable", promised, run.as_of_time, run.model_hash)
+        stored = self.store.model(run.model_hash) if run.model_hash else None
+        return stories.Asked(run.run_id, stored, allowed)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from recon_kit import model
 from recon_kit.errors import UnknownNameError
 from recon_kit.ledger.engine import Engine
-from recon_kit.matching import evidence
+from recon_kit.matching import beside, evidence, ladders, stored
+from recon_kit.matching.authority import Authority
+from recon_kit.model import StoredModel
 from recon_kit.present.views import About, WhyView
 from recon_kit.settings import Reconciliation
+from recon_kit.workbench import trail, whatif
 from recon_kit.workbench.history import OrderNotFoundError, whole_key
 
 _NAMED = """
@@ -40,15 +44,40 @@ _EVENT = """
     from events where event_key = ?
 """
 
-_CANDIDATES = """
-    select n.native_id, n.event_type, n.source, n.amount as amount_minor, n.currency, n.event_ts,
-      round(epoch(n.event_ts - mine.event_ts) / 86400, 1) as days_apart,
-      p.weight as match_weight, c.confidence as match_probability, c.why_code as note
-    from asked_candidates c join events n on n.event_key = c.other_key
-    join events mine on mine.event_key = c.event_key
-    left join asked_evidence p on p.match_id = c.match_id
-    order by c.confidence desc nulls last, n.event_key
+# How many of those near are shown.
+CANDIDATES_MAX = 3
+_NEAR = """
+    select c.other_key, n.native_id, n.event_type, n.source, n.amount as amount_minor, n.currency,
+      n.event_ts, round(epoch(n.event_ts - mine.event_ts) / 86400, 1) as days_apart, c.near_by,
+      c.match_weight, p.confidence as match_probability, c.levels,
+      m.match_id is null and b.verdict is null as free,
+      case when b.verdict is not null then 'a person said not the same'
+           when m.match_id = ? then 'its match'
+           when m.match_id is not null then 'stands in another match'
+           when p.why_code is not null then replace(p.why_code, '_', ' ')
+           when o.event_key is not null then 'open' end as note
+    from asked_near c
+    join events n on n.event_key = c.other_key
+    join events mine on mine.event_key = ?
+    left join (select * from match_members where run_id = ?) m on m.event_key = c.other_key
+    left join (select event_key, min(state) as state from open_items where run_id = ?
+               and match_id is null group by event_key) o on o.event_key = c.other_key
+    left join asked_proposals p
+      on p.left_key = c.left_key and p.right_key = c.right_key
+    left join (select left_key, right_key, min(verdict) as verdict from decisions
+               where verdict = 'not_same' and reconciliation = ? group by all) b
+      on b.left_key = c.left_key and b.right_key = c.right_key
+    order by c.place
 """
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a question is answered from: the stored run, its model, and what may match alone."""
+
+    run_id: str
+    model: StoredModel | None
+    allowed: Authority
 
 
 def example(engine: Engine, recs: Iterable[Reconciliation]) -> str | None:
@@ -87,96 +116,76 @@ def locate(
             )
             if not here.is_empty():
                 return rec, str(here["event_key"][0])
+    for rec in recs:
+        sources = {*rec.left.sources, *rec.right.sources}
+        hangs = named.filter(
+            pl.col("source").is_in(sources), pl.col("event_type").is_in(rec.attach)
+        )
+        if not hangs.is_empty():
+            return rec, str(hangs["event_key"][0])
     raise UnknownNameError("reconciliation", f"with {event} on a side", [r.name for r in recs])
 
 
-def why_view(engine: Engine, rec: Reconciliation, key: str, run_id: str, about: About) -> WhyView:
-    """Everything a person asks about one event of one reconciliation."""
-    found = evidence.why(engine, key, prefix="", run_id=run_id)
+def why_view(engine: Engine, rec: Reconciliation, key: str, asked: Asked, about: About) -> WhyView:
+    """Everything a person asks about one event of one reconciliation.
+
+    Stored is what cannot be recomputed; the way through the methods, what comes near, and what
+    would have decided otherwise are worked out here, from the facts and the run's model.
+    """
+    found = evidence.why(engine, key, prefix="", run_id=asked.run_id)
+    trained = stored.read(asked.model) if asked.model else None
+    if trained is not None and not trained.ladders:
+        trained = None
+    prior = beside.prior_of(engine, rec, trained, asked.run_id) if trained else None
+    partners = found.members["event_key"].head(beside.NEAR_MAX).to_list()
+    near = beside.look(engine, rec, key, beside.Scale(trained, prior), partners)
+    candidates = _candidates(engine, rec, found, near, asked.run_id)
+    free = candidates.select("other_key", "free")
+    near = replace(near, pairs=near.pairs.join(free, on="other_key", maintain_order="left"))
+    further = trail.other_keys(engine, rec, found) if found.match.height else []
+    stakes = whatif.Stakes(rec, asked.allowed, about.zone, further)
     event = engine.rows(_EVENT, [key])
     return WhyView(
         label=str(event["native_id"][0] or key[:8]),
         answer=f"{rec.name}: {found.sentence}",
         about=about,
         event=event,
-        methods=_methods(rec, found),
+        methods=trail.method_trail(engine, rec, found, near),
         members=found.members.rename({"amount": "amount_minor"}),
-        candidates=_candidates(engine, found),
-        weights=_weights(found.evidence),
+        candidates=candidates.drop("other_key", "free").head(CANDIDATES_MAX),
+        weights=_weights(found, near),
+        flips=whatif.sentences(stakes, found, near),
     )
 
 
-def _methods(rec: Reconciliation, found: evidence.Why) -> pl.DataFrame:
-    """What each enabled method of the cascade said, up to the one that settled it."""
-    settled = str(found.match["method"][0]) if found.match.height else None
-    switched = {
-        "learned": settled == "learned" or "learned" in found.proposals["method"],
-        "window": rec.window_method.enabled, "grouped": rec.grouped.enabled,
-        "probable": rec.probable.enabled, "decomposed": rec.decomposed.enabled,
-    }  # fmt: skip
-    enabled = [method for method in model.METHODS if switched.get(method, True)]
-    rows: list[tuple[str, str, str]] = []
-    for method in enabled:
-        if method == settled:
-            rows.append((method, found.standing, found.sentence))
-            break
-        rows.append((method, "left open", _why_not(method, rec, found)))
-    schema = ["method", "outcome", "detail"]
-    return pl.DataFrame(rows, schema=dict.fromkeys(schema, pl.String), orient="row")
+def _candidates(
+    engine: Engine, rec: Reconciliation, found: evidence.Why, near: beside.Beside, run_id: str
+) -> pl.DataFrame:
+    """What comes near, the likeliest first, what it agrees on and where it stands."""
+    engine.put("asked_near", near.pairs.drop("standing").with_row_index("place"))
+    engine.put("asked_proposals", found.proposals)
+    match_id = found.match["match_id"][0] if found.match.height else ""
+    rows = engine.rows(_NEAR, [match_id, found.event_key, run_id, run_id, rec.name])
+    agreement = [
+        "; ".join(f"{name}: {level}" for name, level in json.loads(told).items())
+        for told in rows["levels"]
+    ]
+    return rows.drop("levels").with_columns(pl.Series("agreement", agreement, dtype=pl.String))
 
 
-def _why_not(method: str, rec: Reconciliation, found: evidence.Why) -> str:
-    if method == "decided":
-        return "nobody has decided about it"
-    proposed = found.proposals.filter(pl.col("method") == method).height
-    if proposed:
-        return f"{proposed} counterpart(s) proposed; a person decides"
-    if method == "exact":
-        return (
-            f"no open counterpart shares {', '.join(rec.keys)}"
-            if rec.keys
-            else "no key is declared"
-        )
-    said = {
-        "window": "no open event agrees in amount and time with it alone",
-        "grouped": "no run of open items adds up",
-        "decomposed": "no set of open items adds up",
-    }
-    return said.get(method, f"no candidate reached {rec.probable.review_min:.0%}")
+def _weights(found: evidence.Why, near: beside.Beside) -> pl.DataFrame:
+    """The waterfall of its match or of the best pair: what each comparison added, in bits.
 
-
-def _candidates(engine: Engine, found: evidence.Why) -> pl.DataFrame:
-    """Proposed counterparts, and the nearest event where nothing was proposed."""
-    key = pl.lit(found.event_key)
-    proposed = found.proposals.select(
-        event_key=key,
-        other_key=pl.when(pl.col("left_key") == key).then("right_key").otherwise("left_key"),
-        confidence="confidence",
-        why_code="why_code",
-        match_id="match_id",
-    )
-    near = found.open_item.filter(
-        pl.col("nearest_key").is_not_null()
-        & ~pl.col("nearest_key").is_in(proposed["other_key"].implode())
-    ).select(
-        event_key=key,
-        other_key="nearest_key",
-        confidence=pl.lit(None, dtype=pl.Float64),
-        why_code="why_code",
-        match_id=pl.lit(None, dtype=pl.String),
-    )
-    engine.put("asked_candidates", pl.concat([proposed, near]))
-    engine.put("asked_evidence", found.evidence.select("match_id", "weight"))
-    return engine.rows(_CANDIDATES)
-
-
-def _weights(pairs: pl.DataFrame) -> pl.DataFrame:
-    """The waterfall of the strongest pair: what each comparison added, in log2 of odds."""
+    Where the run kept the weights of a pair these are told; else they are worked out again.
+    """
     schema = {"step": pl.String, "weight": pl.Float64}
-    strongest = pairs.drop_nulls("weights").sort("weight", "left_key", "right_key", descending=True)
-    if strongest.is_empty():
+    kept = found.evidence.drop_nulls("weights")
+    if kept.height:
+        pair = kept.sort("weight", "left_key", "right_key", descending=True).row(0, named=True)
+    elif found.match.is_empty() and near.prior is not None and near.pairs.height:
+        pair = near.pairs.row(0, named=True)
+    else:
         return pl.DataFrame(schema=schema)
-    told = json.loads(strongest["weights"][0])
-    return pl.DataFrame(
-        [(str(name), float(weight)) for name, weight in told.items()], schema=schema, orient="row"
-    )
+    told = ladders.explain(json.loads(pair["levels"]), json.loads(pair["weights"]))[:-1]
+    rows = [(f"{r['step']}: {r['level']}", float(r["weight"])) for r in told]
+    return pl.DataFrame(rows, schema=schema, orient="row")

@@ -1,0 +1,145 @@
+"""The way of one event through the methods: what each found, read off facts and the stored run."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from recon_kit import model
+from recon_kit.ledger.engine import Engine
+from recon_kit.matching import beside, evidence, keys
+from recon_kit.safe import quote_text
+from recon_kit.settings import Reconciliation
+
+_SCHEMA = {"method": pl.String, "outcome": pl.String, "detail": pl.String}
+
+
+def method_trail(
+    engine: Engine, rec: Reconciliation, found: evidence.Why, near: beside.Beside
+) -> pl.DataFrame:
+    """`method, outcome, detail` of every enabled method, up to the one that settled the event."""
+    settled = str(found.match["method"][0]) if found.match.height else None
+    proposed = set(found.proposals["method"])
+    switched = {
+        "learned": settled == "learned" or "learned" in proposed,
+        "window": rec.window_method.enabled, "grouped": rec.grouped.enabled,
+        "probable": rec.probable.enabled, "decomposed": rec.decomposed.enabled,
+    }  # fmt: skip
+    rows: list[tuple[str, str, str]] = []
+    for method in (m for m in model.METHODS if switched.get(m, True)):
+        seen = _seen(engine, method, rec, found, near)
+        if method == settled:
+            rows.append((method, found.standing, f"{seen}: {found.sentence}"))
+            break
+        outcome = "proposed" if method in proposed else "left open"
+        rows.append((method, outcome, seen))
+    return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
+
+
+def _seen(
+    engine: Engine, method: str, rec: Reconciliation, found: evidence.Why, near: beside.Beside
+) -> str:
+    if method == "decided":
+        return _decided(engine, rec, found.event_key)
+    proposed = found.proposals.filter(pl.col("method") == method)
+    told = f"{proposed.height} counterpart(s) proposed; a person decides" * bool(proposed.height)
+    if method == "exact":
+        return "; ".join(filter(None, [_exact(engine, rec, found), told]))
+    if method == "probable":
+        return "; ".join(filter(None, [_probable(rec, found, near), told]))
+    if proposed.height:
+        return told
+    return {
+        "learned": "a rule names it",
+        "window": f"{_alike(near)} with it in amount; only a pair that is alone on "
+        "both sides, within the window, is joined",
+        "grouped": "no run of open items adds up",
+        "decomposed": "no set of open items adds up",
+    }[method]
+
+
+def _decided(engine: Engine, rec: Reconciliation, event_key: str) -> str:
+    said = engine.rows(
+        "select d.verdict, coalesce(e.native_id, left(e.event_key, 8)) as other, d.reviewer"
+        " from decisions d left join events e on e.event_key ="
+        " case when d.left_key = ? then d.right_key else d.left_key end"
+        " where d.reconciliation = ? and ? in (d.left_key, d.right_key) order by d.seq",
+        [event_key, rec.name, event_key],
+    )
+    if said.is_empty():
+        return "nobody has decided about it"
+    return "; ".join(
+        row["verdict"].replace("_", " ")
+        + (f" as {row['other']}" if row["other"] else "")
+        + (f" ({row['reviewer']})" if row["reviewer"] else "")
+        for row in said.to_dicts()
+    )
+
+
+def _exact(engine: Engine, rec: Reconciliation, found: evidence.Why) -> str:
+    """How many events of either side carry each of its declared keys."""
+    if not rec.keys:
+        return "no key is declared"
+    names = [" or ".join(t.replace("_", " ") for t in s.types) for s in (rec.left, rec.right)]
+    told: list[str] = []
+    for key in rec.keys:
+        text, name = keys.key_text(key), key.rpartition(".")[2].replace("_", " ")
+        row = engine.rows(
+            f"""
+            with own as (select t from (select {text} as t from events where event_key = ?)
+                         where ({keys.key_hash("t")}) is not null)
+            select any_value(own.t) as t, count(*) filter ({keys.side_filter(rec.left)}) as l,
+                   count(*) filter ({keys.side_filter(rec.right)}) as r
+            from own left join events on {text} = own.t having count(own.t) > 0""",
+            [found.event_key],
+        ).to_dicts()
+        if not row:
+            told.append(f"it carries no {name}")
+            continue
+        counts = [
+            f"{n or 'no'} {what}{'s' if n > 1 else ''}"
+            for n, what in zip((row[0]["l"], row[0]["r"]), names, strict=True)
+        ]
+        told.append(f"{name} {row[0]['t']}: {' and '.join(counts)} carry it")
+    if "id_conflict" in found.open_item["why_code"].to_list():
+        told.append(f"kept apart: {found.open_item['why'][0]}")
+    return "; ".join(told)
+
+
+def _alike(near: beside.Beside) -> str:
+    """How many open events that come near have the same amount."""
+    amount = pl.col("levels").str.json_path_match("$.amount").str.starts_with("same amount")
+    same = near.pairs.filter(pl.col("free") & amount).height
+    return "1 open event agrees" if same == 1 else f"{same or 'no'} open events agree"
+
+
+def _probable(rec: Reconciliation, found: evidence.Why, near: beside.Beside) -> str:
+    """The best of what comes near, in probability where the run scored it."""
+    if near.pairs.is_empty():
+        return "nothing comes near by key, customer or amount"
+    best = max(
+        [c for c in found.proposals["confidence"].to_list() if c is not None], default=None
+    )  # fmt: skip
+    many = near.pairs.height
+    told = "1 event comes near" if many == 1 else f"{many} events come near"
+    if best is not None:
+        return f"{told}, the best at {best:.2f}"
+    if found.match.height or near.prior is None:
+        return told
+    return f"{told}, none reached {rec.probable.review_min:.2f}"
+
+
+def other_keys(engine: Engine, rec: Reconciliation, found: evidence.Why) -> list[str]:
+    """Declared keys other than the one that joined a match on which all its members agree."""
+    used = found.members["key_used"].drop_nulls().to_list()
+    agreeing: list[str] = []
+    for key in rec.keys:
+        if key in used:
+            continue
+        listed = ", ".join(quote_text(k) for k in found.members["event_key"])
+        same = engine.rows(
+            f"select count(*) = count(t) and count(distinct t) = 1 from"
+            f" (select {keys.key_text(key)} as t from events where event_key in ({listed}))"
+        ).item()
+        if same:
+            agreeing.append(key)
+    return agreeing

@@ -1,0 +1,128 @@
+"""Why an event stands where it stands: the way it went, what came near, what would change it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+
+from recon_kit.matching import beside, stored
+from recon_kit.workbench.bench import Workbench
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def bench(reconciled_shop):
+    return Workbench(reconciled_shop, clock=lambda: NOW)
+
+
+def test_what_is_worked_out_again_is_what_the_run_weighed(twin_bench):
+    """For matches of `probable`: same levels, same weights, to a millionth of a bit."""
+    rec = twin_bench.settings.reconciliation("orders_to_payments")
+    run = twin_bench.store.current_run(rec.name)
+    trained = stored.read(twin_bench.store.model(run.model_hash))
+    with twin_bench.store.snapshot().engine(runs=[run.run_id]) as engine:
+        kept = engine.rows(
+            "select left_key, right_key, weight, levels, weights from pair_evidence"
+            " where weights is not null order by left_key, right_key limit 3"
+        ).to_dicts()
+        prior = beside.prior_of(engine, rec, trained, run.run_id)
+        again = [
+            beside.look(
+                engine, rec, pair["left_key"], beside.Scale(trained, prior), [pair["right_key"]]
+            ).pairs.filter(pl.col("right_key") == pair["right_key"]).row(0, named=True)
+            for pair in kept
+        ]  # fmt: skip
+
+    assert len(kept) == 3
+    for pair, told in zip(kept, again, strict=True):
+        assert json.loads(told["levels"]) == json.loads(pair["levels"])
+        assert json.loads(told["weights"]) == json.loads(pair["weights"])
+        assert round(told["match_weight"], 5) == round(sum(json.loads(pair["weights"]).values()), 5)
+
+
+def test_a_residual_says_how_far_it_is_above_the_tolerance(bench):
+    """#1002 of 25.50 was paid 20.00: 5.50 too little, and nothing is allowed."""
+    view = bench.why("#1002")
+
+    assert view.flips == (
+        "its residual of 5.50 EUR is 5.50 EUR above the tolerance of 0.00 EUR",
+        "only order_id joins it: with another one it would not stand in this match",
+    )
+    assert "What would change it\n- its residual of 5.50 EUR" in repr(view)
+    assert view.as_dict()["flips"] == list(view.flips)
+
+
+def test_what_is_in_flight_says_until_when(bench):
+    """#1004 of the 19th may take five days."""
+    assert bench.why("#1004").flips == (
+        "in flight until 2026-11-24 00:00 UTC; overdue from then on",
+    )
+
+
+def test_the_way_through_the_methods_counts_who_carries_each_key(bench):
+    """Both sides are counted, also where nobody answers, and a payment is told like an order."""
+    order, payment = bench.why("#1003").methods, bench.why("c9").methods
+
+    assert order.rows() == [
+        ("decided", "left open", "nobody has decided about it"),
+        ("exact", "left open", "order id 1003: 1 order and no payment carry it"),
+    ]
+    assert payment["detail"][1] == "order id 9999: no order and 1 payment carry it"
+
+
+def test_what_a_person_said_stands_in_the_way(bench, reconciled_shop):
+    """A pair that a person joined is told with the name of the reviewer."""
+    (reconciled_shop / "labels.csv").write_text(
+        "left_native_id,right_native_id,label,reviewer,reason\n#1003,c9,same,ana,phone call\n"
+    )
+    bench.import_labels(reconciled_shop / "labels.csv")
+    bench.reconcile()
+
+    view = bench.why("#1003")
+
+    assert view.methods.rows()[0][:2] == ("decided", "matched")
+    assert view.methods["detail"][0].startswith("same as c9 (ana)")
+
+
+def test_at_most_three_near_events_with_what_they_agree_on(bench, reconciled_shop):
+    """The nearest by amount first; each says where it stands and what was compared."""
+    rows = [f"n{i},77{i},2026-11-0{i + 4},9.90" for i in range(5)]
+    (reconciled_shop / "near.csv").write_text("\n".join(["Id,Order,Date,Amount", *rows]) + "\n")
+    bench.ingest("card", reconciled_shop / "near.csv")
+    bench.reconcile()
+
+    near = bench.why("#1003").candidates
+
+    assert near.select("native_id", "near_by", "note").rows() == [
+        ("n0", "amount", "open"), ("n1", "amount", "open"), ("n2", "amount", "open"),
+    ]  # fmt: skip
+    assert near["agreement"][0] == "amount: same amount, a common one; lag: same day"
+    assert near["match_probability"].null_count() == 3
+
+
+def test_every_kind_of_event_is_explained(twin_bench):
+    """Payouts, bank lines, refunds, fees and duplicates: each has an answer and a way."""
+    with twin_bench.store.snapshot().engine() as engine:
+        kinds = engine.rows(
+            "select event_type, min(event_key) as event_key from events"
+            " where event_type not in ('fx_rate', 'other') group by event_type order by event_type"
+        )
+
+    views = {kind: twin_bench.why(key) for kind, key in kinds.iter_rows()}
+
+    assert {"order", "payment", "payout", "refund"} <= set(views)
+    assert all(v.answer and v.methods.height for v in views.values())
+
+
+def test_a_match_by_probability_says_what_would_make_it_a_question(twin_bench):
+    """Its own partner is compared, its weights are drawn, and it has bits to lose."""
+    rows = twin_bench.matches("orders_to_payments", method="probable", disposition="auto").frame
+    view = twin_bench.why(rows["left_ids"][0], "orders_to_payments")
+
+    assert view.candidates["note"][0] == "its match"
+    assert view.weights["step"][0] == "prior: before any evidence"
+    assert any("it would be a question at" in flip and "to lose" in flip for flip in view.flips)
