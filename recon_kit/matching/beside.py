@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import estimate, features, keys
+from recon_kit.matching import estimate, features, keys, probable, rarity
 from recon_kit.matching.comparisons import Terms, comparisons
 from recon_kit.matching.ladders import Comparison
 from recon_kit.matching.stored import Trained
@@ -80,8 +80,9 @@ def look(
     engine.run(_side_step(rec, names[1], "event_key in (select event_key from near_events)"))
     trained = scale.trained
     extra = trained.extra if trained else rec.probable.compare
-    features.prepare(engine, extra)
-    features.attach_rarity(engine, trained.rarity if trained else {"else": "0"})
+    features.prepare(engine, extra, rated=probable.put_rates(engine))
+    rarity.attach_rarity(engine, trained.rarity if trained else {"else": "0"})
+    rarity.attach_usual_fees(engine, trained.schedules if trained else ())
     ladders = trained.ladders if trained else _written(engine, rec, extra)
     return Beside(_compared(engine, ladders, names[1], scale.prior), ladders, scale.prior)
 
@@ -139,6 +140,7 @@ def _side_step(rec: Reconciliation, side: str, which: str) -> Step:
 create or replace table open_{side} as
 select row_number() over (order by event_key) as eid, event_key, event_ts, ts_precision,
        {keys.measure_sql(rec.measure, side)} as amount, currency, description, source,
+       payment_method, fee, order_id, invoice_number, click_id,
        {"presentment_amount" if shown else "null::bigint as presentment_amount"},
        {"presentment_currency" if shown else "null::varchar as presentment_currency"},
        event_type as type, status

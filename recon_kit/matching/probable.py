@@ -89,7 +89,7 @@ def score(
     known = stored.read(model) if model is not None else Trained()
     learns = retrain or not known.ladders
     extra = rec.probable.compare if learns else known.extra
-    rated = _put_rates(engine)
+    rated = put_rates(engine)
     features.prepare(engine, extra, rated=rated)
     if not (engine.count("row_left") and engine.count("row_right")):
         _empty(engine)
@@ -175,7 +175,7 @@ def _learn(
     return trained, notes
 
 
-def _put_rates(engine: Engine) -> bool:
+def put_rates(engine: Engine) -> bool:
     """Dated rates, where open rows are in several currencies and events tell any."""
     told = " union ".join(f"select currency from open_{side}" for side in features.SIDES)
     if engine.one(f"select count(*) from ({told})")[0] == 1 or not _has(engine, "events"):
