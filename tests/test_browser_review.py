@@ -261,7 +261,7 @@ def test_the_screen_reads_well_without_eyes(desk):
 def test_two_people_share_one_queue(desk):
     """What is on one person's screen cannot be decided by another until it is given back."""
     bench = desk[2]
-    with reviewing(desk, []) as (page, screen):
+    with reviewing(desk, []) as (_, screen):
         screen.narrow("Reconciliation", "orders_to_payments")
         asking = Round(bench.review("orders_to_payments", reviewer="bo").desk)
         first = asking.state()["question"]
