@@ -39,3 +39,14 @@ def test_the_sweep_is_one_page_without_scripts(shop, tmp_path):
     assert "Changes to what is matched without a person" in page
     assert 'class="plain"' not in page
     assert "<script" not in page
+
+
+@pytest.mark.slow
+def test_the_comparison_is_one_page_without_scripts(shop, tmp_path):
+    """What a threshold would gain, for whom, and each event; every output is ours."""
+    page = rendered("06_compare_rules", shop, tmp_path)
+
+    assert "with probable from 0.9 on, uncertified" in page
+    assert "Whom it concerns" in page
+    assert 'class="plain"' not in page
+    assert "<script" not in page

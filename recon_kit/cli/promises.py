@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from recon_kit.cli.app import (
@@ -43,6 +44,39 @@ def sweep(
         reconciliation, method=method, margins=margins, fmr_max=fmr_max, progress=progress
     )
     return show(found, common, DONE if found.point else UNKNOWN)
+
+
+@app.command
+def compare(  # noqa: PLR0913 - what may differ, each with a default
+    reconciliation: str | None = None,
+    *,
+    change: str | None = None,
+    threshold: float | None = None,
+    margin: float | None = None,
+    settings: Path | None = None,
+    before: str | None = None,
+    after: str | None = None,
+    as_of: str | None = None,
+    common: Common = COMMON,
+) -> int:
+    """Say what a change would gain, lose and move, with money and owners; nothing is changed.
+
+    Parameters
+    ----------
+    reconciliation: Needed when several are declared.
+    change: A certificate, model or rule as if promoted: first characters of its content hash.
+    threshold: As if `probable` matched by itself from this confidence on.
+    margin: With threshold, the least lead over the best rival.
+    settings: Another recon.toml for the same sources.
+    before: With after, two finished runs instead, by the first characters of their ids.
+    after: The other run.
+    as_of: A sequence number or a date: on what was known then.
+    """
+    found = bench_of(common).compare(
+        reconciliation, change=change, threshold=threshold, margin=margin, settings=settings,
+        before=before, after=after, as_of=as_of, progress=progress,
+    )  # fmt: skip
+    return show(found, common)
 
 
 @app.command

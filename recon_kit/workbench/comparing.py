@@ -1,0 +1,161 @@
+"""What a change would do, before it does it: two runs on the same facts, now or then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from recon_kit.errors import SettingsError, UnknownNameError
+from recon_kit.matching.rules import parse
+from recon_kit.model import Certificate, Run
+from recon_kit.present.changed import ChangesView
+from recon_kit.present.compared import CompareView
+from recon_kit.resolution import governance
+from recon_kit.settings import Reconciliation, load
+from recon_kit.tuning.compare import Comparison, compare
+from recon_kit.workbench import asof, changes
+from recon_kit.workbench.changes import Change
+from recon_kit.workbench.face import Face, Progress, quiet
+from recon_kit.workbench.run import IN_FORCE, Request, Variant, evaluate
+
+
+class Comparing(Face):
+    """Rules, model, threshold or settings held against what is in force."""
+
+    def compare(  # noqa: PLR0913 - what may differ, each with a default
+        self,
+        reconciliation: str | None = None,
+        *,
+        change: str | None = None,
+        threshold: float | None = None,
+        margin: float | None = None,
+        settings: Path | str | None = None,
+        before: str | None = None,
+        after: str | None = None,
+        as_of: str | int | None = None,
+        progress: Progress = quiet,
+    ) -> CompareView:
+        """Say what a change would gain, lose and move, with money and owners.
+
+        Both sides are evaluated as shadows on the same facts, so nothing changes; the one side
+        with what was in force then.
+
+        Args:
+            reconciliation: needed where several are declared.
+            change: a certificate, model or rule as if promoted: first characters of its hash.
+            threshold: as if `probable` matched by itself from this confidence on.
+            margin: with `threshold`, the least lead over the best rival.
+            settings: another `recon.toml` for the same sources.
+            before: with `after`, two finished runs instead, by the first characters of their ids.
+            after: the other run.
+            as_of: a sequence number or a date: on what was known then.
+            progress: told each stage.
+
+        Raises:
+            SettingsError: nothing is to be compared, or what is named cannot go together.
+        """
+        rec = self._one(reconciliation)
+        if before is not None and after is not None:
+            pair = (self._run_named(rec, before), self._run_named(rec, after))
+            return self._compared(rec, pair, f"run {before} with run {after}")
+        if change is None and threshold is None and settings is None:
+            raise SettingsError(
+                "nothing to compare: name a change, a threshold, a settings file, or two runs"
+            )
+        seq, moment = asof.meant(as_of, self.store, self.settings, self.now())
+        base = Request(rec, seq, moment, "shadow", recorded_at=self.now())
+        other, told, what = self._other(rec, change, (threshold, margin), settings)
+        told_settings = load(Path(settings)) if settings is not None else self.settings
+        varied = replace(base, reconciliation=other, variant=told)
+        runs = (
+            evaluate(self.store, self.settings, base, progress).run,
+            evaluate(self.store, told_settings, varied, progress).run,
+        )
+        return self._compared(rec, runs, f"what was in force as of {moment:%Y-%m-%d} with {what}")
+
+    def _other(
+        self,
+        rec: Reconciliation,
+        change: str | None,
+        cut: tuple[float | None, float | None],
+        settings: Path | str | None,
+    ) -> tuple[Reconciliation, Variant, str]:
+        """The reconciliation and variant of the other side, and what it is in words."""
+        other, told, what = rec, IN_FORCE, []
+        if settings is not None:
+            other = load(Path(settings)).reconciliation(rec.name)
+            what.append(f"the settings of {Path(settings).name}")
+        if change is not None:
+            found = changes.find(self.store, change)
+            if found.reconciliation != rec.name:
+                raise SettingsError(
+                    f"{found.content_hash[:12]} belongs to {found.reconciliation}, not {rec.name}"
+                )
+            told = self._as_if(found)
+            what.append(f"{found.kind} {found.content_hash[:12]} ({found.what})")
+        threshold, margin = cut
+        if threshold is not None:
+            other = _from(other, threshold, margin)
+            told = replace(told, certificates=())
+            what.append(f"probable from {threshold:g} on, uncertified")
+        return other, told, " and ".join(what)
+
+    def _as_if(self, found: Change) -> Variant:
+        """What would be in force had the change been promoted."""
+        if found.kind == "model":
+            return Variant(model=self.store.model(found.content_hash))
+        rows, said = self.store.rows("certificates"), self.store.rows("approvals")
+        if found.kind == "certificate":
+            row = rows.filter(pl.col("certificate_id") == found.content_hash).row(0, named=True)
+            named = {n: row[n] for n in Certificate.__dataclass_fields__ if n in row}
+            held = governance.certificates(rows, said, found.reconciliation)
+            others = tuple(c for c in held if c.method != found.method)
+            return Variant(certificates=(*others, Certificate(**named)))
+        texts = self.store.rows("rules")
+        text = texts.filter(pl.col("content_hash") == found.content_hash)["json"][0]
+        rule = parse(text)
+        ruled = governance.rules(texts, said, found.reconciliation, self.now())
+        return Variant(rules=(*(r for r in ruled if r.name != rule.name), rule))
+
+    def _run_named(self, rec: Reconciliation, named: str) -> Run:
+        runs = self.store.runs().filter(pl.col("reconciliation") == rec.name)
+        hits = runs.filter(pl.col("run_id").str.starts_with(named))["run_id"].to_list()
+        if len(hits) != 1:
+            raise UnknownNameError("run", named, [r[:12] for r in hits or runs["run_id"].to_list()])
+        found = self.store.run(hits[0])
+        assert found is not None  # noqa: S101 - its id was just read
+        return found
+
+    def _compared(self, rec: Reconciliation, runs: tuple[Run, Run], what: str) -> CompareView:
+        """The view of two stored runs."""
+        owners = {s.name: s.owner for s in self.settings.sources if s.owner}
+        precedence = {s.name: s.precedence for s in self.settings.sources}
+        before, after = (run.run_id for run in runs)
+        asked = list(dict.fromkeys((before, after)))
+        with self.store.snapshot().engine(runs=asked, precedence=precedence) as engine:
+            found = compare(engine, before, after, owners)
+        return CompareView(what, found, self._events(rec, found, runs[1]))
+
+    def _events(self, rec: Reconciliation, found: Comparison, run: Run) -> ChangesView:
+        told = found.difference
+        named = pl.lit(rec.name).alias("reconciliation")
+        return ChangesView(
+            frame=told.events, about=self._about({rec.name: run}),
+            totals=told.totals.select(named, pl.all()),
+            compared={rec.name: (told.before, told.after)}, events_total=told.events_total,
+        )  # fmt: skip
+
+
+def _from(rec: Reconciliation, threshold: float, margin: float | None) -> Reconciliation:
+    """The reconciliation as if `probable` matched by itself from a confidence on."""
+    change: dict[str, Any] = {"auto_match_floor": threshold, "uncertified": "auto"}
+    if margin is not None:
+        change["margin_min"] = margin
+    if not 0 <= threshold <= 1 or threshold < rec.probable.review_min:
+        raise SettingsError(
+            f"threshold {threshold:g} must lie between review_min {rec.probable.review_min:g} and 1"
+        )
+    return rec.model_copy(update={"probable": rec.probable.model_copy(update=change)})
