@@ -9,11 +9,13 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+from model_card import VIEW as MODEL
 from review_desk import FakeDesk
 
 from recon_kit import model
 from recon_kit.errors import ReconError
 from recon_kit.present import views
+from recon_kit.present.modelcard import ModelView
 from recon_kit.present.review import ReviewView
 from recon_kit.present.rows import RowsView
 
@@ -290,6 +292,24 @@ class Workbench:
     def review(self, *_: str | None, **__: bool) -> ReviewView:
         """Three questions."""
         return ReviewView(FakeDesk(), ABOUT)
+
+    def decisions(self, *_: str) -> RowsView:
+        """Two decisions in force."""
+        rows = [
+            (12, "in force", "same", "#10412", "py_00007"),
+            (13, "in force", "same", "#2", "p9"),
+        ]
+        names = ["seq", "state", "verdict", "left_id", "right_id"]
+        return RowsView("Decisions", pl.DataFrame(rows, schema=names, orient="row"))
+
+    def train(self, *_: str, **__: object) -> ModelView:
+        """A literal card."""
+        return MODEL
+
+    def promote(self, **_: str) -> RowsView:
+        """One change that waits."""
+        row = {"what": ["model of probable"], "state": ["waiting"]}
+        return RowsView("Changes to what is matched without a person", pl.DataFrame(row))
 
     def history(self, order: str) -> views.HistoryView:
         """A story of four moments."""

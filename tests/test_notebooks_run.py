@@ -14,7 +14,7 @@ from recon_kit.present import reports
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-RUN_HERE = {"01_profile_sources", "02_reconcile", "03_review_matches"}
+RUN_HERE = {"01_profile_sources", "02_reconcile", "03_review_matches", "04_train_match_model"}
 MINE = [p for p in NOTEBOOKS if p.stem in RUN_HERE]
 SITE = (
     "import sys\nsys.path.insert(0, {tests!r})\nimport recon_kit.workbench\nimport fake_bench\n"

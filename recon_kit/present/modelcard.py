@@ -10,6 +10,7 @@ import polars as pl
 
 from recon_kit.present import modelcharts, tables
 from recon_kit.present.drawing import Chart
+from recon_kit.present.rows import RowsView
 from recon_kit.present.show import View
 from recon_kit.present.tables import Column
 from recon_kit.safe import escape_html
@@ -120,6 +121,15 @@ class ModelView(View):
             caption = "Said and found on held-out pairs, before and after calibration"
             found.insert(0, modelcharts.reliability(pl.concat(bands), caption))
         return found
+
+    def figures(self) -> RowsView:
+        """Every figure with its interval, and what each metric means."""
+        told = self.frame.with_columns(
+            pl.col("value", "low", "high").round(4).cast(pl.String),
+            model=pl.col("model").replace(_MODELS),
+        )
+        meant = tuple(f"{name}: {said}." for name, said in self.card["metrics"].items())
+        return RowsView("Figures on labelled events held out", told, meant)
 
     def html(self) -> str:
         """The sentences, the figures, the charts."""

@@ -1,0 +1,76 @@
+"""The model card in words, on a page and as an object."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from model_card import CARD, VIEW
+
+from recon_kit.present.show import forbidden
+
+
+def test_the_first_lines_say_what_it_is_and_why():
+    """Candidate or in use, which model was chosen and by what, from which labels."""
+    assert VIEW.lines()[:4] == [
+        "Model 4562e1448f65 of orders_to_payments: a candidate, scores nothing yet.",
+        (
+            "It is Splink's model with labels, corrected by a classifier: the classifier lowers "
+            "the log-loss by +0.0090 (95 % between +0.0031 and +0.0152)."
+        ),
+        (
+            "Learned beside 1,240 left and 1,318 right open rows; labelled events: 412 (305 with a "
+            "counterpart, 107 without one)."
+        ),
+        (
+            "Not used: 40 of the audit sample, 6 unsure, 12 on events that no model is asked "
+            "about, 2 on pairs that are never compared."
+        ),
+    ]
+
+
+def test_the_next_step_is_a_command():
+    """A candidate is promoted; a model in use is certified."""
+    used = replace(VIEW, in_use=VIEW.model_hash)
+
+    assert "recon promote 4562e1448f65 asks for approval" in str(VIEW)
+    assert used.next_steps() == "Next: recon certify proves a threshold for it"
+    assert "4562e1448f65 of orders_to_payments: in use." in str(used)
+
+
+def test_each_figure_stands_with_its_interval():
+    """One row per metric, one column per model, value and interval in words."""
+    text = str(VIEW)
+
+    assert "0.9840 (0.9740 to 0.9940)" in text
+    assert VIEW.frame.height == VIEW.figures().frame.height == 12
+    assert "f1: harmonic mean of precision and recall." in str(VIEW.figures())
+
+
+def test_charts_say_what_they_show():
+    """The weights and the reliability are told in a sentence each, for whoever sees no chart."""
+    reliability, weights = VIEW.charts()
+
+    assert "most for a match: customer, same e-mail (+10.2 bits)" in weights.description
+    assert "most against: amount, amounts differ (-8.9 bits)" in weights.description
+    assert "before: 25% said and 35% found (61 pairs)" in reliability.description
+    assert weights.svg().startswith("<svg")
+    assert reliability.svg().startswith("<svg")
+
+
+def test_a_page_holds_only_what_a_report_lets_through():
+    """Its HTML passes the report's own gate; what a value says stays text."""
+    hostile = replace(VIEW, card={**CARD, "why": "<script>window.hit=1</script>"})
+
+    assert forbidden(VIEW.html()) is None
+    assert forbidden(hostile.html()) is None
+    assert "&lt;script&gt;" in hostile.html()
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_without_held_out_pairs_there_is_no_reliability(side):
+    """No label, no diagram: nothing is drawn that was not measured."""
+    bare = replace(VIEW, card={**CARD, "reliability": {side: []}, "figures": []})
+
+    assert [chart.caption for chart in bare.charts()] == ["What each level weighs"]
+    assert bare.frame.is_empty()
