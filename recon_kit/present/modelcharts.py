@@ -30,8 +30,10 @@ def weights(card_weights: pl.DataFrame, caption: str = "What each level weighs")
         .drop("place")
     )
     left_out = card_weights.height - data.height
+    longest = max([0, *data["name"].str.len_chars()])
+    axis = alt.Axis(labelLimit=320, minExtent=min(320, 7 * longest))
     base = alt.Chart(data).encode(
-        y=alt.Y("name:N", sort=data["name"].to_list(), title=None, axis=alt.Axis(labelLimit=320))
+        y=alt.Y("name:N", sort=data["name"].to_list(), title=None, axis=axis)
     )
     bars = base.mark_bar(height=11, cornerRadius=1).encode(
         x=alt.X("weight:Q", title="match weight, log2 of the odds"),
