@@ -74,3 +74,4 @@ def test_without_held_out_pairs_there_is_no_reliability(side):
 
     assert [chart.caption for chart in bare.charts()] == ["What each level weighs"]
     assert bare.frame.is_empty()
+    assert forbidden(bare.figures().html()) is None

@@ -55,7 +55,7 @@ class ModelView(View):
     @property
     def frame(self) -> pl.DataFrame:
         """Every figure with its interval: model, on, metric, value, low, high."""
-        return pl.DataFrame(self.card["figures"], schema_overrides=_FIGURE_TYPES)
+        return pl.DataFrame(list(self.card["figures"]), schema=_FIGURE_TYPES)
 
     @property
     def refused(self) -> int:
