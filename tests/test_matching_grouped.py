@@ -291,3 +291,28 @@ def test_shuffled_events_give_the_same_answers() -> None:
     assert seen == {(
         "l0+p00+p01", "l1+p06+p07+p08", "l2+p12+p13+p14+p15", "l3+p18+p19", "l4+p24+p25+p26",
     )}  # fmt: skip
+
+
+def test_what_a_key_match_leaves_open_is_asked_about() -> None:
+    """A line that names one payout and brings two: the other one is proposed, never booked."""
+    events = [
+        payout("a", 40_018, 0, payout_id="po_a"), payout("b", 35_220, 1, payout_id="po_b"),
+        line("l1", 40_018 + 35_220, 3, payout_id="po_a"),
+    ]  # fmt: skip
+    with reconciled(events, to_bank()) as world:
+        assert world.groups() == ["a+l1"]
+        assert world.rows("select left_key, right_key, method, why_code from out_proposals") == [
+            ("b", "l1", "grouped", "residual")
+        ]
+        assert world.open("event_key", "state", "why_code", "why")[0] == (
+            "b", "proposed", "proposed",
+            "would close what is open of bank_line; a person confirms",
+        )  # fmt: skip
+    yes = [said(1, "same", "b", "l1", reconciliation="payouts_to_bank")]
+    with reconciled(events, to_bank(), decisions=yes) as world:
+        assert world.groups() == ["a+b+l1"]
+        assert world.matches("residual_minor") == [(0,)]
+    other = [payout("c", 35_220, 2), *events]
+    with reconciled(other, to_bank()) as world:
+        assert world.rows("select distinct why_code from out_proposals") == [("ambiguous",)]
+        assert world.rows("select distinct equal_answers from out_pair_evidence") == [(2,)]

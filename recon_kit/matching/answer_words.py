@@ -85,6 +85,8 @@ def sentence_sql(other: str, apart: str) -> str:
     then 'amount and time agree with ' || {other} || ' alone' || {apart}
          || case when w.reason = 'key_differs' then '; but they name different ids'
                  else '; a person confirms' end
+    when w.reason = 'residual'
+    then 'would close what is open of ' || {other} || '; a person confirms'
     when w.reason = 'chance' then {found} || '; but so many could, that one may by chance'
     when w.reason = 'key_differs' then {found} || '; but they name different ids'
     else {found} || '; a person confirms' end"""

@@ -15,6 +15,7 @@ of matches and questions alike.
 | --- | --- |
 | ambiguous | other answers are exactly as good; `equal_answers` counts all of them |
 | key_differs | it joins events that name different ids |
+| residual | it would close what a match by key leaves open |
 | chance | so many sets were looked at that one may add up by chance |
 | uncertified | nothing certifies the method yet |
 """
@@ -40,6 +41,7 @@ create or replace table offered_answers (method varchar, aid bigint, left_eid bi
     right_eid bigint, confidence double, why_code varchar, equal_answers bigint, levels varchar);
 create or replace table answer_evidence (method varchar, mid bigint, left_eid bigint,
     right_eid bigint, equal_answers bigint, levels varchar);
+create or replace table needy (mid bigint);
 create or replace table undecided (kind varchar, eid bigint, why_code varchar, number bigint)""",
         "nothing was found yet",
     )
@@ -155,11 +157,16 @@ def proposal_steps(rec: Reconciliation) -> tuple[Step, ...]:
         Step(
             "answer_ids",
             f"""
+create or replace view askable as
+from rest union all
+select * from pool where eid in (
+    select {keys.one_side(rec)}_eid from offered_answers)
+    and eid in (select mid from needy) and eid not in (select eid from rest);
 create or replace table answer_ids as
 select method, aid, left(sha256({quote_text(rec.name)} || chr(31)
            || string_agg(event_key || chr(31), '' order by event_key)), 32) as match_id
 from (select distinct method, aid, unnest([left_eid, right_eid]) as eid from offered_answers) m
-left join rest r using (eid)
+left join askable r using (eid)
 group by method, aid having count(r.eid) = count(*)""",
             "the same members are the same question on any machine",
         ),
@@ -170,7 +177,7 @@ create or replace table answer_proposals as
 select i.match_id, o.*, l.event_key as left_key, r.event_key as right_key,
        {amounts.pair_money(rec)}
 from offered_answers o join answer_ids i using (method, aid)
-join rest l on l.eid = left_eid join rest r on r.eid = right_eid
+join askable l on l.eid = left_eid join askable r on r.eid = right_eid
 anti join out_proposals known on known.match_id = i.match_id
       and known.left_key = l.event_key and known.right_key = r.event_key
 qualify row_number() over (

@@ -71,6 +71,11 @@ class _Searched:
     answers: subsets.Answers | None
     chance: float = 0.0
 
+    @property
+    def residual(self) -> bool:
+        """Whether a match has the lump's event already."""
+        return bool(self.pile.lumps["residual"][self.place])
+
     def claims(self) -> Ints:
         """Items of any answer: of all of them, where these are too many to list."""
         if self.answers is None or not self.answers.count:
@@ -133,7 +138,7 @@ def _together(found: list[_Searched]) -> picking.Findings:
             owners += [(searched, mask) for mask in searched.answers.masks.tolist()]
     tallies = pl.DataFrame(
         [
-            (s.lump, s.answers.count, len(s.items), s.chance)
+            (s.lump, s.answers.count, len(s.items), s.chance, s.residual)
             for s in found
             if s.answers is not None
         ],

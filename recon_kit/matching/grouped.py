@@ -88,7 +88,7 @@ def _search(pile: Pile, barred: pl.DataFrame) -> _Found:
     ]
     tallies = pile.lumps.select(
         one_eid="eid", equal_answers=pl.Series(counts), items=pl.Series(last - first),
-        chance=pl.Series(chance, dtype=pl.Float64),
+        chance=pl.Series(chance, dtype=pl.Float64), residual="residual",
     )  # fmt: skip
     return _Found(pile, _described(pile, listed, counts, (first, last)), tallies)
 

@@ -4,6 +4,9 @@ A lump is an open event of the side whose match has one principal (see `keys.one
 open event of the other side; both in one currency, an item's own or the presented one. Left out
 are amounts of zero, which no sum can tell from their absence, events without a time, statuses that
 say that no money moved, and whatever carries a key that the other side knows: a key speaks first.
+
+What a key match leaves open is a lump as well (`residual`), to be asked about and never booked: a
+bank line that names one payout and brings two.
 """
 
 from __future__ import annotations
@@ -16,19 +19,23 @@ import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import keys, late
+from recon_kit.matching.complete import needy_step
 from recon_kit.matching.runs import Ints
 from recon_kit.matching.window import due_sql
 from recon_kit.settings import Reconciliation
+
+_TOLD_MAX = 1_000  # amounts that tell the unit of a currency
 
 
 @dataclass(frozen=True, slots=True)
 class Pile:
     """Lumps of one currency and a sequence of items in it, in order of time.
 
-    `lumps` has `eid, v, low, high, ts, due`: the money, the bounds within which a sum agrees, and
-    times in microseconds. `items` has `eid, v, ts, due, fee_bp` (fee in basis points of the gross
-    amount, null where none is told). `first` and `last` (exclusive) are, for each lump, the items
-    in its window. `unit` is what all amounts of the currency are multiples of.
+    `lumps` has `eid, v, low, high, ts, due, residual`: the money, the bounds within which a sum
+    agrees, times in microseconds, and whether a match has the event already. `items` has `eid, v,
+    ts, due, fee_bp` (fee in basis points of the gross amount, null where none is told). `first`
+    and `last` (exclusive) are, for each lump, the items in its window. `unit` is what all amounts
+    of the currency are multiples of.
     """
 
     currency: str
@@ -49,14 +56,14 @@ def piles(engine: Engine, rec: Reconciliation, zone: str, *, by_source: bool) ->
     """Read what is open, one pile per currency (and source of the items, if asked for)."""
     engine.run(*steps(rec, zone))
     lumps = engine.rows(
-        "select eid, c, v, epoch_us(ts) as ts, epoch_us(due) as due from lump_rows"
+        "select eid, c, v, epoch_us(ts) as ts, epoch_us(due) as due, residual from lump_rows"
         " where due is not null order by c, ts, event_key"
     )
     items = engine.rows(
         "select eid, source, c, v, epoch_us(ts) as ts, epoch_us(due) as due, fee_bp from item_rows"
         " where due is not null order by c, source, ts, native_id nulls last, event_key"
     )
-    units = _units(lumps, items)
+    units = _units(engine)
     group = ["c", "source"] if by_source else ["c"]
     for key, some in items.group_by(group, maintain_order=True):
         mine = lumps.filter(pl.col("c") == key[0])
@@ -64,12 +71,16 @@ def piles(engine: Engine, rec: Reconciliation, zone: str, *, by_source: bool) ->
             continue
         ordered = some if by_source else some.sort("ts", maintain_order=True)
         currency = str(key[0])
-        yield _pile(currency, _bounded(rec, mine), ordered, units[currency])
+        yield _pile(currency, _bounded(rec, mine), ordered, units.get(currency, 1))
 
 
-def _units(lumps: pl.DataFrame, items: pl.DataFrame) -> dict[str, int]:
-    """By currency, what all open amounts are multiples of."""
-    told = pl.concat([lumps.select("c", "v"), items.select("c", "v")])
+def _units(engine: Engine) -> dict[str, int]:
+    """By currency, what its amounts are multiples of, told by a thousand of them, open or not."""
+    told = engine.rows(
+        "select distinct currency as c, amount as v from pool"
+        " where currency in (select c from lump_rows) and amount <> 0"
+        f" qualify dense_rank() over (partition by c order by v) <= {_TOLD_MAX} order by c, v"
+    )
     return {
         str(c[0]): max(1, int(np.gcd.reduce(np.abs(rows["v"].to_numpy()))))
         for c, rows in told.group_by("c", maintain_order=True)
@@ -118,8 +129,24 @@ def steps(rec: Reconciliation, zone: str) -> tuple[Step, ...]:
     one = 0 if keys.one_side(rec) == "left" else 1
     return (
         *((late.carriers_step(rec, "rest"),) if rec.keys else ()),
+        needy_step(rec),
         Step("lump_rows", _rows_sql(rec, zone, one), "open events that a group may add up to"),
+        _residual_step(rec, zone),
         Step("item_rows", _rows_sql(rec, zone, 1 - one), "open events that may be its parts"),
+    )
+
+
+def _residual_step(rec: Reconciliation, zone: str) -> Step:
+    one = keys.one_side(rec)
+    many = "right" if one == "left" else "left"
+    return Step(
+        "lump_residuals",
+        f"""
+insert into lump_rows by name
+select eid, event_key, n.currency as c, ({one}_sum - {many}_sum)::bigint as v, ts,
+       {due_sql(rec, one, "ts", zone)} as due, true as residual
+from needy n join pool p on p.eid = n.mid where ts is not null""",
+        "and what matches leave open",
     )
 
 
@@ -146,6 +173,7 @@ with told as (
       and (amount is null or currency is distinct from shown_currency)
 )
 select t.eid, t.event_key, f.source, f.native_id, c, v, ts, {due_sql(rec, name, "ts", zone)} as due,
-       case when f.fee is not null and {gross} > 0 then (f.fee * 10000) // ({gross}) end as fee_bp
+       case when f.fee is not null and {gross} > 0 then (f.fee * 10000) // ({gross}) end as fee_bp,
+       false as residual
 from told t join facts f using (eid)
 where ts is not null and not dead{known}"""

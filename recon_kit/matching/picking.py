@@ -33,7 +33,7 @@ CANDIDATES: dict[str, pl.DataType] = {
 }  # fmt: skip
 TALLIES: dict[str, pl.DataType] = {
     "one_eid": pl.Int64(), "equal_answers": pl.Int64(), "items": pl.Int64(),
-    "chance": pl.Float64(),
+    "chance": pl.Float64(), "residual": pl.Boolean(),
 }  # fmt: skip
 PARTS: dict[str, pl.DataType] = {"aid": pl.Int64(), "eid": pl.Int64(), "v": pl.Int64()}
 
@@ -44,9 +44,9 @@ class Findings:
 
     `candidates` are answers in the columns of `CANDIDATES` (`span` and `gap` in microseconds,
     `rivals` other lumps that claim one of the items), `tallies` one row per lump and pile with
-    how many answers there are, listed or not, among how many items, and how many chance would
-    give. `parts` makes the items of the answers it is asked for, in the columns of `PARTS`. `kind`
-    is what was counted: runs or sets.
+    how many answers there are, listed or not, among how many items, how many chance would give,
+    and whether the lump is a residual. `parts` makes the items of the answers it is asked for, in
+    the columns of `PARTS`. `kind` is what was counted: runs or sets.
     """
 
     kind: Literal["run", "set"]
@@ -60,10 +60,14 @@ def settle(
 ) -> bool:
     """Match, ask, or note as undecided; returns whether a match was made."""
     tallies = found.tallies.group_by("one_eid").agg(
-        pl.col("equal_answers").sum(), pl.col("items").sum(), pl.col("chance").sum()
+        pl.col("equal_answers").sum(),
+        pl.col("items").sum(),
+        pl.col("chance").sum(),
+        pl.col("residual").any(),
     )
     every = found.candidates.join(tallies, on="one_eid")
     lone = (pl.col("equal_answers") == 1) & (pl.col("size") < size_min(rec, method))
+    lone &= ~pl.col("residual")
     known = _judged(every.filter(~lone), found.kind, allowed)
     engine.put("found", known)
     engine.put("found_parts", found.parts(known))
@@ -111,6 +115,7 @@ def _judged(rows: pl.DataFrame, kind: str, allowed: Authority) -> pl.DataFrame:
         pl.when(several).then(pl.lit("ambiguous"))
         .when(pl.col("chance") > answers.CHANCE_MAX).then(pl.lit("chance"))
         .when(pl.col("confidence") < allowed.threshold).then(pl.lit("below_floor"))
+        .when(pl.col("residual")).then(pl.lit("residual"))
         .otherwise(uncertified)
     )  # fmt: skip
     levels = pl.struct(

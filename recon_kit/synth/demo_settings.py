@@ -148,6 +148,7 @@ enabled = false
 
 [reconciliations.decomposed]
 enabled = true                  # payouts at once, which their members do not name
+uncertified = "auto"
 
 [[reconciliations]]
 name = "payouts_to_bank"
@@ -166,6 +167,7 @@ uncertified = "auto"
 
 [reconciliations.grouped]
 enabled = true                  # two payouts in one line of the bank
+uncertified = "auto"
 
 [reconciliations.probable]
 enabled = false
