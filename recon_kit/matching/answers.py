@@ -150,6 +150,10 @@ def differ(rec: Reconciliation, left: str, right: str) -> str:
     return "(" + " or ".join(tests) + ")" if tests else "false"
 
 
+# What is asked of an event in a question.
+_ASKED = "eid, event_key, amount, currency, shown, shown_currency"
+
+
 def proposal_steps(rec: Reconciliation) -> tuple[Step, ...]:
     """Add questions whose events are all still open to `out_proposals`, each once."""
     order = " ".join(f"when {quote_text(m)} then {i}" for i, m in enumerate(METHODS))
@@ -158,8 +162,8 @@ def proposal_steps(rec: Reconciliation) -> tuple[Step, ...]:
             "answer_ids",
             f"""
 create or replace view askable as
-from rest union all
-select * from pool where eid in (
+select {_ASKED} from rest union all
+select {_ASKED} from pool where eid in (
     select {keys.one_side(rec)}_eid from offered_answers)
     and eid in (select mid from needy) and eid not in (select eid from rest);
 create or replace table answer_ids as
