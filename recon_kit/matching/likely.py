@@ -14,7 +14,7 @@ from datetime import datetime
 import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import amounts, assign, keys, probable, splits, stored, trust
+from recon_kit.matching import amounts, keys, probable, splits, stored, trust
 from recon_kit.matching.authority import Authority, authority
 from recon_kit.model import Certificate, StoredModel
 from recon_kit.safe import quote_text
@@ -48,11 +48,7 @@ def run(  # noqa: PLR0913 - what a run depends on, handed down by name
         return None
     scored = probable.score(engine, rec, model, retrain=retrain)
     trained = stored.read(scored.model) if scored.model else None
-    notes = [*scored.notes]
-    if rec.cardinality in ("one_to_many", "many_to_one"):
-        notes += splits.assign(engine, rec, trained.ladders if trained else ())
-    else:
-        assign.assign(engine, scored.table, rec.cardinality)
+    notes = [*scored.notes, *splits.assign(engine, rec, trained.ladders if trained else ())]
     engine.put("scored_notes", pl.DataFrame({"note": notes}, schema={"note": pl.String}))
     engine.run(Step("notes", "insert into method_notes from scored_notes", "beside the run"))
     model_hash = scored.model.model_hash if scored.model else None

@@ -29,7 +29,8 @@ from scipy.sparse.csgraph import connected_components
 from recon_kit.errors import MatchingError
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import keys
-from recon_kit.matching.assign import ASSIGNED_SCHEMA, WEIGHT_FLOOR, pick
+from recon_kit.matching.assign import ASSIGNED_SCHEMA, WEIGHT_FLOOR, Cardinality, pick
+from recon_kit.matching.assign import assign as pairwise
 from recon_kit.matching.ladders import Comparison
 from recon_kit.matching.optimum import Ints
 from recon_kit.safe import quote_ident
@@ -61,6 +62,11 @@ class Chosen:
     equal: bool
 
 
+def cardinality_of_pairs(rec: Reconciliation) -> Cardinality:
+    """The cardinality under which pairs compete: several partners come as a set, or not at all."""
+    return "many_to_many" if rec.cardinality == "many_to_many" else "one_to_one"
+
+
 def assign(
     engine: Engine, rec: Reconciliation, ladders: Sequence[Comparison], table: str = "scored_pairs"
 ) -> list[str]:
@@ -68,7 +74,7 @@ def assign(
 
     Args:
         engine: holds the scored pairs, `side_left` and `side_right`.
-        rec: the reconciliation; one_to_many or many_to_one.
+        rec: the reconciliation; sets are looked for where it is one_to_many or many_to_one.
         ladders: the model's comparisons.
         table: name of the scored pairs.
 
@@ -76,6 +82,9 @@ def assign(
         Notes. The table has the columns of `ASSIGNED_SCHEMA`; `together` names the principal's
         `eid` on the rows of a set, whose rows share probability and margin.
     """
+    if rec.cardinality not in ("one_to_many", "many_to_one"):
+        pairwise(engine, table, rec.cardinality)
+        return []
     pairs = engine.rows(
         f"select left_eid, right_eid, match_weight, left_seq, right_seq from {quote_ident(table)}"
     ).sort("left_seq", "right_seq")
