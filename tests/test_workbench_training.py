@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from datetime import timedelta
 
+import polars as pl
 import pytest
 from certified_shop import NOW, make
 
 from recon_kit import cli
-from recon_kit.errors import SettingsError
+from recon_kit.errors import MatchingError, SettingsError
+from recon_kit.model import StoredModel
 from recon_kit.present.show import forbidden
+from recon_kit.workbench import run
 from recon_kit.workbench.bench import Workbench
 
 REC = "orders_to_payments"
@@ -130,3 +135,53 @@ def test_a_reconciliation_without_the_method_is_not_trained(bench):
         SettingsError, match="does not use the method `probable`; set enabled = true"
     ):
         Workbench(bench.folder, clock=lambda: NOW).train()
+
+
+# --- after an update -----------------------------------------------------------------------------
+
+
+def written_earlier(bench):
+    """The model in use as a version of format 1 would have left it."""
+    used = bench.store.model(in_use(bench))
+    text = used.json.replace('"format":2', '"format":1')
+    return StoredModel(hashlib.sha256(text.encode()).hexdigest(), REC, text)
+
+
+def run_tomorrow(bench):
+    """The run of the next day, with what it said; a run of the same moment would be the same."""
+    rec = bench.settings.reconciliations[0]
+    request = run.Request(rec, run.facts_seq(bench.store), NOW + timedelta(days=1))
+    return run.evaluate(bench.store, bench.settings, request)
+
+
+def test_a_model_that_an_earlier_version_learned_is_learned_anew(bench):
+    """A run that finds its own model in an older format learns another one and says so."""
+    old = written_earlier(bench)
+    bench.store.add_model(old)
+    done = run_tomorrow(bench)
+
+    short = old.model_hash[:12]
+    assert done.notes[0] == f"the model {short} is of an older format: a new one is learned"
+    assert done.run.model_hash not in (None, old.model_hash)
+    assert json.loads(bench.store.model(done.run.model_hash).json)["format"] == 2
+
+
+def test_a_promoted_model_of_an_older_format_is_theirs_to_replace(bench):
+    """What people put in force no run replaces in silence: the error says what they can do."""
+    old = written_earlier(bench)
+    bench.store.add_model(old)
+    for verdict in ("proposed", "promoted"):
+        word = {"content_hash": old.model_hash, "kind": "model", "approver": "dee"}
+        bench.store.append("approvals", pl.DataFrame([word | {"verdict": verdict}]), NOW)
+
+    with pytest.raises(MatchingError) as told:
+        run_tomorrow(bench)
+    assert str(told.value) == (
+        f"the stored model {old.model_hash[:12]} of 'orders_to_payments' has format 1, this "
+        "version reads 2; train a new one with `recon train orders_to_payments` and promote it, "
+        "or take this one back with `recon rollback orders_to_payments --kind model`: then a run "
+        "learns its own"
+    )
+
+    bench.rollback(REC, kind="model", by="dee")
+    assert run_tomorrow(bench).run.model_hash not in (None, old.model_hash)

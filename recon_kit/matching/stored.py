@@ -82,14 +82,16 @@ def read(model: StoredModel) -> Trained:
         MatchingError: the text is not what was stored, is of another format, or holds odds that
             are no probabilities.
     """
-    name = f"the stored model {model.model_hash[:12]} of {model.reconciliation!r}"
+    of = model.reconciliation
+    name = f"the stored model {model.model_hash[:12]} of {of!r}"
     if hashlib.sha256(model.json.encode()).hexdigest() != model.model_hash:
         raise MatchingError(f"{name} is not what was stored; train it again")
     content = json.loads(model.json)
     if content.get("format") != FORMAT:
         raise MatchingError(
-            f"{name} has format {content.get('format')!r}, this version reads {FORMAT}; "
-            "train it again"
+            f"{name} has format {content.get('format')!r}, this version reads {FORMAT}; train a "
+            f"new one with `recon train {of}` and promote it, or take this one back with "
+            f"`recon rollback {of} --kind model`: then a run learns its own"
         )
     odds, terms = content["odds"], content["terms"]
     ladders = tuple(_comparison(c) for c in odds["comparisons"])
@@ -106,6 +108,12 @@ def read(model: StoredModel) -> Trained:
         calibration=content["calibration"],
         card=content.get("card"),
     )
+
+
+def is_older(model: StoredModel) -> bool:
+    """Whether an earlier version of the product wrote the model, so that `read` refuses it."""
+    told = json.loads(model.json).get("format")
+    return isinstance(told, int) and told < FORMAT
 
 
 def with_odds(

@@ -23,7 +23,7 @@ from recon_kit import model
 from recon_kit.ingestion.headers import header_frame
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.store import Store
-from recon_kit.matching import cascade
+from recon_kit.matching import cascade, stored
 from recon_kit.matching.rules import Rule, rules_hash
 from recon_kit.model import Certificate, Run, StoredModel
 from recon_kit.resolution import cases, governance
@@ -87,7 +87,7 @@ def evaluate(
         The run, as stored. Running twice on the same facts and settings stores nothing new.
     """
     rec = request.reconciliation
-    told = _told(store, request)
+    told, news = _told(store, request)
     run = _run(settings, request, told)
     before = store.run(run.run_id)
     if before is not None:
@@ -139,8 +139,8 @@ def evaluate(
             model=outcome.model,
             recorded_at=request.recorded_at or request.as_of_time,
         )
-    stored = store.run(run.run_id)
-    return Done(stored or run, fresh=True, notes=outcome.notes)
+    kept = store.run(run.run_id)
+    return Done(kept or run, fresh=True, notes=(*news, *outcome.notes))
 
 
 def facts_seq(store: Store, by: datetime | None = None) -> int:
@@ -192,15 +192,15 @@ def code_hash() -> str:
     return code.hexdigest()[:32]
 
 
-def _told(store: Store, request: Request) -> Variant:
-    """The variant of a request, filled up with what is in force."""
+def _told(store: Store, request: Request) -> tuple[Variant, tuple[str, ...]]:
+    """The variant of a request, filled up with what is in force; and what to say about it."""
     rec, seq, asked = request.reconciliation, request.as_of_seq, request.variant
     approvals = store.rows("approvals", seq)
     found = asked
+    news: tuple[str, ...] = ()
     if asked.model is None:
-        said = store.rows("approvals")
-        used = governance.model_in_use(store.rows("models"), said, rec.name, seq)
-        found = replace(found, model=store.model(used) if used else None)
+        used, news = _model(store, rec, seq)
+        found = replace(found, model=used)
     if asked.certificates is None:
         rows = store.rows("certificates", seq)
         found = replace(found, certificates=governance.certificates(rows, approvals, rec.name))
@@ -208,7 +208,27 @@ def _told(store: Store, request: Request) -> Variant:
         rows = store.rows("rules", seq)
         ruled = governance.rules(rows, approvals, rec.name, request.as_of_time)
         found = replace(found, rules=ruled)
-    return found
+    return found, news
+
+
+def _model(
+    store: Store, rec: Reconciliation, seq: int
+) -> tuple[StoredModel | None, tuple[str, ...]]:
+    """The model in use; none where an earlier version learned it in a format no longer read.
+
+    What a run learned by itself the next one learns again. A model that people put in force is
+    theirs to replace: it stays, and scoring with it says what they have to do.
+    """
+    said = store.rows("approvals")
+    used = governance.model_in_use(store.rows("models"), said, rec.name, seq)
+    found = store.model(used) if used else None
+    if found is None or not stored.is_older(found):
+        return found, ()
+    words = said.filter(pl.col("content_hash") == found.model_hash).sort("seq")["verdict"]
+    if len(words) and words[-1] in governance.PUT_IN_FORCE:
+        return found, ()
+    short = found.model_hash[:12]
+    return None, (f"the model {short} is of an older format: a new one is learned",)
 
 
 def _less(decisions: pl.DataFrame, streams: tuple[str, ...]) -> pl.DataFrame:

@@ -133,7 +133,9 @@ def why_view(engine: Engine, rec: Reconciliation, key: str, asked: Asked, about:
     would have decided otherwise are worked out here, from the facts and the run's model.
     """
     found = evidence.why(engine, key, prefix="", run_id=asked.run_id)
-    trained = stored.read(asked.model) if asked.model else None
+    trained = None
+    if asked.model and not stored.is_older(asked.model):
+        trained = stored.read(asked.model)
     if trained is not None and not trained.ladders:
         trained = None
     prior = beside.prior_of(engine, rec, trained, asked.run_id) if trained else None
