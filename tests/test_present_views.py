@@ -108,7 +108,7 @@ def test_the_first_screen_says_what_is_matched_and_what_to_do():
     assert "orders_to_payments: 6,202 of 6,307 due items are matched (98.3 %)" in text
     assert "618,702.90" in text
     assert 'bench.export("open-items", "reports/open_items.csv")' in text
-    assert "Next: 13 proposals of orders_to_payments wait for a person" in text
+    assert "Next: 13 open items wait for a person: bench.review() asks about them" in text
     assert "uncertified: orders_to_payments" in text
     assert text.count("the nearest differs by 12.40 USD") >= 2
 

@@ -125,11 +125,9 @@ class Summary(View):
             return 'Take files in with bench.ingest("SOURCE", "FILE"), then bench.reconcile().'
         proposed = self.open_items.filter(pl.col("state") == "proposed")
         if not proposed.is_empty():
-            name = proposed["reconciliation"][0]
             return (
-                f"{proposed.height:,} proposals of {name} wait for a person: "
-                'bench.export("matches", "matches.csv") lists them as `review`; judge them in a '
-                'CSV of labels and bring it back with bench.import_labels("labels.csv").'
+                f"{proposed.height:,} open items wait for a person: bench.review() asks about them "
+                "one at a time (notebook 03_review_matches)."
             )
         if self.cases:
             return f"{self.cases:,} cases wait for their owners: bench.queue()."
