@@ -59,3 +59,20 @@ def test_the_order_of_ingest_does_not_show(told, random):
     random.shuffle(shuffled)
 
     assert contents(files) == contents(shuffled)
+
+
+def test_an_event_told_otherwise_costs_no_second_pass_over_the_files(tmp_path):
+    """Two sources, one event of one told again: every file is opened once, each event read once."""
+    store = new_store(tmp_path)
+    ingest(store, [{"event_id": "a", "amount": 1}, {"event_id": "b", "amount": 2}])
+    ingest(store, [{"event_id": "c", "amount": 4}], source="hook")
+    ingest(store, [{"event_id": "a", "amount": 8}], received_at=T0 + DAY)
+
+    with store.snapshot().engine() as engine:
+        plan = "\n".join(engine.rows("explain select sum(amount) from events")["explain_value"])
+        told = engine.rows("select event_id, amount, restated from events order by all").rows()
+        every = engine.rows("select event_id, amount from event_versions order by all").rows()
+
+    assert plan.count("READ_PARQUET") == 2  # one pass over each source
+    assert told == [("a", 8, True), ("b", 2, False), ("c", 4, False)]
+    assert every == [("a", 1), ("a", 8), ("b", 2), ("c", 4)]

@@ -1,8 +1,8 @@
 """A consistent view of the ledger as of one sequence: which files, read how.
 
-What is current is decided here, when reading, so that the order in which files arrived never
-matters. Of several tellings of one event the newest is read. Of several sources that tell one
-business key, the one with the lowest precedence is read; at equal precedence a told row comes
+What is current is decided when reading, so that the order in which files arrived never matters.
+Of several tellings of one event the newest is read (see `tellings`). Of several sources that tell
+one business key, the one with the lowest precedence is read; at equal precedence a told row comes
 before an event derived from other rows (`records` 0), then the source's name decides. Several
 events of the source that is read are all kept: two refunds of one order are two.
 
@@ -34,7 +34,7 @@ import polars as pl
 
 from recon_kit import model
 from recon_kit.errors import LedgerError
-from recon_kit.ledger import changes, erase
+from recon_kit.ledger import changes, erase, tellings
 from recon_kit.ledger.catalog import Catalog
 from recon_kit.ledger.columns import duckdb_types, stored
 from recon_kit.ledger.engine import Engine, Step, open_engine
@@ -124,9 +124,10 @@ class Snapshot:
             self._put_small_tables(engine)
             _make_views(engine, files)
             changes.make_views(engine, run_files, parts)
-            marks = self._segments.select(pl.col("restated", "contested").sum()).row(0)
-            _make_current(engine, files, restated=bool(marks[0]))
-            _make_events(engine, precedence or {}, contested=bool(marks[1]))
+            facts = self._segments.filter(pl.col("run_id").is_null())
+            tellings.make_views(engine, tellings.files_of(self._places, facts))
+            contested = bool(self._segments["contested"].sum())
+            _make_events(engine, precedence or {}, contested=contested)
             if batch is not None:
                 self._make_batch_views(engine, batch)
             engine.trail.clear()
@@ -178,83 +179,6 @@ def _make_views(engine: Engine, files: Mapping[str, list[Path]]) -> None:
         "findings_told": {"run_id": "varchar", **duckdb_types(model.RUN_TABLES["findings"])},
     }
     engine.run(*(_view(name, files, columns) for name, columns in tables.items()))
-
-
-def _make_current(engine: Engine, files: Mapping[str, list[Path]], *, restated: bool) -> None:
-    """Views `event_versions`, `current_events` and `who`, versions resolved.
-
-    Where no event was ever told with other content there is nothing to resolve, and the views
-    read the files as they are. Otherwise only the events told more than once are looked at.
-    """
-    events = files.get("events", [])
-    columns = duckdb_types(model.EVENT_SCHEMA)
-    written = stored(events, columns)
-    told = stored(files.get("who", []), duckdb_types(model.WHO_SCHEMA))
-    if not restated:
-        engine.run(
-            Step("event_versions", f"create temp view event_versions as {written}"),
-            Step("current_events", "create temp view current_events as from event_versions"),
-            Step("who", f"create temp view who as {told}"),
-        )
-        return
-    engine.run(
-        Step(
-            "tellings",
-            f"""
-            create temp table tellings as
-            with several as (select distinct event_key from ({written}) where restated),
-            rows as (
-                select event_key, payload_hash, fixed_hash, version_order from ({written})
-                where event_key in (from several)
-            ),
-            newest as (
-                select r.event_key, r.payload_hash, r.fixed_hash,
-                    greatest(r.version_order, coalesce(max(t.version_order), r.version_order))
-                        as version_order
-                from rows r left join retold t on t.payload_hash = r.payload_hash
-                group by r.event_key, r.payload_hash, r.fixed_hash, r.version_order
-            )
-            select event_key, payload_hash, version_order,
-                min(fixed_hash) over one_event <> max(fixed_hash) over one_event as conflict,
-                row_number() over (
-                    partition by event_key order by version_order desc, payload_hash) = 1
-                    as current
-            from newest window one_event as (partition by event_key)""",
-            "events told with several contents; a content counts from when it was last told",
-        ),
-        Step(
-            "event_versions",
-            f"""
-            create temp view event_versions as
-            from ({written}) where event_key not in (select event_key from tellings)
-            union all by name
-            {_resolved(written)}""",
-            "every telling, with what is known of its event now",
-        ),
-        Step(
-            "current_events",
-            f"""
-            create temp view current_events as
-            from ({written}) where event_key not in (select event_key from tellings)
-            union all by name
-            {_resolved(written)} where t.current""",
-            "the newest telling of each event",
-        ),
-        Step(
-            "who",
-            f"create temp view who as from ({told}) w anti join "
-            "(from tellings where not current) t using (event_key, payload_hash)",
-            "personal fields of the newest telling",
-        ),
-    )
-
-
-def _resolved(written: str) -> str:
-    return (
-        "select s.* replace (t.version_order as version_order, true as restated, "
-        f"t.conflict as conflict) from ({written}) s "
-        "join tellings t using (event_key, payload_hash)"
-    )
 
 
 def _make_events(engine: Engine, precedence: Mapping[str, int], *, contested: bool) -> None:

@@ -117,13 +117,17 @@ def day(folder: Path, moment: datetime, files: dict[str, list[str]]) -> dict[str
     }  # fmt: skip
 
 
+def data_folder(count: int) -> Path:
+    """Where the generated shop of this size lies."""
+    return Path(os.environ.get("PERF_DATA", Path(tempfile.gettempdir()) / "perf")) / str(count)
+
+
 def main(count: int) -> None:
     """Print both days and their ratio."""
-    base = Path(os.environ.get("PERF_DATA", Path(tempfile.gettempdir()) / "perf")) / str(count)
     with tempfile.TemporaryDirectory() as temp:
         folder = Path(temp).resolve()
         (folder / "recon.toml").write_text(SETTINGS, encoding="utf-8")
-        write_files(base, folder)
+        write_files(data_folder(count), folder)
         full = day(folder, FIRST, {"shop": ["first"], "psp": ["first"]})
         late = day(
             folder, FIRST + timedelta(days=1), {"shop": ["late"], "psp": ["late", "restated"]}
