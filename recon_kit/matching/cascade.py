@@ -190,7 +190,7 @@ def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
         engine, rec, authority.in_force(rec, context.certificates, context.as_of, context.model)
     )
     proposals.run(engine, rec)
-    engine.run(evidence.keep_step(), answers.evidence_step())
+    engine.run(evidence.keep_step(rec), answers.evidence_step())
     open_items.run(engine, rec, context.as_of, context.timezone)
     check(engine, rec)
     return _outcome(engine, rec, context.model, began)

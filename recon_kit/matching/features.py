@@ -66,7 +66,8 @@ def _rows_sql(side: str, extra: Sequence[str], given: Sequence[str], *, rated: b
         for name, kind in _OPTIONAL.items()
     )
     unique_who = f"""(select event_key, min(email) as email, min(customer_name) as customer_name,
-            min(phone) as phone, min(postcode) as postcode{personal} from who group by event_key)"""
+            min(phone) as phone, min(postcode) as postcode{personal}
+            from who where event_key in (select event_key from open_{side}) group by event_key)"""
     return f"""
     with plain as (
         select o.eid, o.event_key, o.amount::bigint as amount, coalesce(o.currency, '') as currency,
