@@ -19,6 +19,9 @@ CHARTS = {
     "ageing": charts.ageing(charts.age_buckets(pl.Series([0.0, 0.5, 3.0, 100.0]))),
     "time_to_reconcile": charts.time_to_reconcile(fake_bench.CURVE),
     "waterfall": charts.waterfall(fake_bench.WHY.weights),
+    "lengths": charts.lengths(
+        pl.DataFrame({"name": ["ours", "theirs"], "value": [1.5, 1234.0]}), "Seconds", unit="s"
+    ),
 }
 
 

@@ -29,9 +29,7 @@ app = App(
     exit_on_error=False,
     print_error=False,
 )
-labels_app = App(
-    name="labels", help="Labels: draw the audit sample, write sheets, bring in answers."
-)
+labels_app = App(name="labels", help="Decisions made elsewhere: bring them in.")
 app.command(labels_app)
 
 Flag = Annotated[bool, Parameter(negative="")]

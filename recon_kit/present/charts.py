@@ -39,6 +39,7 @@ __all__ = [
     "ageing",
     "bundle",
     "enable",
+    "lengths",
     "matched_share",
     "open_by_state",
     "theme",
@@ -302,6 +303,30 @@ def waterfall(weights: pl.DataFrame, caption: str = "What speaks for and against
     words = base.mark_text(align="left", dx=6, fill=INK).encode(x="tip:Q", text="label:N")
     drawn = (bars + words).properties(width=WIDTH - 180, height=alt.Step(24))
     told = ", ".join(f"{row['step']} {row['label']}" for row in data.to_dicts())
+    return Chart(drawn, caption, f"{caption}: {told}.", data)
+
+
+def lengths(rows: pl.DataFrame, caption: str, *, unit: str = "") -> Chart:
+    """One bar per name, in the order of the rows, each with its value; the first is the accent.
+
+    Args:
+        rows: `name` (text, each once), `value` (a number from 0 up).
+        caption: heading of the chart.
+        unit: written after each value, such as `s`.
+    """
+    data = rows.select("name", pl.col("value").cast(pl.Float64)).with_row_index("place")
+    said = pl.Series("label", [f"{v:,.3g} {unit}".strip() for v in data["value"]])
+    data = data.with_columns(said)
+    base = alt.Chart(data).encode(
+        y=alt.Y("name:N", sort=data["name"].to_list(), title=None, axis=alt.Axis(labelLimit=260)),
+        x=alt.X("value:Q", title=None, axis=None),
+    )
+    bars = base.mark_bar(height=14, cornerRadius=1).encode(
+        color=alt.condition("datum.place === 0", alt.value(ACCENT), alt.value(QUIET))
+    )
+    words = base.mark_text(align="left", dx=6, fill=INK).encode(text="label:N")
+    drawn = (bars + words).properties(width=WIDTH - 180, height=alt.Step(24))
+    told = ", ".join(f"{row['name']} {row['label']}" for row in data.to_dicts())
     return Chart(drawn, caption, f"{caption}: {told}.", data)
 
 

@@ -1,163 +1,117 @@
 """How much the exact method costs beside the plainest thing that could work.
 
-    PERF_DATA=/tmp/perf python tests/benchmarks/bench_exact.py 100000 [rounds]
+    uv run python -m tests.benchmarks.bench_exact 100000 [rounds]
+    uv run recon demo DIR --orders 100000; uv run python -m tests.benchmarks.bench_exact DIR
 
 The peer is three hash joins in the same DuckDB, on the same events, under the same settings, that
-only write pairs of keys. `PERF_DATA/N` holds `orders.parquet` and `payments.parquet` of a generated
-shop with `oid|pid, order_id, transaction_id, invoice_number, amount, currency, name, email, ts`
-and, for payments, `fee, payout_id`. Rounds are interleaved; the table shows medians and their
-ratio to the peer. Goals: key joins 1.3, the whole method with members and evidence 3.0.
+only write pairs of keys. A number makes the generated shop of that size (see `shop`), a folder is
+the workspace of a twin with its native files taken in. Rounds are interleaved; the table shows
+medians, their ratio to the peer, and the same for processor time, which a busy machine disturbs
+less. Goals: key joins 1.3, the whole method with members and evidence 3.0.
 """
 
 from __future__ import annotations
 
-import os
 import resource
 import statistics
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 
-import polars as pl
-
-from recon_kit import model
-from recon_kit.ledger.engine import Engine, open_engine
 from recon_kit.matching import cascade
-from recon_kit.settings import Reconciliation
+from tests.benchmarks import shop, worlds
+from tests.benchmarks.worlds import World
 
-KEYS = ("order_id", "transaction_id", "invoice_number")
 GOALS = {"key joins": 1.3, "exact method": 3.0}
-MOMENT = datetime(2026, 4, 20, tzinfo=UTC)
-RECONCILIATION = Reconciliation.model_validate({
-    "name": "orders_to_payments",
-    "left": {"sources": ["shop"], "types": ["order"]},
-    "right": {"sources": ["psp"], "types": ["payment"]},
-    "attach": ["refund", "chargeback"],
-    "keys": KEYS,
-    "cardinality": "one_to_many",
-    "tolerance": {"minor_units": 2},
-    "probable": {"enabled": False},
-})  # fmt: skip
-_SQL_TYPES = {
-    pl.String(): "varchar", pl.Int64(): "bigint", pl.Boolean(): "boolean", pl.Date(): "date",
-    model.UTC: "timestamptz",
-}  # fmt: skip
+PEER = "raw three joins"
+Cost = tuple[float, float]  # seconds on the wall, seconds of the processors
 
 
-def told(source: str, kind: str, own_id: str, more: dict[str, str]) -> str:
-    """Rows of view `events` from a generated table."""
-    known = {
-        "event_key": f"left(sha256('{source}|' || {own_id}), 32)",
-        "payload_hash": f"left(sha256('{source}/' || {own_id}), 32)",
-        "source": f"'{source}'", "event_type": f"'{kind}'", "status": "'paid'",
-        "native_id": f"'{source}_' || {own_id}", "amount": "amount", "currency": "currency",
-        "event_ts": "to_timestamp(ts)", "ts_precision": "'second'",
-        **{k: k for k in KEYS}, **more,
-    }  # fmt: skip
-    return "select " + ", ".join(
-        f"cast({known.get(c, 'null')} as {_SQL_TYPES[t]}) as {c}"
-        for c, t in model.EVENT_SCHEMA.items()
-    )
+def clock() -> Cost:
+    """Now, on both clocks."""
+    return time.perf_counter(), time.process_time()
 
 
-def prepare(folder: Path, temp: Path) -> tuple[Path, Path]:
-    """Events and people as the ledger would keep them: one parquet file each."""
-    orders, payments = folder / "orders.parquet", folder / "payments.parquet"
-    for file in (orders, payments):
-        if not file.exists():
-            raise SystemExit(f"{file} is not there; generate it first (see the top of this file)")
-    with open_engine([orders, payments], folder=temp) as engine:
-        sides = (
-            (told("shop", "order", "oid", {}), orders),
-            (told("psp", "payment", "pid", {"fee": "fee", "net": "amount - fee",
-                                            "payout_id": "payout_id"}), payments),
-        )  # fmt: skip
-        events = engine.write(
-            " union all ".join(f"{sql} from '{file}'" for sql, file in sides), "events"
-        ).rename(temp / "events.parquet")
-        who = engine.write(
-            " union all ".join(
-                f"select left(sha256('{source}|' || {own}), 32) as event_key,"
-                f" '' as payload_hash, name as customer_name, email, null::varchar as phone,"
-                f" null::varchar as address, null::varchar as postcode,"
-                f" null::varchar as raw_personal from '{file}'"
-                for source, own, file in (("shop", "oid", orders), ("psp", "pid", payments))
-            ),
-            "who",
-        ).rename(temp / "who.parquet")
-    return events, who
+def since(start: Cost) -> Cost:
+    """What passed since `start`."""
+    now = clock()
+    return now[0] - start[0], now[1] - start[1]
 
 
-def open_views(engine: Engine, events: Path, who: Path) -> None:
-    """What a snapshot offers."""
-    engine.con.execute(f"create view events as from '{events}'")
-    engine.con.execute(f"create view who as from '{who}'")
-    engine.put("decisions", pl.DataFrame(schema=model.DECISION_SCHEMA))
-    day = datetime(2026, 1, 1, tzinfo=UTC)
-    engine.put("coverage", pl.DataFrame({
-        "source": ["shop", "psp"], "covers_from": [day] * 2, "covers_to": [MOMENT] * 2,
-        "as_of": [MOMENT] * 2,
-    }))  # fmt: skip
-
-
-def raw(engine: Engine) -> float:
-    """The peer: three joins, no guard, pairs of keys only."""
-    started = time.perf_counter()
-    for number, key in enumerate(KEYS):
-        engine.con.execute(
-            f"create or replace table raw_{number} as select o.event_key as l, p.event_key as r"
-            " from (from events where source = 'shop' and event_type = 'order') o"
-            " join (from events where source = 'psp' and event_type = 'payment') p"
-            f" using ({key})"
-        )
-    return time.perf_counter() - started
-
-
-def ours(engine: Engine) -> dict[str, float]:
+def ours(world: World) -> dict[str, Cost]:
     """One evaluation, its steps added up by what they are for; members are written out."""
-    outcome = cascade.reconcile(engine, RECONCILIATION, cascade.MatchingContext(as_of=MOMENT))
-    names = [t.name for t in outcome.trail]
-    until = names.index("out_match_members") + 1  # matches are a table by now, members a view
-    seconds = [t.seconds for t in outcome.trail]
-    started = time.perf_counter()
-    engine.con.execute("create or replace table kept as from out_match_members")
-    kept = time.perf_counter() - started
-    joins = sum(s for n, s in zip(names, seconds, strict=True) if n.endswith((".crowd", ".pairs")))
+    spent: list[tuple[str, Cost]] = []
+    run = world.engine.run
+
+    def timed(*steps: object) -> None:
+        for step in steps:
+            start = clock()
+            run(step)
+            spent.append((step.name, since(start)))
+
+    world.engine.run = timed
+    start = clock()
+    cascade.reconcile(world.engine, world.rec, world.context)
+    whole = since(start)
+    world.engine.run = run
+    start = clock()
+    world.engine.con.execute("create or replace table kept as from out_match_members")
+    kept = since(start)
+    names = [name for name, _ in spent]
+    until = names.index("out_match_members") + 1  # matches and members are views by now
+    joins = [c for n, c in spent if n.endswith((".crowd", ".pairs"))]
     return {
-        "key joins": joins,
-        "exact method": sum(seconds[:until]) + kept,
-        "with open items": sum(seconds) + kept,
+        "key joins": added(joins),
+        "exact method": added([*(c for _, c in spent[:until]), kept]),
+        "with open items": added([whole, kept]),
         "  members written out": kept,
-    } | {f"  {n}": s for n, s in zip(names[:until], seconds, strict=False) if s > 0.02}
+    } | {f"  {n}": c for n, c in spent[:until] if c[1] > 0.02}
 
 
-def main(count: int, rounds: int) -> None:
-    """Print the table."""
-    base = Path(os.environ.get("PERF_DATA", Path(tempfile.gettempdir()) / "perf"))
-    found: dict[str, list[float]] = defaultdict(list)
-    with tempfile.TemporaryDirectory() as temp:
-        events, who = prepare(base / str(count), Path(temp).resolve())
-        with open_engine([events, who], threads=2) as engine:
-            open_views(engine, events, who)
-            raw(engine)
-            ours(engine)
-            for _ in range(rounds):
-                found["raw three joins"].append(raw(engine))
-                for name, seconds in ours(engine).items():
-                    found[name].append(seconds)
-    peer = statistics.median(found["raw three joins"])
-    lines = [f"{count} orders, {rounds} rounds, medians"]
-    for name, seconds in found.items():
-        middle = statistics.median(seconds)
-        goal = f"  goal {GOALS[name]}" if name in GOALS else ""
-        lines.append(f"{name:28}{middle:8.3f} s {middle / peer:6.2f}{goal}")
+def added(costs: list[Cost]) -> Cost:
+    """Costs added up on both clocks."""
+    return sum(c[0] for c in costs), sum(c[1] for c in costs)
+
+
+def measure(place: Path, rounds: int) -> list[str]:
+    """Lines of the table."""
+    found: dict[str, list[Cost]] = defaultdict(list)
+    with worlds.opened(place) as opened:
+        plain = opened.rec.probable.model_copy(update={"enabled": False})
+        world = replace(opened, rec=opened.rec.model_copy(update={"probable": plain}))
+        worlds.three_joins(world)
+        ours(world)
+        for _ in range(rounds):
+            start = clock()
+            worlds.three_joins(world)
+            found[PEER].append(since(start))
+            for name, cost in ours(world).items():
+                found[name].append(cost)
+    middle = {n: [statistics.median(c[i] for c in cs) for i in (0, 1)] for n, cs in found.items()}
+    peer = middle[PEER]
+    lines = [f"{'':28}{'seconds':>9}{'ratio':>8}{'cpu s':>9}{'ratio':>8}"]
+    for name, (wall, cpu) in middle.items():
+        goal = f"   goal {GOALS[name]}" if name in GOALS else ""
+        lines.append(
+            f"{name:28}{wall:9.3f}{wall / peer[0]:8.2f}{cpu:9.3f}{cpu / peer[1]:8.2f}{goal}"
+        )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    lines.append(f"peak memory of the process {peak:.0f} MiB")
-    sys.stdout.write("\n".join(lines) + "\n")
+    return [*lines, f"peak memory of the process {peak:.0f} MiB, the peer's tables included"]
+
+
+def main(asked: str, rounds: int) -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory(prefix="recon_bench_") as temp:
+        place = Path(asked)
+        if asked.isdecimal():
+            place = Path(temp).resolve()
+            shop.make(int(asked), place)
+        lines = measure(place, rounds)
+    sys.stdout.write("\n".join([f"{asked}, {rounds} rounds, medians", *lines]) + "\n")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 5)
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 5)
