@@ -10,7 +10,7 @@ import pytest
 
 from recon_kit.errors import MatchingError
 from recon_kit.ledger.engine import Engine, open_engine
-from recon_kit.matching import probable, stored
+from recon_kit.matching import estimate, probable, stored
 from recon_kit.matching.assign import assign
 from recon_kit.matching.comparisons import Terms, comparisons
 from recon_kit.matching.ladders import Comparison, Level
@@ -121,6 +121,52 @@ def test_model_and_scores_do_not_depend_on_threads_ids_or_row_order():
             found.append((scored.model.json, picked))
     assert found[0][0] == found[1][0]
     assert found[0][1].equals(found[1][1])
+
+
+def test_learning_that_does_not_settle_keeps_the_model_that_was_there(monkeypatch):
+    """Odds that still move when the rounds run out replace nothing, and the run says so."""
+    with open_engine() as engine:
+        fill(engine, side(0, 200), side(1, 200))
+        first = probable.score(engine, REC, None)
+        monkeypatch.setattr(estimate, "_ROUNDS_MAX", 1)
+        second = probable.score(engine, REC, first.model, retrain=True)
+    assert (second.learned, second.model) == (False, first.model)
+    said = [note for note in second.notes if "settle" in note]
+    assert said[0].startswith("learning had not settled after 1 rounds (last change 0.")
+    assert said[1] == "the model that was there is kept: learning a new one did not settle"
+
+
+@pytest.mark.parametrize(
+    ("left_told", "right_told"),
+    [
+        ({"click_id": "Cj0K{0}"}, {"click_id": "cj0k{0}"}),
+        ({"invoice_number": "INV-000{0}"}, {"invoice_number": "{0}"}),
+        ({"invoice_number": "INV-26{0}"}, {"invoice_number": "{0}"}),
+        ({"order_id": "A-{0}"}, {"description": "wire {0} thank you"}),
+        ({"description": "order {0} paid"}, {"order_id": "A-{0}"}),
+    ],
+)
+def test_a_reference_alone_makes_a_candidate(left_told, right_told):
+    """A click id, an invoice number (also cut off), a number named in a text: each finds its pair,
+    though the amounts are 15 percent apart and nobody tells a name.
+    """
+    sides = []
+    for number, told in ((0, left_told), (1, right_told)):
+        frame = side(number, 60).with_columns(pl.lit(None, pl.String).alias("description"))
+        frame = frame.with_columns(
+            event_ts=pl.lit(START), amount=(20_000 + 1_000 * pl.col("true")) * (100 - 15 * number)
+        )
+        named = {n: pl.format(t.replace("{0}", "{}"), pl.col("true") + 50_000)
+                 for n, t in told.items()}  # fmt: skip
+        sides.append(frame.with_columns(**named))
+    with open_engine() as engine:
+        fill(engine, *sides)
+        probable.score(engine, REC, None)
+        found = engine.one(
+            """select count(*) from candidate_pairs c join side_left l on l.seq = c.l
+            join side_right r on r.seq = c.r where r.amount * 100 = l.amount * 85"""
+        )
+    assert found == (60,)
 
 
 def test_stored_model_only_scores():

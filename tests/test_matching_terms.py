@@ -4,10 +4,12 @@ import hashlib
 from datetime import timedelta
 from typing import Any
 
+import polars as pl
 import pytest
 from matching_world import MONDAY, day, order, payment, rec, reconciled
 
-from recon_kit.matching import stored
+from recon_kit.ledger.engine import open_engine
+from recon_kit.matching import rarity, stored
 from recon_kit.matching.fees import Tariff
 from recon_kit.matching.schedules import Lag, Schedule
 
@@ -84,6 +86,31 @@ def test_countries_with_fees_of_their_own_are_told_apart():
         ("card_country", "", "2.9 % and 30", 160),
         ("card_country", "US", "4.4 % and 30", 80),
     ]
+
+
+def net(value: str, rate_bp: int) -> Schedule:
+    return Schedule(
+        "stripe", "payment", "card", "EUR", False, "card_country", value,
+        "2026-03-02T14:00:00+00:00", "", rate_bp, 30, None, "net", 100, 100,
+    )  # fmt: skip
+
+
+def test_what_usually_remains_of_an_amount_depends_on_the_cards_country():
+    """Payments that tell no fee are read by the schedule of their source, method and country."""
+    told = {"source": "stripe", "type": "payment", "currency": "EUR", "shown_currency": ""}
+    cards = [("p1", "card", "DE"), ("p2", "card", "US"), ("p3", "card", "FR"), ("p4", "bank", "US")]
+    empty = {"shown": None, "usual_bp": None, "usual_fixed": None, "usual_cap": None}
+    rows = [{"event_key": k, "payment_method": m} | told | empty for k, m, _ in cards]
+    events = [{"event_key": k, "raw_keys": f'{{"card_country":"{c}"}}'} for k, _, c in cards]
+    with open_engine() as engine:
+        engine.put(
+            "side_right", pl.DataFrame(rows, schema_overrides=dict.fromkeys(empty, pl.Int64))
+        )
+        engine.put("events", pl.DataFrame(events))
+        rarity.attach_usual_fees(engine, [net("DE", 150), net("US", 290)])
+        found = engine.rows("select event_key, usual_bp, usual_fixed from side_right order by all")
+    nothing = (None, None)
+    assert found.rows() == [("p1", 150, 30), ("p2", 290, 30), ("p3", *nothing), ("p4", *nothing)]
 
 
 def test_lags_are_told_by_source_pair():

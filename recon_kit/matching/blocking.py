@@ -24,6 +24,8 @@ NEAR_LOW, NEAR_HIGH = 70, 130
 PARTNERS_MAX = 100
 _RARE_START = 8  # fewer than one row in 2^8 shares it: rare enough to look at any amount
 _DAY = 86_400
+# Systems cut an invoice number off in front; of its last digits four are left at least.
+_INVOICE_END = "case when length(invoice) >= 4 then right(invoice, 4) end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,11 @@ def rules(filled: Collection[str], extra: Sequence[str] = ()) -> tuple[Rule, ...
         ("name", crossed("a word of the name", "words", "words")),
         ("phone", same("same phone", "phone", wide)),
         ("postcode", same("same postcode", "postcode", near)),
+        ("click", same("same click id", "click", wide)),
+        ("invoice", same("same invoice number", "invoice", wide)),
+        ("invoice", same("invoice numbers end alike", _INVOICE_END, near)),
+        ("ref_text", crossed("left number in right text", "refs", "text_refs")),
+        ("text_ref", crossed("right number in left text", "text_refs", "refs")),
         *(("text", rule) for rule in _start_rules(near)),
         ("name_text", crossed("left name in right text", "words", "text_words")),
         ("text_name", crossed("left text in right name", "text_words", "words")),

@@ -106,11 +106,15 @@ def score(
     trained = known
     if learns:
         seed = rec.probable.seed if seed is None else seed
-        trained, taught = _learn(engine, rec, filled, replace(known, rarity=rare), seed)
+        anew, taught = _learn(engine, rec, filled, replace(known, rarity=rare), seed)
         notes += taught
-        if not trained.ladders:
+        if anew is None and known.ladders:
+            kept = score(engine, rec, model)
+            return replace(kept, notes=(*notes, *kept.notes))
+        if anew is None:
             _empty(engine)
             return Scored(model, TABLE, False, 0, tuple(counts), tuple(notes))
+        trained = anew
     model = stored.write(rec.name, trained) if trained is not known else model
     rarity.attach_usual_fees(engine, trained.schedules)
     rescore(engine, rec, trained)
@@ -122,9 +126,10 @@ def score(
 
 def _learn(
     engine: Engine, rec: Reconciliation, filled: Sequence[str], known: Trained, seed: int
-) -> tuple[Trained, list[str]]:
+) -> tuple[Trained | None, list[str]]:
     """The model with odds from the open rows, and what there is to say about it.
 
+    None where nothing can be compared, or where learning did not settle though a model is there.
     Where the pairs that are all but certain show a usual fee, it is learned again with that fee.
     """
     extra = rec.probable.compare
@@ -139,7 +144,7 @@ def _learn(
     )
     ladders = comparisons(filled, terms)
     if not ladders or not blocking.rules(filled, extra):
-        return known, ["the two sides fill no field in common that could be compared"]
+        return None, ["the two sides fill no field in common that could be compared"]
     rarity.attach_usual_fees(engine, known.schedules)
     odds = estimate.learn(engine, ladders, rec.cardinality, seed)
     notes: list[str] = []
@@ -155,8 +160,8 @@ def _learn(
             odds = estimate.learn(engine, ladders, rec.cardinality, seed)
     notes += odds.notes
     if not odds.settled and known.ladders:
-        notes.append("the model that was there is kept, as learning a new one did not settle")
-        return known, notes
+        notes.append("the model that was there is kept: learning a new one did not settle")
+        return None, notes
     if odds.unseen:
         levels = sum(len(c.levels) for c in ladders)
         notes.append(f"{len(odds.unseen)} of {levels} levels met no true pair while learning")

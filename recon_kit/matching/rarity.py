@@ -13,7 +13,7 @@ import polars as pl
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching.features import SIDES
 from recon_kit.matching.ladders import RARE_MAX, RARITY, STARTS
-from recon_kit.matching.schedules import Schedule, frame
+from recon_kit.matching.schedules import SPLITS, Schedule, frame
 
 _HASH_DIGITS = 10
 _WHOLE = 1_000_000  # the whole text counts as longer than any start
@@ -122,19 +122,31 @@ def attach_usual_fees(engine: Engine, schedules: Sequence[Schedule]) -> None:
     """Give right rows the fee that their source usually takes of what the left side tells.
 
     Only schedules of basis `net` count: where an event tells its own fee nothing need be guessed.
+    Those that a further field tells apart (the card's country) need `events`.
     """
-    net = [s for s in schedules if s.basis == "net" and not s.split]
+    net = [s for s in schedules if s.basis == "net"]
     engine.put("usual_fees", frame(net))
+    told = "side_right r"
+    value = "''"
+    if any(s.split for s in net):
+        names = ", ".join(
+            f"coalesce(json_extract_string(raw_keys, '$.{name}'), '') as {name}" for name in SPLITS
+        )
+        told += f""" join (select event_key, {names}
+            from events semi join side_right using (event_key)) t using (event_key)"""
+        arms = " ".join(f"when '{name}' then t.{name}" for name in SPLITS)
+        value = f"case u.split {arms} else '' end"
     engine.run(
         Step(
             "side_right",
-            """create or replace temp table side_right as
+            f"""create or replace temp table side_right as
             select r.* replace (u.rate_bp as usual_bp, u.fixed_minor as usual_fixed,
                 u.cap_minor as usual_cap)
-            from side_right r left join usual_fees u on u.source = coalesce(r.source, '')
+            from {told} left join usual_fees u on u.source = coalesce(r.source, '')
                 and u.event_type = coalesce(r.type, '')
                 and u.method = coalesce(r.payment_method, '') and u.currency = r.currency
-                and u.is_foreign = (r.shown is not null and r.shown_currency <> r.currency)""",
-            "the usual fee of each source, by the model",
+                and u.is_foreign = (r.shown is not null and r.shown_currency <> r.currency)
+                and u.value = {value}""",
+            "the usual fee of each source, method and, where it matters, country, by the model",
         )
     )
