@@ -77,13 +77,13 @@ def piles(engine: Engine, rec: Reconciliation, zone: str, *, by_source: bool) ->
 def _units(engine: Engine) -> dict[str, int]:
     """By currency, what its amounts are multiples of, told by a thousand of them, open or not."""
     told = engine.rows(
-        "select distinct currency as c, amount as v from pool"
-        " where currency in (select c from lump_rows) and amount <> 0"
-        f" qualify dense_rank() over (partition by c order by v) <= {_TOLD_MAX} order by c, v"
+        f"select c, min(v, {_TOLD_MAX}) as v from (select distinct currency as c, amount as v"
+        " from pool where currency in (select c from lump_rows) and amount <> 0)"
+        " group by c order by c"
     )
     return {
-        str(c[0]): max(1, int(np.gcd.reduce(np.abs(rows["v"].to_numpy()))))
-        for c, rows in told.group_by("c", maintain_order=True)
+        str(c): max(1, int(np.gcd.reduce(np.abs(np.asarray(v, dtype=np.int64)))))
+        for c, v in told.iter_rows()
     }
 
 

@@ -48,7 +48,8 @@ def find(  # noqa: PLR0913 - each argument is one column of the targets
     """
     prefix = prefix_sums(values)
     order = np.argsort(prefix, kind="stable")
-    index = _Index(prefix, order, prefix[order])
+    ordered = prefix[order]
+    index = _Index(prefix, order, ordered, np.searchsorted(ordered, ordered, "right"))
     counts = np.zeros(len(low), np.int64)
     parts: list[tuple[Ints, Ints, Ints]] = []
     todo = list(_chunks(np.maximum(last - first, 0)))
@@ -86,11 +87,21 @@ def prefix_sums(values: Ints) -> Ints:
 
 @dataclass(frozen=True, slots=True)
 class _Index:
-    """Prefix sums by position and by size."""
+    """Prefix sums by position and by size; `after` is where the next larger sum stands."""
 
     prefix: Ints
     order: Ints
     ordered: Ints
+    after: Ints
+
+    def between(self, low: Ints, high: Ints) -> tuple[Ints, Ints]:
+        """Where in `ordered` the sums from low to high stand: from, to (exclusive)."""
+        left = np.searchsorted(self.ordered, low, "left")
+        if (low != high).any():
+            return left, np.searchsorted(self.ordered, high, "right")
+        # a search costs more than all else here: to the cent, one says where both ends are
+        at = np.minimum(left, len(self.ordered) - 1)
+        return left, np.where(self.ordered[at] == low, self.after[at], left)
 
 
 def _chunks(lengths: Ints) -> list[tuple[int, int]]:
@@ -111,8 +122,7 @@ def _within(
     which = np.repeat(np.arange(len(targets)), length)
     start = np.arange(len(which)) - np.repeat(np.cumsum(length) - length, length) + first[which]
     base = index.prefix[start]
-    left = np.searchsorted(index.ordered, base + low[which], "left")
-    right = np.searchsorted(index.ordered, base + high[which], "right")
+    left, right = index.between(base + low[which], base + high[which])
     hits = np.maximum(right - left, 0)
     if hits.sum() > 4 * _STARTS_AT_ONCE and len(targets) > 1:
         return None
