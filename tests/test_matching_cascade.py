@@ -206,9 +206,14 @@ def _latest(
 
 
 def _excused(decisions: list[dict[str, Any]], by_key: dict[str, dict[str, Any]]) -> set[str]:
-    """Events that a person took out."""
-    return {k for d in _latest(decisions, by_key) if d["verdict"] == "no_counterpart"
-            for k in (d["left_key"], d["right_key"])}  # fmt: skip
+    """Events that the one person took out, and did not give a counterpart to later."""
+    words = _latest(decisions, by_key)
+    named = [d for d in words if d["verdict"] == "same"]
+    return {k for d in words if d["verdict"] == "no_counterpart"
+            for k in (d["left_key"], d["right_key"])
+            if not any(n["seq"] > d["seq"] and (n["left_key"] == d["left_key"]
+                                                or n["right_key"] == d["right_key"])
+                       for n in named)}  # fmt: skip
 
 
 def _check_match(

@@ -80,14 +80,13 @@ def run(
     for number, key in enumerate(rec.keys):
         engine.run(*pair_steps(rec, number, key, barred=barred))
         crowded, suspected, rated = _exceptions(engine)
-        if crowded:
-            engine.run(*groups.steps(rec, key, barred=barred))
+        unequal = crowded and groups.run(engine, rec, key, barred=barred)
         if number == 0:
             engine.run(*late.steps(rec))
         if suspected:
             engine.run(*contradictions.steps(rec, zone), *(fx.steps(rec) if rated else ()))
             engine.run(*veto_steps(rated=rated))
-        if crowded:
+        if unequal:
             groups.resolve(engine, rec, key, zone)
         known = "rest" if number else f"(select {late.key_columns(rec)} from second_look)"
         still_open = _open(crowded=crowded, suspected=suspected)

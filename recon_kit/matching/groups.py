@@ -4,6 +4,9 @@ A group is all open rows that share a key. The side that may have a single membe
 side, its member the principal; the other is the `many` side. Where the many add up to the one, all
 are parts, and where an amount is missing only the key can join them. Groups that do not add up go
 to `uneven`, groups with several principals to `several`.
+
+Most groups are told in one currency, amount by amount, and add up: one sum says so (`alike`), and
+only what that leaves is gone through with all the questions of currencies and missing amounts.
 """
 
 from __future__ import annotations
@@ -14,11 +17,59 @@ from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
 
-def steps(rec: Reconciliation, key: str, *, barred: bool = True) -> tuple[Step, ...]:
-    """Match groups of `crowd_rows` that add up; the others are in `uneven` and `several`.
+def run(engine: Engine, rec: Reconciliation, key: str, *, barred: bool) -> bool:
+    """Match groups of `crowd_rows` that add up; whether `resolve` has others to look at.
 
     `barred` is whether a person parted any pair of the pool.
     """
+    engine.run(*alike_steps(rec, key, barred=barred))
+    left = engine.one(
+        "select (select count(*) from crowd_rows) - (select coalesce(sum(n), 0) from alike)"
+    )
+    if left[0]:
+        engine.run(*steps(rec, key, barred=barred))
+    return bool(left[0])
+
+
+def alike_steps(rec: Reconciliation, key: str, *, barred: bool = True) -> tuple[Step, ...]:
+    """Match groups of one currency that add up, every amount being told.
+
+    Where somebody parted a pair none is taken here, nor where a match has a single part.
+    """
+    several_ones = rec.cardinality == "many_to_many"
+    possible = "false" if barred or rec.cardinality == "one_to_one" else "true"
+    principal = "arg_min(eid, event_key)" if several_ones else "max(eid)"
+    return (
+        Step(
+            "alike",
+            f"""
+create or replace table alike as
+select k, t, count(*) as n, count(*) filter (one) as n_one, {principal} filter (one) as mid,
+       min(currency) as c, sum(amount) filter (one) as target,
+       sum(amount) filter (not one) as total,
+       bool_or(dead) filter (one) <> bool_or(dead) filter (not one) as status_note
+from crowd_rows where {possible} group by k, t
+having n_one {">= 1" if several_ones else "= 1"} and n > n_one and count(amount) = n
+   and count(currency) = n and min(currency) = max(currency) and {amounts.ties(rec, "total")}""",
+            "one currency, every amount told, and the parts add up",
+        ),
+        Step(
+            "alike_live",
+            f"""
+insert into live_groups
+select mid, 'exact', {quote_text(key)}, c, left_sum, right_sum, null, status_note, null, 1.0,
+       null, null
+from (select *, {amounts.side_sums(rec)} from alike);
+insert into live_members
+select a.mid, r.eid, case when r.one then 'principal' else 'part' end, true, r.amount
+from crowd_rows r join alike a on a.k = r.k and a.t = r.t""",
+            "payouts with all their members",
+        ),
+    )
+
+
+def steps(rec: Reconciliation, key: str, *, barred: bool = True) -> tuple[Step, ...]:
+    """Match what `alike_steps` left and still adds up; the rest is in `uneven` and `several`."""
     return (*gather_steps(rec, barred=barred), *plain_steps(rec, key))
 
 
@@ -55,7 +106,8 @@ select row_number() over () as gid, *, {unit} as unit from (
            arg_min(case when amount is not null then currency end, event_key)
                filter (one and amount is not null) as c1,
            arg_min(shown_currency, event_key) filter (one and shown is not null) as c2
-    from crowd_rows group by k, t having n_one > 0 and n_many > 0)""",
+    from (from crowd_rows anti join alike using (k, t))
+    group by k, t having n_one > 0 and n_many > 0)""",
             "groups with both sides, and the currencies its principal can be told in",
         ),
         Step(
