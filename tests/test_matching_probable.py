@@ -195,6 +195,36 @@ def test_weights_add_up_to_splinks_weight():
         assert set(json.loads(levels)) == set(told) - {"prior"}
 
 
+def test_weights_are_those_of_splink_over_the_rows_themselves():
+    """Splink weighs patterns of levels here; over whole rows it finds the same weights."""
+    from splink import DuckDBAPI, Linker
+
+    with open_engine() as engine:
+        fill(engine, side(0, 200), side(1, 200))
+        scored = probable.score(engine, REC, None)
+        assert scored.model is not None
+        for name in ("left", "right"):
+            sql = f"select * replace (seq as eid) from side_{name}"
+            engine.con.execute(f"create table plain_{name} as {sql}")
+        engine.con.execute(
+            """create table plain_pairs as select '0' as match_key, 'left-__-' || l as join_key_l,
+            'right-__-' || r as join_key_r from candidate_pairs"""
+        )
+        api = DuckDBAPI(connection=engine.con)
+        sides = [api.register(f"plain_{s}", dataset_display_name=s) for s in ("left", "right")]
+        settings = probable.as_splink(scored.model, 200, 200, REC)
+        linker = Linker(sides, settings, log_level=None)
+        linker.table_management.register_blocked_pairs_for_predict(api.register("plain_pairs"))
+        name = linker.inference.predict(threshold_match_weight=probable.KEEP_WEIGHT).physical_name
+        plain = engine.rows(f"select eid_l, eid_r, match_weight from {name} order by all").rows()
+        ours = engine.rows(
+            "select left_seq, right_seq, match_weight from scored_pairs order by all"
+        ).rows()
+    assert len(ours) > 150
+    assert [row[:2] for row in ours] == [row[:2] for row in plain]
+    assert all(abs(a[2] - b[2]) <= 1e-6 for a, b in zip(ours, plain, strict=True))
+
+
 def test_barred_pair_is_no_candidate():
     """A pair that a person parted is not scored again."""
     left, right = side(0, 100), side(1, 100)

@@ -79,6 +79,10 @@ def test_a_wrong_pair_counts_for_its_left_class():
     assert found["precision"] == pairs.height / (pairs.height + 1)
     assert row(scored, "orders_to_payments", "no_payment")["false_matches"] == 1
     assert row(scored, "orders_to_payments", "no_payment")["recall"] is None
+    costly = score.costly(pl.concat([pairs, wrong]), TRUTH)
+    assert costly.select("auto", "without_counterpart", "transposed").rows() == [
+        (pairs.height + 1, 1, 0)
+    ]
 
 
 def test_proposals_are_no_matches():

@@ -12,7 +12,7 @@ the same rows and seed give the same model, whatever the number of threads.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -40,7 +40,8 @@ _UNMATCHED_MIN = 0.05  # however well a period reconciles, one row in twenty may
 class Learned:
     """Odds per level (probabilities from the top) and the share of left rows with a partner.
 
-    `settled` is false where the rounds ran out before the odds stood still.
+    `settled` is false where the rounds ran out before the odds stood still; `counted` is how many
+    of all pairs stand on each level, by comparison.
     """
 
     m: Mapping[str, tuple[float, ...]]
@@ -49,6 +50,7 @@ class Learned:
     unseen: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     settled: bool = True
+    counted: Mapping[str, Floats] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +100,31 @@ def prior_odds(share: float, lefts: int, rights: int, cardinality: Cardinality) 
 
 
 def learn(
-    engine: Engine, ladders: Sequence[Comparison], cardinality: Cardinality, seed: int
+    engine: Engine,
+    ladders: Sequence[Comparison],
+    cardinality: Cardinality,
+    seed: int,
+    counted: Mapping[str, Floats] | None = None,
 ) -> Learned:
-    """Learn from `side_left`, `side_right` and `candidate_pairs`; default odds where it cannot."""
-    sample = draw_sample(engine, ladders, seed)
+    """Learn from `side_left`, `side_right` and `candidate_pairs`; default odds where it cannot.
+
+    `counted` is what an earlier draw with this seed counted: ladders that did not change since.
+    """
+    sample = draw_sample(engine, ladders, seed, counted=counted)
     if isinstance(sample, str):
         _keep_sure(engine, None, None)
         return defaults(ladders, sample)
     learned, chance = fit(ladders, sample, cardinality)
     _keep_sure(engine, sample, chance)
-    return learned
+    return replace(learned, counted=sample.total)
 
 
 def draw_sample(
-    engine: Engine, ladders: Sequence[Comparison], seed: int, always: Sequence[int] = ()
+    engine: Engine,
+    ladders: Sequence[Comparison],
+    seed: int,
+    always: Sequence[int] = (),
+    counted: Mapping[str, Floats] | None = None,
 ) -> Sample | str:
     """What is learned from, or a sentence that says why there is nothing.
 
@@ -120,12 +133,15 @@ def draw_sample(
         ladders: the comparisons.
         seed: of the draws.
         always: `seq` of left rows whose pairs are wanted whatever is drawn (labelled ones).
+        counted: totals that are known already, by comparison.
     """
     lefts, rights = engine.count("side_left"), engine.count("side_right")
     if min(lefts, rights) < ROWS_MIN:
         return f"fewer than {ROWS_MIN} open rows on one side: default odds, nothing was learned"
     _draw(engine, seed)
-    total = _count_all(engine, ladders, lefts * rights)
+    total = dict(counted or {})
+    new = [c for c in ladders if c.name not in total]
+    total |= _count_all(engine, new, lefts * rights)
     engine.put("always_rows", pl.DataFrame({"seq": list(always)}, schema={"seq": pl.Int64}))
     sample = _training_pairs(engine, ladders, total, (lefts, rights))
     return sample or "no candidate pairs to learn from: default odds"

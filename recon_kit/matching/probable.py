@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,13 +30,12 @@ from recon_kit.settings import Reconciliation
 
 TABLE = "scored_pairs"
 KEEP_WEIGHT = -8.0  # bits; a pair less likely than 1 in 250 is not even a rival
-_CHUNK_PAIRS = 4_000_000  # Splink keeps the strings of so many pairs in memory at once
 _DAY = 86_400
 # Working tables that nobody reads afterwards; `side_*` and `candidate_pairs` stay for "why not".
 _SCRATCH = (
     "row_left", "row_right", "term_counts", "key_left", "key_right", "key_pairs", "key_over",
-    "keyed_rows", "training_rows", "always_rows", "splink_pairs", "kept_pairs", "kept_levels",
-    "level_patterns",
+    "keyed_rows", "training_rows", "always_rows", "pair_levels", "patterns", "pattern_pairs",
+    "pattern_weights", "level_patterns",
 )  # fmt: skip
 
 
@@ -157,7 +155,8 @@ def _learn(
             schedules += seen
             rarity.attach_usual_fees(engine, schedules)
             ladders = comparisons(filled, replace(terms, usual=True))
-            odds = estimate.learn(engine, ladders, rec.cardinality, seed)
+            counted = {name: n for name, n in odds.counted.items() if name != "amount"}
+            odds = estimate.learn(engine, ladders, rec.cardinality, seed, counted)
     notes += odds.notes
     if not odds.settled and known.ladders:
         notes.append("the model that was there is kept: learning a new one did not settle")
@@ -231,92 +230,94 @@ def as_splink(model: StoredModel, lefts: int, rights: int, rec: Reconciliation) 
 
 # --- scoring --------------------------------------------------------------------------------------
 def rescore(engine: Engine, rec: Reconciliation, trained: Trained) -> None:
-    """Make `scored_pairs` anew with other odds, over the candidate pairs that `score` left."""
+    """Make `scored_pairs` anew with other odds, over the candidate pairs that `score` left.
+
+    A weight depends on nothing but the levels a pair stands on. So the levels of every pair are
+    found once, and Splink weighs each distinct pattern of levels, of which there are few.
+    """
     lefts, rights = engine.count("side_left"), engine.count("side_right")
     odds = estimate.prior_odds(trained.share, lefts, rights, rec.cardinality)
-    m, u = trained.odds()
-    settings = splink_settings(trained.ladders, m, u, odds / (1 + odds))
-    _splink_predict(engine, settings, trained.ladders)
+    columns = ", ".join(
+        f"({c.level_sql()})::tinyint as g{i}" for i, c in enumerate(trained.ladders)
+    )
+    engine.run(
+        Step(
+            "pair_levels",
+            f"""create or replace temp table pair_levels as
+            select p.l, p.r, {columns} from candidate_pairs p
+            join side_left l on l.seq = p.l join side_right r on r.seq = p.r""",
+            "on which level each comparison of each pair stands",
+        )
+    )
+    names = ", ".join(f"g{i}" for i in range(len(trained.ladders)))
+    engine.run(
+        Step(
+            "patterns",
+            f"""create or replace temp table patterns as
+            select row_number() over (order by {names}) as eid, * from (
+                select distinct {names} from pair_levels)""",
+            "the distinct patterns of levels",
+        )
+    )
+    _splink_weights(engine, trained, odds / (1 + odds))
     _explained(engine, trained, math.log2(odds))
     engine.run(*(Step(f"drop_{name}", f"drop table if exists {name}") for name in _SCRATCH))
 
 
-def _splink_predict(
-    engine: Engine, settings: dict[str, Any], ladders: Sequence[Comparison]
-) -> None:
-    """Splink's predict over `candidate_pairs`, in chunks of left rows -> `kept_pairs`."""
+def _splink_weights(engine: Engine, trained: Trained, prior: float) -> None:
+    """Splink's predict over `patterns` -> `pattern_weights(eid, w)`, those that may matter."""
+    m, u = trained.odds()
+    ladders = [_by_number(c, i) for i, c in enumerate(trained.ladders)]
     with _quiet():
         from splink import DuckDBAPI, Linker
 
-        needed = sorted(_columns(ladders))
-        for side in features.SIDES:
-            engine.run(
-                Step(
-                    f"splink_{side}",
-                    f"""create or replace temp table splink_{side} as
-                    select seq as eid, {", ".join(needed)} from side_{side}""",
-                    "only what the comparisons read",
-                )
-            )
         engine.run(
             Step(
-                "kept_pairs",
-                "create or replace temp table kept_pairs (l bigint, r bigint, w double)",
+                "pattern_pairs",
+                """create or replace table pattern_pairs as select '0' as match_key,
+                    'left-__-' || eid as join_key_l, 'right-__-' || eid as join_key_r
+                from patterns""",
+                "each pattern beside itself, in Splink's spelling",
             )
         )
-        pairs = engine.count("candidate_pairs")
-        chunks = max(1, -(-pairs // _CHUNK_PAIRS))
-        for chunk in range(chunks):
-            api = DuckDBAPI(connection=engine.con)
-            sides = [
-                api.register(f"splink_{side}", dataset_display_name=side) for side in features.SIDES
-            ]
-            linker = Linker(sides, settings, log_level=None, validate_settings=False)
-            engine.run(
-                Step(
-                    "splink_pairs",
-                    f"""create or replace table splink_pairs as select '0' as match_key,
-                        'left-__-' || l as join_key_l, 'right-__-' || r as join_key_r
-                    from candidate_pairs where l % {chunks} = {chunk}""",
-                    "the candidate pairs in Splink's spelling",
-                )
+        api = DuckDBAPI(connection=engine.con)
+        sides = [api.register("patterns", dataset_display_name=side) for side in features.SIDES]
+        settings = splink_settings(ladders, m, u, prior)
+        linker = Linker(sides, settings, log_level=None, validate_settings=False)
+        linker.table_management.register_blocked_pairs_for_predict(api.register("pattern_pairs"))
+        found = linker.inference.predict(threshold_match_weight=KEEP_WEIGHT, warning_mode="never")
+        engine.run(
+            Step(
+                "pattern_weights",
+                f"""create or replace temp table pattern_weights as
+                select eid_l as eid, round(match_weight, 6) as w from {found.physical_name}""",
+                "weights to a millionth of a bit",
             )
-            linker.table_management.register_blocked_pairs_for_predict(api.register("splink_pairs"))
-            found = linker.inference.predict(
-                threshold_match_weight=KEEP_WEIGHT, warning_mode="never"
-            )
-            engine.run(
-                Step(
-                    "kept_pairs",
-                    f"""insert into kept_pairs select eid_l, eid_r, round(match_weight, 6)
-                    from {found.physical_name}""",
-                    "pairs that may matter, weights to a millionth of a bit",
-                )
-            )
-            found.drop_table_from_database_and_remove_from_cache()
+        )
+        found.drop_table_from_database_and_remove_from_cache()
 
 
-def _columns(ladders: Sequence[Comparison]) -> set[str]:
-    texts = [c.null_sql for c in ladders] + [v.sql or "" for c in ladders for v in c.levels]
-    return {name for text in texts for name in re.findall(r"\b[lr]\.([a-z_][a-z0-9_]*)", text)}
+def _by_number(ladder: Comparison, place: int) -> Comparison:
+    """The same ladder over rows that tell the number of its level in the column `g<place>`."""
+    column = f"l.g{place}"
+    return replace(
+        ladder,
+        null_sql=f"{column} = -1",
+        levels=tuple(
+            replace(level, sql=f"{column} = {n}" if level.sql else None)
+            for n, level in enumerate(ladder.levels)
+        ),
+    )
 
 
 def _explained(engine: Engine, trained: Trained, prior: float) -> None:
     """Levels and weights per pair: told once per pattern of levels, joined by its number."""
     ladders = trained.ladders
-    columns = ", ".join(f"({c.level_sql()})::tinyint as g{i}" for i, c in enumerate(ladders))
     names = ", ".join(f"g{i}" for i in range(len(ladders)))
-    engine.run(
-        Step(
-            "kept_levels",
-            f"""create or replace temp table kept_levels as
-            select p.l, p.r, p.w, {columns} from kept_pairs p
-            join side_left l on l.seq = p.l join side_right r on r.seq = p.r""",
-            "on which level each comparison stands",
-        )
+    patterns = engine.rows(
+        f"select w, {names} from patterns join pattern_weights using (eid) order by all"
     )
-    patterns = engine.rows(f"select distinct {names} from kept_levels order by all")
-    told = [_pattern(ladders, row, prior) for row in patterns.iter_rows()]
+    told = [_pattern(ladders, row[1:], prior) for row in patterns.iter_rows()]
     levels = pl.Series("levels", [a for a, _ in told], dtype=pl.String)
     weights = pl.Series("weights", [b for _, b in told], dtype=pl.String)
     engine.put("level_patterns", patterns.with_columns(levels, weights))
@@ -325,9 +326,9 @@ def _explained(engine: Engine, trained: Trained, prior: float) -> None:
             TABLE,
             f"""create or replace table {TABLE} as
             select a.eid as left_eid, b.eid as right_eid, k.l as left_seq, k.r as right_seq,
-                k.w as match_weight, round(1 / (1 + pow(2, -k.w)), 6) as match_probability,
+                t.w as match_weight, round(1 / (1 + pow(2, -t.w)), 6) as match_probability,
                 t.levels, t.weights
-            from kept_levels k join level_patterns t using ({names})
+            from pair_levels k join level_patterns t using ({names})
             join side_left a on a.seq = k.l join side_right b on b.seq = k.r""",
             "scored pairs with their reasons",
         )

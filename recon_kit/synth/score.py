@@ -41,16 +41,7 @@ def score(exported: pl.DataFrame, truth: Path) -> pl.DataFrame:
     Raises:
         LabelError: columns are missing.
     """
-    missing = sorted(set(NEEDED) - set(exported.columns))
-    if missing:
-        raise LabelError(
-            f"these exported matches lack {', '.join(missing)}; "
-            "write them with `recon export matches`"
-        )
-    links = pl.read_parquet(truth / "links" / "*.parquet").select(LINK_COLUMNS)
-    main = pl.read_parquet(truth / "labels.parquet").filter("main")
-    pairs = _named(exported, pl.read_parquet(truth / "places.parquet"))
-    pairs = _judged(pairs, links, main)
+    links, pairs = _told(exported, truth)
     done = links.join(
         pairs.filter("link").select(*_PAIR, "accepted", pl.col("relation").alias("said")),
         on=_PAIR, how="left", maintain_order="left",
@@ -84,6 +75,53 @@ def score(exported: pl.DataFrame, truth: Path) -> pl.DataFrame:
 def overall(scored: pl.DataFrame) -> pl.DataFrame:
     """One row per reconciliation of what `score` returns."""
     return scored.filter(pl.col("class") == ALL)
+
+
+def costly(exported: pl.DataFrame, truth: Path) -> pl.DataFrame:
+    """False auto matches that cost most: on events with no counterpart, and on mistyped ids.
+
+    Args:
+        exported: as of `score`.
+        truth: as of `score`.
+
+    Returns:
+        A row per reconciliation: auto, without_counterpart (an event of the pair is in no true link
+        of that reconciliation), transposed (an event's class is `transposed`), and of both the
+        share of all auto pairs.
+
+    Raises:
+        LabelError: columns are missing.
+    """
+    links, pairs = _told(exported, truth)
+    auto = pairs.filter(pl.col("accepted") & pl.col("known"))
+    for side in ("left", "right"):
+        linked = links.select(*(c for c in _PAIR if c[:4] in ("reco", side[:4]))).unique()
+        linked = linked.with_columns(pl.lit(value=True).alias(f"{side}_linked"))
+        auto = auto.join(linked, on=linked.columns[:3], how="left", maintain_order="left")
+    lone = pl.col("left_linked").is_null() | pl.col("right_linked").is_null()
+    swapped = (pl.col("left_class") == "transposed") | (pl.col("right_class") == "transposed")
+    counted = {"without_counterpart": lone, "transposed": swapped}
+    return (
+        auto.group_by("reconciliation")
+        .agg(pl.len().alias("auto"), *((~pl.col("link") & c).sum().alias(n) for n, c in
+             counted.items()))
+        .with_columns((pl.col(n) / pl.col("auto")).alias(f"{n}_share") for n in counted)
+        .sort("reconciliation")
+    )  # fmt: skip
+
+
+def _told(exported: pl.DataFrame, truth: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The true links, and the exported pairs judged by them."""
+    missing = sorted(set(NEEDED) - set(exported.columns))
+    if missing:
+        raise LabelError(
+            f"these exported matches lack {', '.join(missing)}; "
+            "write them with `recon export matches`"
+        )
+    links = pl.read_parquet(truth / "links" / "*.parquet").select(LINK_COLUMNS)
+    main = pl.read_parquet(truth / "labels.parquet").filter("main")
+    pairs = _named(exported, pl.read_parquet(truth / "places.parquet"))
+    return links, _judged(pairs, links, main)
 
 
 def _class(every: bool, column: str) -> pl.Expr:
