@@ -262,9 +262,14 @@ def digest(*parts: str | None, length: int = 32) -> str:
 
 def digest_sql(*expressions: str, length: int = 32) -> str:
     """DuckDB expression equal to `digest` over text expressions (cast them to varchar first)."""
+    return f"left(sha256({digested_sql(*expressions)}), {length})"
+
+
+def digested_sql(*expressions: str) -> str:
+    """DuckDB expression of the text that `digest` hashes, over text expressions."""
     # One `concat` builds the text once; `||` would build it anew at every part.
     parts = ", ".join(f"coalesce({e}, chr(0)), chr(31)" for e in expressions)
-    return f"left(sha256(concat({parts})), {length})"
+    return f"concat({parts})"
 
 
 def event_key(source: str, event_id: str) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ledger_kit import T0, complete, ingest, new_store
 
 from recon_kit import model
-from recon_kit.ledger import changes
+from recon_kit.ledger import changes, runs
 from recon_kit.model import Run
 
 RUN = Run(
@@ -171,6 +171,63 @@ def test_equal_rows_are_kept_as_a_full_copy(store):
 
     assert written(store, "r1") == {"match_members": 16, "matches": 9}
     assert read(store, "r1", "matches")[0].height == 9
+
+
+def segment_of(store, run_id, kind):
+    """The file of a run's segment."""
+    mine = (pl.col("run_id") == run_id) & (pl.col("kind") == kind)
+    return store.path / "seg" / f"{store.rows('segments').filter(mine)['sha256'].item()}.parquet"
+
+
+def codes(store, level):
+    return [p.code for p in store.verify(level)]
+
+
+@pytest.fixture
+def chain(store):
+    """Three runs, each on the one before; the last two are kept as changes."""
+    for number in range(3):
+        commit(store, number, tables([0] * 10 + [number]))
+    return store
+
+
+def test_a_run_kept_as_changes_is_verified_as_it_reads(chain):
+    """Read over its base each is the result that was committed."""
+    assert "run_changes" in written(chain, "r2")
+    assert codes(chain, "all") == []
+
+
+def test_a_flipped_byte_under_a_run_is_found_in_every_run_that_stands_on_it(chain):
+    """One byte of the full copy is changed: the file is named, and the two runs over it."""
+    file = segment_of(chain, "r0", "matches")
+    content = bytearray(file.read_bytes())
+    content[8] ^= 1
+    file.write_bytes(bytes(content))
+
+    assert codes(chain, "segments") == ["changed_file", "unreadable_run", "unreadable_run"]
+
+
+def test_rows_that_were_exchanged_under_a_run_are_found(chain):
+    """A residual of 1 becomes 5 in a readable file of the right name: r1 and r2 read otherwise."""
+    file = segment_of(chain, "r1", "matches")
+    pl.read_parquet(file).with_columns(residual_minor=pl.lit(5, pl.Int64)).write_parquet(file)
+
+    assert [str(p) for p in chain.verify("segments")[1:]] == [
+        "run r1: read over its base it is not the result that was committed [changed_run]"
+    ]
+    assert codes(chain, "all") == ["changed_file", "changed_run"]
+
+
+def test_the_result_hash_does_not_depend_on_how_many_rows_are_sorted_at_once(store, monkeypatch):
+    """Rows hashed in sixteen parts have the hash of the whole, also those without a name."""
+    told = tables([0] * 40, ["overdue"] * 9)
+    names = [*(f"{n:x}0" for n in range(39)), None]
+    told["matches"] = told["matches"].with_columns(match_id=pl.Series(names, dtype=pl.String))
+    commit(store, 0, told, base=False)
+    monkeypatch.setattr(runs, "SORTED_ROWS_MAX", 1)
+    commit(store, 1, told, base=False)
+
+    assert store.run("r0").result_hash == store.run("r1").result_hash
 
 
 residuals = st.lists(st.one_of(st.none(), st.integers(0, 2)), min_size=6, max_size=14)

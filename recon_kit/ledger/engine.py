@@ -7,6 +7,7 @@ it as polars frames or as parquet files in that folder.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -17,9 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from recon_kit.safe import quote_ident, quote_text
+
+# What reading a file may raise that is no longer what it was.
+EngineError = duckdb.Error
+_BATCH_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,22 @@ class Engine:
         if not found:
             raise LookupError("the query gave no row")
         return tuple(found[0])
+
+    def digest(self, queries: Iterable[str]) -> str:
+        """sha256 over the texts that queries give in order, one column each, and their lengths.
+
+        The texts stream through; only what a query sorts is held. Null counts as empty.
+        """
+        texts, lengths = hashlib.sha256(), hashlib.sha256()
+        for query in queries:
+            for batch in self.con.sql(query).to_arrow_reader(_BATCH_ROWS):
+                column = batch.column(0).cast(pa.large_binary())
+                _, offsets, told = column.buffers()
+                ends = np.frombuffer(offsets, np.int64)[column.offset :][: len(column) + 1]
+                lengths.update(np.diff(ends).astype("<i8").tobytes())
+                if told is not None:
+                    texts.update(memoryview(told)[ends[0] : ends[-1]])
+        return hashlib.sha256(lengths.digest() + texts.digest()).hexdigest()
 
     def count(self, table: str) -> int:
         """Number of rows of a table or view."""

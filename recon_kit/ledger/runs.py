@@ -22,6 +22,9 @@ from recon_kit.ledger.seal import parquet_list
 from recon_kit.model import Run, StoredModel
 from recon_kit.safe import quote_ident, quote_text
 
+# So many rows of a table are sorted at once to be hashed: about 1 GB of memory.
+SORTED_ROWS_MAX = 5_000_000
+_DIGITS = "0123456789abcdef"
 _RUN_FIELDS = tuple(f.name for f in fields(Run))
 
 
@@ -124,8 +127,9 @@ def find_runs(catalog: Catalog, where: str, parameters: tuple[Any, ...]) -> list
 def result_digest(engine: Engine, sources: Mapping[str, str]) -> str:
     """Hash of a run's logical rows: which run, when and in what order leave no trace in it.
 
-    Rows are hashed one by one and the hashes sorted, so threads and row order do not matter.
-    Times are left out: they tell when something was recorded. Floats count to six decimals.
+    Each table is one sha256 over the texts of its rows, sorted, so threads and row order do not
+    matter. Times are left out: they tell when something was recorded. Floats count to six
+    decimals. A table without a row counts like one that is not there.
 
     Args:
         engine: an engine that can read the sources.
@@ -133,22 +137,34 @@ def result_digest(engine: Engine, sources: Mapping[str, str]) -> str:
     """
     parts: list[str | None] = []
     for name, schema in model.RUN_TABLES.items():
-        columns = [_as_text(c, kind) for c, kind in schema.items() if kind != model.UTC]
-        source = sources.get(name)
-        digest = None
-        if source is not None:
-            # Two levels, so that no single text grows with the number of rows.
-            digest = engine.one(f"""
-                with hashed as (
-                    select {model.digest_sql(*columns, length=64)} as h from {source}
-                ),
-                buckets as (
-                    select left(h, 3) as bucket, sha256(string_agg(h, '' order by h)) as h
-                    from hashed group by bucket
-                )
-                select sha256(string_agg(h, '' order by bucket)) from buckets""")[0]
-        parts += [name, None if digest is None else str(digest)]
+        source, digest = sources.get(name), None
+        rows = engine.one(f"select count(*) from {source}")[0] if source else 0
+        if rows:
+            columns = [_as_text(c, kind) for c, kind in schema.items() if kind != model.UTC]
+            text = model.digested_sql(*columns)
+            first = quote_ident(changes.row_name(name))
+            digest = engine.digest(
+                f"select {text} as t from {source} where {share} order by t"
+                for share in _shares(first, rows)
+            )
+        parts += [name, digest]
     return model.digest("result", *parts)
+
+
+def _shares(first: str, rows: object) -> list[str]:
+    """Conditions that cut a table into parts of a bounded size, in the order of its texts.
+
+    A row's text begins with its first column, most often a hash: its first digit tells the part,
+    and the parts one after the other are the whole in order.
+    """
+    assert isinstance(rows, int)  # noqa: S101 - count(*) is an integer
+    number = 1
+    while number < len(_DIGITS) and rows > number * SORTED_ROWS_MAX:
+        number *= 2
+    digits = [_DIGITS[i * len(_DIGITS) // number] for i in range(1, number)]
+    lower = ["true", *(f"{first} >= {quote_text(d)}" for d in digits)]
+    upper = [*(f"({first} < {quote_text(d)} or {first} is null)" for d in digits), "true"]
+    return [f"{low} and {up}" for low, up in zip(lower, upper, strict=True)]
 
 
 def _as_text(name: str, kind: pl.DataType) -> str:

@@ -384,8 +384,9 @@ class Store:
 
         Args:
             level: `chain` follows the links and compares the catalog's rows with them and with
-                all noted checkpoints; `segments` hashes every file again, raw ones included;
-                `all` does both and checks the catalog's pages.
+                all noted checkpoints; `segments` hashes every file again, raw ones included, and
+                every run that is kept as changes as it reads now; `all` does both and checks
+                the catalog's pages.
             since: a checkpoint that was kept elsewhere, which the chain must still contain.
 
         Returns:

@@ -8,13 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import polars as pl
+
+from recon_kit import model
 from recon_kit.errors import LedgerError
-from recon_kit.ledger import files
+from recon_kit.ledger import changes, files
 from recon_kit.ledger.catalog import Catalog, Reader, veil
+from recon_kit.ledger.engine import EngineError, open_engine
 from recon_kit.ledger.files import Places
 from recon_kit.ledger.hashchain import START, Checkpoint, Problem, link_hash
+from recon_kit.ledger.runs import result_digest
 from recon_kit.ledger.tables import TABLES
-from recon_kit.safe import quote_ident
+from recon_kit.safe import quote_ident, quote_text
 
 Level = Literal["chain", "segments", "all"]
 ORIGIN = "recon_kit/"
@@ -33,6 +38,7 @@ def verify(
                 found += _checkpoints(places, reader, since)
             if level in {"segments", "all"}:
                 found += _files(places, reader)
+                found += _resolved(places, reader)
             if level == "all":
                 found += _pages(reader)
     except LedgerError as why:
@@ -164,6 +170,36 @@ def _file(sha: str, path: Path) -> Iterator[Problem]:
         return
     if actual != sha:
         yield Problem("changed_file", where, "its bytes are not what was committed")
+
+
+def _resolved(places: Places, reader: Reader) -> Iterator[Problem]:
+    """A run kept as changes reads as the rows whose hash was committed with it."""
+    told = reader.frame("segments", "run_id is not null")
+    bases = dict(reader.all("select run_id, base_run_id from runs"))
+    hashes = dict(reader.all("select run_id, result_hash from runs"))
+    kept = changes.kept_as_changes(told)
+    for run_id in sorted(kept):
+        where = f"run {run_id[:8]}"
+        try:
+            parts = changes.parts_of(bases, kept, [run_id])
+            mine = told.filter(pl.col("run_id").is_in(parts["part_run_id"].to_list()))
+            same = _digest(run_id, parts, changes.files_by_kind(places, mine)) == hashes[run_id]
+        except (EngineError, LedgerError, OSError) as why:
+            name = type(why).__name__
+            yield Problem("unreadable_run", where, f"its rows cannot be read ({name})")
+            continue
+        if not same:
+            yield Problem(
+                "changed_run", where, "read over its base it is not the result that was committed"
+            )
+
+
+def _digest(run_id: str, parts: pl.DataFrame, paths: dict[str, list[Path]]) -> str:
+    with open_engine(path for of_kind in paths.values() for path in of_kind) as engine:
+        changes.make_views(engine, paths, parts)
+        rows = f"where run_id = {quote_text(run_id)}"
+        sources = {name: f"(from {quote_ident(name)} {rows})" for name in model.RUN_TABLES}
+        return result_digest(engine, sources)
 
 
 def _pages(reader: Reader) -> Iterator[Problem]:
