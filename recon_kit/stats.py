@@ -251,12 +251,15 @@ class Survival:
         return float((np.diff(edges) * heights).sum())
 
 
-def kaplan_meier(durations: ArrayLike, ended: ArrayLike) -> Survival | None:
+def kaplan_meier(
+    durations: ArrayLike, ended: ArrayLike, counts: ArrayLike | None = None
+) -> Survival | None:
     """The product-limit estimate of the share still open; none without subjects.
 
     Args:
         durations: how long each subject was watched, not negative, in any unit.
         ended: true where the subject ended then, false where it was still open (censored).
+        counts: for how many subjects each row stands; one when not given.
 
     At equal times those that ended come before those that were censored.
 
@@ -264,24 +267,26 @@ def kaplan_meier(durations: ArrayLike, ended: ArrayLike) -> Survival | None:
     """
     spans = np.asarray(durations, dtype=np.float64)
     over = np.asarray(ended, dtype=bool)
-    if spans.shape != over.shape or spans.ndim != 1:
+    many = np.ones(spans.shape, np.int64) if counts is None else np.asarray(counts, np.int64)
+    if spans.shape != over.shape or spans.shape != many.shape or spans.ndim != 1:
         raise ValueError("every subject needs one duration and one flag")
     if spans.size == 0:
         return None
     if not (spans >= 0).all():
         raise ValueError("a duration is never negative")
     times, place = np.unique(spans, return_inverse=True)
-    leaving = np.bincount(place, minlength=times.size)
-    ends = np.bincount(place, weights=over, minlength=times.size)
-    at_risk = spans.size - np.concatenate([[0], np.cumsum(leaving)[:-1]])
+    # whole numbers up to 2^53 are exact in float64
+    leaving = np.bincount(place, weights=many, minlength=times.size)
+    ends = np.bincount(place, weights=many * over, minlength=times.size)
+    at_risk = many.sum() - np.concatenate([[0], np.cumsum(leaving)[:-1]])
     share = np.cumprod(1 - ends / at_risk)
     kept = ends > 0
     return Survival(
         times=times[kept],
         share=share[kept],
         last=float(times[-1]),
-        subjects=int(spans.size),
-        events=int(over.sum()),
+        subjects=int(many.sum()),
+        events=int(many[over].sum()),
     )
 
 

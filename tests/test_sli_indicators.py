@@ -290,10 +290,11 @@ def test_a_residual_is_watched_on():
 
 def test_a_later_telling_does_not_restart_the_clock():
     """An order told again on the 9th was first received on the 2nd."""
-    run = SmallRun().event("o1", "order", "shop", "2026-11-02", 1000, got="2026-11-02T09:00")
+    order = ("o1", "order", "shop", "2026-11-02", 1000)
+    run = SmallRun().event(*order, got="2026-11-02T09:00", restated=True)
     run.event("p1", "payment", "stripe", "2026-11-02", 1000, got="2026-11-02T12:00")
     run.match("m1", ["o1:principal"], ["p1:part"], (1000, 1000))
-    run.event("o1", "order", "shop", "2026-11-02", 1000, got="2026-11-09T09:00")
+    run.event(*order, got="2026-11-09T09:00", restated=True)
     run.events[-1]["artefact_sha256"] = run.artefacts[-1]["sha256"] = "sha-second"
     with run.engine() as engine:
         engine.put("events", engine.rows("from event_versions").unique("event_key"))

@@ -34,8 +34,8 @@ def time_curve(
         quarter of a day in which something was settled; no rows where nothing was watched.
     """
     population.populate(engine, rec, settings, as_of, tables)
-    watched = engine.rows("select ended, hours from sli_watched order by event_key")
-    found = stats.kaplan_meier(watched["hours"].to_numpy(), watched["ended"].to_numpy())
+    watched = engine.rows("select ended, hours, events from sli_watched order by all")
+    found = stats.kaplan_meier(*(watched[c].to_numpy() for c in ("hours", "ended", "events")))
     if found is None:
         return pl.DataFrame(schema={"days": pl.Float64, "share": pl.Float64})
     end = min(found.last, LIMIT_HOURS)

@@ -102,14 +102,18 @@ def match_rate_money() -> str:
               - ((running - money) * part) // whole
             else 0 end as covered
         from (
-          select *, sum(money) over (partition by match_id, currency order by event_key
+          select week, l.currency, money, l.state, null as running, null as part, null as whole
+          from sli_left l where state in ('settled', 'open')
+          union all
+          select week, l.currency, money, l.state,
+            sum(money) over (partition by mno, l.currency order by event_key
               rows unbounded preceding) as running,
             case when sign(left_sum) = sign(right_sum)
               then least(abs(left_sum), abs(right_sum)) else 0 end::hugeint as part,
             nullif(abs(left_sum), 0)::hugeint as whole
-          from sli_left where state <> 'not_covered' and money is not null
-            and currency is not null
-        )
+          from sli_left l join sli_numbered n on n.rowid = l.mno
+          where l.state = 'residual' and money is not null and l.currency is not null
+        ) where money is not null and currency is not null
       ) group by week, currency"""
     return _cohort_rows("match_rate_money", counted)
 
@@ -240,9 +244,7 @@ def time_to_reconcile(engine: Engine) -> Iterator[dict[str, object]]:
     hours for the quantiles. Clock: first receipt to the receipt or decision that completed the
     match; open events are censored at the as-of time. A row for each week and for `all`.
     """
-    watched = engine.rows(
-        "select week, ended, hours, business_hours from sli_watched order by event_key"
-    )
+    watched = engine.rows("from sli_watched order by all")
     weeks = sorted(w for w in watched["week"].unique().to_list() if w is not None)
     for cohort in (ALL, *weeks):
         mine = watched if cohort == ALL else watched.filter(pl.col("week") == cohort)
@@ -255,7 +257,9 @@ def _times(watched: pl.DataFrame, cohort: str) -> Iterator[dict[str, object]]:
         ("business_hours", "time_to_reconcile_business"),
     ):
         seen = watched.filter(pl.col(column).is_not_null())
-        curve = stats.kaplan_meier(seen[column].to_numpy(), seen["ended"].to_numpy())
+        curve = stats.kaplan_meier(
+            seen[column].to_numpy(), seen["ended"].to_numpy(), seen["events"].to_numpy()
+        )
         row: dict[str, object] = {
             "cohort": cohort, "unit": column, "state": "known", "note": None,
         }  # fmt: skip

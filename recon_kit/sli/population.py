@@ -1,7 +1,8 @@
 """Who is counted: the left events of a reconciliation, with their state, week and money.
 
-`sli_left(event_key, match_id, state, event_ts, week, due, week_end, money, currency, left_sum,
-right_sum)`: one row for each left event. `state` is
+`sli_left(event_key, mno, state, event_ts, received_at, week, due, week_end, money, currency)`: one
+row for each left event; `mno` is the row of its match in `sli_numbered(match_id, left_sum,
+right_sum, state)`. `state` is
 
 - `settled`: principal or part of an automatic or confirmed match that leaves no money open,
 - `residual`: of such a match with a residual beyond tolerance,
@@ -9,7 +10,12 @@ right_sum)`: one row for each left event. `state` is
 - `open`: everything else (in flight, overdue, proposed, waiting for a signature).
 
 Duplicates, and events that a person took out, are in no state and in no denominator. `money` is
-the measure without its sign, in the event's own currency; `due` the end of the settlement time.
+the measure without its sign, in the event's own currency; `due` the end of the settlement time;
+`received_at` when the event was first heard of.
+
+The events are gone through once, for what all indicators need of them. After that, matches are
+known by number, and what hangs on a pair of instants is worked out once for each such pair: files
+bring many events at one time.
 """
 
 from __future__ import annotations
@@ -49,6 +55,7 @@ def populate(
     clocks.put_calendar(engine, settings, as_of, first)
     engine.run(
         *result_steps(rec, tables),
+        *told_steps(rec),
         left_step(rec, settings, as_of),
         cohorts_step(as_of),
         *watched_steps(as_of, settings.workspace.timezone),
@@ -74,67 +81,116 @@ def result_steps(rec: Reconciliation, tables: Tables) -> tuple[Step, ...]:
     ]
     members = f"""
 create or replace view sli_members as
-select mm.* from {quote_ident(tables.match_members)} mm
-where mm.match_id in (select match_id from sli_matches){run}"""
-    return (*steps, Step("sli_members", members, "the members of these matches"))
+select match_id, event_key, side, role from {quote_ident(tables.match_members)}
+where true{run}"""
+    return (*steps, Step("sli_members", members, "members, of other reconciliations as well"))
+
+
+def told_steps(rec: Reconciliation) -> tuple[Step, ...]:
+    """Leave `sli_numbered`, and `sli_told`: who stands in its matches or is open on the left."""
+    sources = ", ".join(quote_text(s) for s in rec.left.sources)
+    types = ", ".join(quote_text(t) for t in rec.left.types)
+    own = f"is_left and e.source in ({sources}) and e.event_type in ({types})"
+    return (
+        Step(
+            "sli_numbered",
+            """
+create or replace table sli_numbered as
+select match_id, left_sum, right_sum,
+  case when disposition not in ('auto', 'confirmed') then 'open'
+    when r.match_id is null then 'settled' when r.not_covered then 'not_covered'
+    else 'residual' end as state
+from sli_matches left join (
+  select match_id, bool_and(state = 'not_covered') as not_covered
+  from sli_open where match_id is not null group by match_id
+) r using (match_id)""",
+            "matches by number, each with the state of its left events",
+        ),
+        Step(
+            "sli_receipts",
+            """
+create or replace table sli_receipts as
+select sha256, source, min(received_at) as received_at from artefacts group by sha256, source;
+create or replace table sli_first_told as
+select v.event_key, min(r.received_at) as first_at
+from event_versions v
+join sli_receipts r on r.sha256 = v.artefact_sha256 and r.source = v.source
+where v.restated group by v.event_key""",
+            "when files came, and events that several of them tell",
+        ),
+        Step(
+            "sli_told",
+            f"""
+create or replace table sli_told as
+with standing as (
+  select n.rowid as mno, n.state, mm.event_key, mm.side = 'left' as is_left
+  from sli_members mm join sli_numbered n using (match_id)
+  where mm.role in ('principal', 'part')
+),
+open_left as (
+  select event_key, bool_and(state = 'not_covered') as not_covered
+  from sli_open where side = 'left' and match_id is null
+    and event_key not in (select event_key from standing where is_left) group by event_key
+),
+every as (
+  from standing union all
+  select null, case when not_covered then 'not_covered' else 'open' end, event_key, true
+  from open_left
+)
+select w.mno, w.is_left, {own} as counted,
+  coalesce(f.first_at, r.received_at) as received_at,
+  case when {own} then w.state end as state, case when {own} then w.event_key end as event_key,
+  case when {own} then e.event_ts end as event_ts, case when {own} then e.currency end as currency,
+  case when {own} then abs(e.{quote_ident(rec.measure.left)}) end as money
+from every w join events e using (event_key)
+left join sli_receipts r on r.sha256 = e.artefact_sha256 and r.source = e.source
+left join sli_first_told f on f.event_key = w.event_key""",
+            "one pass over the events",
+        ),
+    )
 
 
 def left_step(rec: Reconciliation, settings: Settings, as_of: datetime) -> Step:
     """Leave `sli_left`."""
     zone, settles = settings.workspace.timezone, rec.settles_within
-    sources = ", ".join(quote_text(s) for s in rec.left.sources)
-    types = ", ".join(quote_text(t) for t in rec.left.types)
-    due = workdays.due_sql("e.event_ts", settles.count, settles.unit, zone)
-    local = f"timezone({quote_text(zone)}, e.event_ts)"
+    due = workdays.due_sql("t.event_ts", settles.count, settles.unit, zone)
+    monday = f"date_trunc('week', timezone({quote_text(zone)}, t.event_ts))"
 
     def day(instant: str) -> str:
         return workdays.local_day_sql(instant, zone)
 
     others = ", ".join(quote_text(source) for source in rec.right.sources)
     # what no calendar reaches back to is past every settlement time
-    old = f"e.event_ts < {workdays.instant_sql(as_of - clocks.REACH)}"
+    old = f"t.event_ts < {workdays.instant_sql(as_of - clocks.REACH)}"
     return Step(
         "sli_left",
         f"""
 create or replace table sli_left as
-with residual as (
-  select match_id, bool_and(state = 'not_covered') as not_covered
-  from sli_open where match_id is not null group by match_id
-),
-told as (
-  select mm.event_key, m.match_id, m.left_sum, m.right_sum,
-    case when m.disposition not in ('auto', 'confirmed') then 'open'
-      when r.match_id is null then 'settled' when r.not_covered then 'not_covered'
-      else 'residual' end as state
-  from sli_members mm join sli_matches m using (match_id) left join residual r using (match_id)
-  where mm.side = 'left' and mm.role in ('principal', 'part')
-  union all
-  select event_key, null, null, null,
-    case when state = 'not_covered' then 'not_covered' else 'open' end
-  from sli_open where side = 'left' and match_id is null
-),
-once as (
-  select * from told
-  qualify row_number() over (partition by event_key order by match_id is null, match_id) = 1
-),
 -- the days that every source of the other side tells of
-reach as (
+with reach as (
   select max(first_ts) as first_ts, min(last_ts) as last_ts from (
     select min(covers_from) as first_ts, max(covers_to) as last_ts
     from artefacts where source in ({others}) group by source)
+),
+dated as (
+  select t.event_key, t.mno, t.state, t.event_ts, t.received_at, t.money, t.currency,
+    {due} as due, {old} as old, {monday} as monday
+  from sli_told t where t.counted
+),
+weeks as (
+  select monday, {workdays.week_sql(f"timezone({quote_text(zone)}, monday)", zone)} as week,
+    timezone({quote_text(zone)}, monday + interval 7 day) as week_end
+  from (select distinct monday from dated)
 )
-select o.event_key, o.match_id,
+select d.event_key, d.mno, d.event_ts, d.received_at,
   -- coverage is judged by the event alone: were only what found no partner left out, a week that
   -- the other side's files reach halfway would look better than it is
-  case when {day("e.event_ts")} < {day("first_ts")}
-         or {day(f"{due} - interval 1 microsecond")} > {day("last_ts")}
-    then 'not_covered' else o.state end as state, e.event_ts,
-  {workdays.week_sql("e.event_ts", zone)} as week,
-  case when {old} then e.event_ts else {due} end as due,
-  timezone({quote_text(zone)}, date_trunc('week', {local}) + interval 7 day) as week_end,
-  abs(e.{quote_ident(rec.measure.left)}) as money, e.currency, o.left_sum, o.right_sum
-from once o join events e using (event_key) cross join reach
-where e.source in ({sources}) and e.event_type in ({types})""",
+  case when case when d.event_ts < first_ts then {day("d.event_ts")} < {day("first_ts")} end
+         or case when d.due > last_ts
+                 then {day("d.due - interval 1 microsecond")} > {day("last_ts")} end
+    then 'not_covered' else d.state end as state,
+  w.week, case when d.old then d.event_ts else d.due end as due, w.week_end, d.money, d.currency
+from dated d left join weeks w on w.monday = d.monday cross join reach""",
         "every left event once, with its state, week and money",
     )
 
@@ -157,7 +213,7 @@ from sli_left group by week""",
 
 
 def watched_steps(as_of: datetime, zone: str) -> tuple[Step, ...]:
-    """Leave `sli_watched(event_key, week, ended, hours, business_hours)` for covered left events.
+    """Leave `sli_watched(week, ended, hours, business_hours, events)` of covered left events.
 
     The watch starts with the first receipt of the event or of any right member of its match, and
     ends when the last principal or part of the match was received or, if later, a person's
@@ -166,51 +222,48 @@ def watched_steps(as_of: datetime, zone: str) -> tuple[Step, ...]:
     now = workdays.instant_sql(as_of)
     return (
         Step(
-            "sli_received",
-            """
-create or replace table sli_received as
-select v.event_key, min(a.received_at) as received_at
-from event_versions v join artefacts a on a.sha256 = v.artefact_sha256 and a.source = v.source
-where v.event_key in (select event_key from sli_members union select event_key from sli_left)
-group by v.event_key""",
-            "when each event was first heard of",
-        ),
-        Step(
             "sli_completed",
             """
 create or replace table sli_completed as
 with complete as (
-  select mm.match_id, min(r.received_at) filter (mm.side = 'right') as first_right,
-    max(r.received_at) as last_member
-  from sli_members mm join sli_received r using (event_key)
-  where mm.role in ('principal', 'part') group by mm.match_id
+  select mno, min(received_at) filter (not is_left) as first_right,
+    max(received_at) as last_member
+  from sli_told where mno is not null group by mno
 ),
+pairs as (select left_key, right_key, recorded_at from decisions where verdict = 'same'),
 decided as (
-  select a.match_id, max(d.recorded_at) as decided_at
-  from decisions d
-  join sli_members a on a.event_key = d.left_key
-  join sli_members b on b.event_key = d.right_key and b.match_id = a.match_id
-  where d.verdict = 'same' group by a.match_id
+  select n.rowid as mno, max(d.recorded_at) as decided_at
+  from pairs d
+  join (from sli_members where event_key in (select left_key from pairs)) a
+    on a.event_key = d.left_key
+  join (from sli_members where event_key in (select right_key from pairs)) b
+    on b.event_key = d.right_key and b.match_id = a.match_id
+  join sli_numbered n on n.match_id = a.match_id
+  group by n.rowid
 )
-select c.match_id, c.first_right, greatest(c.last_member, d.decided_at) as completed_at
-from complete c left join decided d using (match_id)""",
+select mno, first_right, greatest(last_member, decided_at) as completed_at
+from complete left join decided using (mno)""",
             "when each match had everything it needed",
         ),
         Step(
             "sli_watched",
             f"""
 create or replace table sli_watched as
-select event_key, week, ended, greatest(0, epoch_us(until) - epoch_us(since)) / 3600000000 as hours,
-  {workdays.business_hours_sql("w.since", "w.until", zone)} as business_hours
-from (
-  select l.event_key, l.week, l.state = 'settled' as ended,
-    least(r.received_at, c.first_right) as since,
-    case when l.state = 'settled' then c.completed_at else {now} end as until
-  from sli_left l
-  join sli_received r using (event_key)
-  left join sli_completed c on c.match_id = l.match_id
-  where l.state <> 'not_covered'
-) w""",
-            "how long each left event was watched, and whether it was settled",
+with spans as (
+  select l.week, l.state = 'settled' as ended, least(l.received_at, c.first_right) as since,
+    case when l.state = 'settled' then c.completed_at else {now} end as until,
+    count(*) as events
+  from sli_left l left join sli_completed c using (mno)
+  where l.state <> 'not_covered' and l.received_at is not null group by all
+),
+lengths as (
+  select since, until, greatest(0, epoch_us(until) - epoch_us(since)) / 3600000000 as hours,
+    {workdays.business_hours_sql("w.since", "w.until", zone)} as business_hours
+  from (select distinct since, until from spans) w
+)
+select week, ended, hours, business_hours, sum(events)::bigint as events
+from spans s join lengths n
+  on n.since = s.since and n.until is not distinct from s.until group by all""",
+            "for how long how many left events were watched, and whether they were settled",
         ),
     )
