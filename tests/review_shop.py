@@ -82,11 +82,14 @@ def files():
     return "\n".join(till) + "\n", "\n".join(card) + "\n"
 
 
-def make(folder, settings=SETTINGS):
-    """The shop, taken in and reconciled."""
+def make(folder, settings=SETTINGS, card_ids=None):
+    """The shop, taken in and reconciled; `card_ids` renames payments."""
     folder.mkdir(parents=True)
     (folder / "recon.toml").write_text(settings, encoding="utf-8")
-    for name, text in zip(("till", "card"), files(), strict=True):
+    till, card = files()
+    for old, new in (card_ids or {}).items():
+        card = card.replace(f"\n{old},", f"\n{new},")
+    for name, text in (("till", till), ("card", card)):
         (folder / f"{name}.csv").write_text(text, encoding="utf-8")
     bench = Workbench(folder)
     for name in ("till", "card"):

@@ -189,6 +189,50 @@ settles_within = "5d"
 """
 
 
+# A register of people, without amount, time or key. What is told beside name and address has no
+# column of its own, so it is declared under `raw_keys`; what is personal of it stands apart.
+FEBRL4 = """
+[workspace]
+name = "register"
+timezone = "UTC"
+currency = "AUD"
+as_of = "2026-06-30T00:00:00Z"
+"""
+_FEBRL4_SOURCE = """
+[[sources]]
+name = "{name}"
+feed = "table"
+owner = "registry"
+[sources.layout]
+event_type = "other"
+timezone = "UTC"
+personal = ["date_of_birth", "soc_sec_id", "address_1", "address_2"]
+[sources.layout.columns]
+customer_name = {{ join = ["given_name", "surname"] }}
+postcode = "postcode"
+"raw_keys.date_of_birth" = "date_of_birth"
+"raw_keys.soc_sec_id" = "soc_sec_id"
+"raw_keys.address_1" = "address_1"
+"raw_keys.address_2" = "address_2"
+"raw_keys.suburb" = "suburb"
+"raw_keys.street_number" = "street_number"
+"raw_keys.state" = "state"
+"""
+FEBRL4 += "".join(_FEBRL4_SOURCE.format(name=name) for name in ("original", "copy"))
+FEBRL4 += """
+[[reconciliations]]
+name = "original_to_copy"
+left = { sources = ["original"], types = ["other"] }
+right = { sources = ["copy"], types = ["other"] }
+keys = []
+settles_within = "30d"
+[reconciliations.probable]
+uncertified = "auto"
+compare = ["raw_personal.soc_sec_id", "raw_personal.date_of_birth", "raw_personal.address_1",
+  "raw_personal.address_2", "raw_keys.suburb", "raw_keys.street_number", "raw_keys.state"]
+"""
+
+
 @dataclass(frozen=True)
 class Scored:
     """Pairs against the truth: how many were said, and how many of them are true."""
@@ -259,15 +303,36 @@ def hide_transactions(folder: Path) -> dict[str, Path]:
     return files
 
 
-def transaction_score(folder: Path, matches: pl.DataFrame) -> Scored:
+def hide_febrl4(folder: Path) -> dict[str, Path]:
+    """Both sides without their ids and shuffled, each with the truth by row beside it."""
+    shared("data/febrl4")
+    files = {}
+    for seed, name, told in ((21, "original", "a"), (22, "copy", "b")):
+        rows = pl.read_csv(SHARED / "data" / "febrl4" / f"dataset4{told}.csv", infer_schema=False)
+        rows = rows.rename(str.strip).with_columns(pl.all().str.strip_chars())
+        mixed = rows.sample(fraction=1.0, shuffle=True, seed=seed)
+        truth = mixed.select(
+            pl.int_range(1, pl.len() + 1).alias("row"),
+            ground_truth=pl.col("rec_id").str.extract("rec-([0-9]+)-"),
+        )
+        truth.write_parquet(folder / f"truth_{name}.parquet")
+        files[name] = folder / f"{name}.csv"
+        mixed.drop("rec_id").write_csv(files[name])
+    return files
+
+
+def row_score(
+    folder: Path, matches: pl.DataFrame, sides_told: tuple[str, str] = ("origin", "destination")
+) -> Scored:
     """Pairs by row against the hidden truth."""
-    sides = [pl.read_parquet(folder / f"truth_{s}.parquet") for s in ("origin", "destination")]
+    sides = [pl.read_parquet(folder / f"truth_{s}.parquet") for s in sides_told]
     named = matches.select(pl.col("left_row", "right_row").cast(pl.Int64))
     named = named.join(sides[0], left_on="left_row", right_on="row").join(
         sides[1], left_on="right_row", right_on="row", suffix="_right"
     )
     right = named.filter(pl.col("ground_truth") == pl.col("ground_truth_right")).height
-    return Scored(matches.height, right, sides[0].height)
+    possible = sides[0].join(sides[1], on="ground_truth").height
+    return Scored(matches.height, right, possible)
 
 
 def hide_lerian(folder: Path) -> dict[str, Path]:

@@ -55,6 +55,7 @@ def bad_of(records):
         (b"a,b\n,2\n", [(None, "2", 1)]),
         (b"a\n1\n\n2\n", [("1", 1), ("2", 3)]),
         (b"\n\na,b\n1,2\n", [("1", "2", 1)]),
+        (b",\n,\n1,2\n", [("1", "2", 2)]),  # no column has a name
         (b'a,b\n1,5" pipe\n2,3\n', [("1", '5" pipe', 1), ("2", "3", 2)]),
         (b'a,b\n1,5" pipe\n2,6" pipe\n', [("1", '5" pipe', 1), ("2", '6" pipe', 2)]),
         (gzip.compress(b"a,b\n1,2\n", mtime=0), [("1", "2", 1)]),

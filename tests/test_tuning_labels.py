@@ -33,8 +33,9 @@ def engine():
         ("r1", "stripe", "refund", "txn_2", "b" * 64, 2),
     ]
     names = ["event_key", "source", "event_type", "native_id", "artefact_sha256", "record_row"]
+    facts = pl.DataFrame(rows, schema=names, orient="row")
     with open_engine() as opened:
-        opened.put("events", pl.DataFrame(rows, schema=names, orient="row"))
+        opened.put("events", facts.with_columns(payload_hash="facts of " + pl.col("event_key")))
         opened.put("artefacts", pl.DataFrame({"sha256": ["a" * 64], "name": ["orders.csv"]}))
         yield opened
 
@@ -86,7 +87,8 @@ def test_a_repeated_id_is_named_by_artefact_and_row(engine, tmp_path):
         ("#1001,txn_1,maybe,ana,,", "label_unknown"),
         ("#1001,txn_1,same,,,", "reviewer_missing"),
         ("#1001,txn_1,same,ana,16.11.2026,", "time_unreadable"),
-        ("#1001,txn_1,same,ana,,audit", "stream_unknown"),
+        ("#1001,txn_1,same,ana,,gold", "stream_unknown"),
+        ("#1001,txn_1,same,ana,,audit", "not_drawn"),
         ("#9999,txn_1,same,ana,,", "left_not_found"),
         ("#1002,txn_1,same,ana,,", "left_repeats"),
         ("#1001,txn_9,same,ana,,", "right_not_found"),
@@ -124,5 +126,59 @@ def test_a_file_without_labels_is_refused(tmp_path):
 
 def test_an_absent_file_is_said_so(tmp_path):
     """A wrong path gives a sentence, not a traceback of a library."""
-    with pytest.raises(LabelError, match="does not exist; name a CSV of labels"):
+    with pytest.raises(LabelError, match="does not exist; name a file of labels"):
         read_labels(tmp_path / "none.csv")
+
+
+def draws_of(*rows):
+    """Logged draws: (event, probability) each, of `orders_to_payments`."""
+    return pl.DataFrame(
+        [("orders_to_payments", *row) for row in rows],
+        schema=["reconciliation", "event_key", "inclusion_probability"],
+        orient="row",
+    )
+
+
+def test_an_audit_label_takes_the_probability_that_was_logged(engine, tmp_path):
+    """A drawn event's label joins the audit sample, whoever gave it and wherever."""
+    labels = labels_of(
+        tmp_path,
+        "left_native_id,right_native_id,label,reviewer,stream\n#1001,txn_1,same,ana,audit\n",
+    )
+
+    done = resolve(engine, labels, REC, NOW, draws=draws_of(("k1", 0.02), ("k1", 0.1)))
+
+    assert done.problems.is_empty()
+    told = done.decisions.select("stream", "inclusion_probability", "score_shown").row(0)
+    assert told == ("audit", 0.1, False)
+
+
+def test_a_row_that_nobody_answered_is_no_label_but_half_an_answer_is_told(tmp_path, engine):
+    """A sheet may come back half done; a reviewer without a label is a slip."""
+    labels = labels_of(
+        tmp_path,
+        "left_native_id,right_native_id,label,reviewer,shown_left_amount\n"
+        "#1001,txn_1,,,12.00\n#1001,txn_1,,ana,12.00\n",
+    )
+
+    done = resolve(engine, labels, REC, NOW)
+
+    assert done.decisions.is_empty()
+    assert done.problems.select("row", "code").rows() == [(2, "label_unknown")]
+
+
+def test_facts_that_changed_since_the_sheet_was_made_are_asked_again(engine, tmp_path):
+    """The hash of what was shown must be that of what is known; a lone row may name a right one."""
+    both = model.digest("facts of k1", "facts of p1")
+    alone = model.digest("facts of k1")
+    labels = labels_of(
+        tmp_path,
+        "left_native_id,right_native_id,label,reviewer,evidence_hash\n"
+        f"#1001,txn_1,same,ana,{both}\n#1001,txn_1,same,bo,{alone}\n"
+        f"#1001,,no_counterpart,cy,{alone}\n#1001,txn_1,same,dee,{'0' * 32}\n",
+    )
+
+    done = resolve(engine, labels, REC, NOW)
+
+    assert done.problems.select("row", "code").rows() == [(4, "evidence_changed")]
+    assert done.decisions["evidence_hash"].to_list() == [both, both, alone]

@@ -29,7 +29,9 @@ app = App(
     exit_on_error=False,
     print_error=False,
 )
-labels_app = App(name="labels", help="Decisions made elsewhere: bring them in.")
+labels_app = App(
+    name="labels", help="Labels: draw the audit sample, write sheets, bring in answers."
+)
 app.command(labels_app)
 
 Flag = Annotated[bool, Parameter(negative="")]

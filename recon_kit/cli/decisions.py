@@ -24,15 +24,36 @@ from recon_kit.errors import SettingsError
 
 @labels_app.command(name="import")
 def labels_import(file: Path, *, reconciliation: str | None = None, common: Common = COMMON) -> int:
-    """Bring in labels from a CSV; unusable rows are listed and the rest is kept.
+    """Bring in labels from a CSV or parquet file; unusable rows are listed, the rest is kept.
 
     Parameters
     ----------
-    file: CSV with left_source, left_native_id, right_source, right_native_id, label, reviewer.
+    file: With left_source, left_native_id, right_source, right_native_id, label, reviewer.
     reconciliation: To which the labels belong; needed when several are declared.
     """
     result = bench_of(common).import_labels(file, reconciliation)
     return show(result, common, DONE if result.frame.is_empty() else PARTLY)
+
+
+@labels_app.command(name="export")
+def labels_export(
+    *,
+    out: Path,
+    which: Literal["proposals", "audit"] = "proposals",
+    reconciliation: str | None = None,
+    common: Common = COMMON,
+) -> int:
+    """Write what waits for a judgement as a sheet with an empty column `label`.
+
+    Fill in label and reviewer, and bring the file back with `recon labels import`.
+
+    Parameters
+    ----------
+    out: File to write; its ending chooses CSV or parquet.
+    which: Proposed pairs, or the drawn events of the audit sample, shown blind.
+    reconciliation: Whose questions; needed when several are declared.
+    """
+    return show(bench_of(common).export_labels(out.resolve(), reconciliation, which=which), common)
 
 
 @labels_app.command(name="draw")

@@ -295,9 +295,10 @@ class CsvRecords(Records):
             return frame
         cells = [pl.col(c).str.strip_chars(_WHITESPACE).fill_null("") for c in self.header]
         blank = pl.all_horizontal(c == "" for c in cells)
-        again = pl.all_horizontal(
-            c == n for c, n in zip(cells, self.header, strict=True) if not n.startswith("column_")
-        )
+        named = [(c, n) for c, n in zip(cells, self.header, strict=True)
+                 if not n.startswith("column_")]  # fmt: skip
+        # a header without any name repeats nowhere
+        again = pl.all_horizontal(c == n for c, n in named) if named else pl.lit(value=False)
         marked = suspect.select(ROW, blank=blank, again=again)
         drop = marked.filter(pl.col("blank") | pl.col("again"))
         repeats = int(marked["again"].sum())

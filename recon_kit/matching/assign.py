@@ -35,6 +35,7 @@ ASSIGNED_SCHEMA: dict[str, pl.DataType] = {
     "left_eid": pl.Int64(), "right_eid": pl.Int64(), "match_weight": pl.Float64(),
     "match_probability": pl.Float64(), "margin": pl.Float64(), "weight_margin": pl.Float64(),
     "rival_eid": pl.Int64(), "rival_weight": pl.Float64(), "equal_answers": pl.Int64(),
+    "together": pl.Int64(),
 }  # fmt: skip
 
 # A pair is worth more than no pair down to this weight (bits): probability 0.02. Anything lower
@@ -70,9 +71,10 @@ def assign(
         The name `assigned_pairs`, with the columns of `ASSIGNED_SCHEMA`. `match_probability` is
         the chance of the pair given that each event has at most its allowed partners, `margin` its
         lead over the best rival (0 when optimal answers tie), `weight_margin` the same in bits
-        of match weight, `equal_answers` how many equally good answers one of its events has. A
-        pair whose weight is no number cannot be weighed against others: it is handed on without
-        a weight and a probability, where its events found no other partner.
+        of match weight, `equal_answers` how many equally good answers one of its events has,
+        `together` is null (see `splits`). A pair whose weight is no number cannot be weighed
+        against others: it is handed on without a weight and a probability, where its events found
+        no other partner.
     """
     columns = engine.rows(f"select * from {quote_ident(table)} limit 0").columns
     ordered = [c for c in ("left_seq", "right_seq") if c in columns]
@@ -198,6 +200,7 @@ def _table(
             "rival_eid": other,
             "rival_weight": np.round(weight[against], 6),
             "equal_answers": equal[at],
+            "together": None,
         },
         schema=ASSIGNED_SCHEMA,
     )

@@ -14,7 +14,7 @@ from datetime import datetime
 import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import amounts, assign, keys, probable, stored, trust
+from recon_kit.matching import amounts, keys, probable, splits, stored, trust
 from recon_kit.matching.authority import Authority, authority
 from recon_kit.model import Certificate, StoredModel
 from recon_kit.safe import quote_text
@@ -47,10 +47,10 @@ def run(  # noqa: PLR0913 - what a run depends on, handed down by name
     if not (engine.count("open_left") and engine.count("open_right")):
         return None
     scored = probable.score(engine, rec, model, retrain=retrain)
-    engine.put("scored_notes", pl.DataFrame({"note": scored.notes}, schema={"note": pl.String}))
-    engine.run(Step("notes", "insert into method_notes from scored_notes", "beside the run"))
-    assign.assign(engine, scored.table, rec.cardinality)
     trained = stored.read(scored.model) if scored.model else None
+    notes = [*scored.notes, *splits.assign(engine, rec, trained.ladders if trained else ())]
+    engine.put("scored_notes", pl.DataFrame({"note": notes}, schema={"note": pl.String}))
+    engine.run(Step("notes", "insert into method_notes from scored_notes", "beside the run"))
     model_hash = scored.model.model_hash if scored.model else None
     allowed = authority(rec, "probable", certificates, as_of, model_hash)
     trust.weigh(engine, trained)
@@ -97,7 +97,10 @@ def likely_steps(rec: Reconciliation, allowed: Authority) -> tuple[Step, ...]:
             "likely",
             f"""
 create or replace table likely as
-select l.pool_eid as left_eid, r.pool_eid as right_eid, l.event_key as left_key,
+select * exclude (together) replace (case when together is null then why_code
+    else max(why_code) over (partition by together) end as why_code)
+from (
+select a.together, l.pool_eid as left_eid, r.pool_eid as right_eid, l.event_key as left_key,
        r.event_key as right_key, a.match_weight, a.probability as match_probability, a.margin,
        coalesce(ll.event_key, rr.event_key) as rival_key, a.rival_weight, a.equal_answers,
        a.levels, a.weights, {trust.why_code_sql(allowed, "a", "p", "q")} as why_code
@@ -108,8 +111,8 @@ join second_look p on p.eid = l.pool_eid
 join second_look q on q.eid = r.pool_eid
 left join open_left ll on ll.eid = a.rival_eid
 left join open_right rr on rr.eid = a.rival_eid
-where {trust.worth_sql(rec, "a")}""",
-            "the pairs worth a look",
+where {trust.worth_sql(rec, "a")})""",
+            "the pairs worth a look; parts of one principal stand or fall together",
         ),
     )
 

@@ -52,8 +52,7 @@ def export(engine: Engine, what: What, out: Path, reconciliation: str | None = N
     Raises:
         ReportError: the ending is neither, or the folder cannot be written.
     """
-    if out.suffix not in {".csv", ".parquet"}:
-        raise ReportError(f"{out.name}: an export is written as .csv or .parquet; change the name")
+    _named_well(out)
     places = money.currency_exponents()
     engine.put("export_places", pl.DataFrame({"currency": list(places), "places": places.values()}))
     engine.run(*_named_steps(), *(_pair_steps() if what == "matches" else ()))
@@ -65,15 +64,38 @@ def export(engine: Engine, what: What, out: Path, reconciliation: str | None = N
     order = {"matches": _MATCHES_ORDER, "open-items": "item_id", "cases": "case_id"}[what]
     rows = engine.count(table)
     written = engine.write(f"from {table} order by reconciliation, {order}, run_id", table)
-    try:
-        _publish(written, out)
-    except OSError as why:
-        raise ReportError(f"{out}: cannot be written ({why.strerror}); nothing changed") from None
+    _publish(written, out)
     return FileView(out, what, rows)
+
+
+def write(frame: pl.DataFrame, what: str, out: Path) -> FileView:
+    """Write a frame as it is, or safe for spreadsheets where the name ends in `.csv`.
+
+    Raises:
+        ReportError: the ending is neither `.csv` nor `.parquet`, or it cannot be written.
+    """
+    _named_well(out)
+    with tempfile.TemporaryDirectory() as place:
+        written = Path(place) / "frame.parquet"
+        frame.write_parquet(written)
+        _publish(written, out)
+    return FileView(out, what, frame.height)
+
+
+def _named_well(out: Path) -> None:
+    if out.suffix not in {".csv", ".parquet"}:
+        raise ReportError(f"{out.name}: an export is written as .csv or .parquet; change the name")
 
 
 def _publish(written: Path, out: Path) -> None:
     """Bring a parquet file to its place, as it is or as CSV, by rename."""
+    try:
+        _placed(written, out)
+    except OSError as why:
+        raise ReportError(f"{out}: cannot be written ({why.strerror}); nothing changed") from None
+
+
+def _placed(written: Path, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix=".export-", dir=out.parent))
     try:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from recon_kit.errors import MatchingError
 from recon_kit.ledger.engine import Engine
-from recon_kit.matching import assign, classifier, estimate, probable, stored
+from recon_kit.matching import assign, classifier, estimate, probable, splits, stored
 from recon_kit.matching.stored import Trained
 from recon_kit.model import StoredModel
 from recon_kit.settings import Reconciliation
@@ -116,8 +116,9 @@ class Lessons:
         """Score the candidate pairs with a model, as a run would."""
         engine = self.engine
         probable.rescore(engine, self.rec, model)
-        assign.assign(engine, probable.TABLE, self.rec.cardinality)
-        chances = assign.chances(engine, probable.TABLE, self.rec.cardinality)
+        splits.assign(engine, self.rec, model.ladders)
+        pairs_of = splits.cardinality_of_pairs(self.rec)
+        chances = assign.chances(engine, probable.TABLE, pairs_of)
         engine.put("labelled_rows", self.events.select("seq"))
         engine.put("pair_chances", chances)
         engine.con.execute(

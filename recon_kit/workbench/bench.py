@@ -8,14 +8,14 @@ from recon_kit.workbench import setup
 from recon_kit.workbench.comparing import Comparing
 from recon_kit.workbench.facts import Facts
 from recon_kit.workbench.keeping import Keeping
+from recon_kit.workbench.labelling import Labelling
 from recon_kit.workbench.outputs import Outputs
 from recon_kit.workbench.promote import Promoting
-from recon_kit.workbench.reviewing import Reviewing
 from recon_kit.workbench.sweeping import Sweeping
 from recon_kit.workbench.training import Training
 
 
-class Workbench(Facts, Training, Reviewing, Sweeping, Comparing, Promoting, Outputs, Keeping):
+class Workbench(Facts, Training, Labelling, Sweeping, Comparing, Promoting, Outputs, Keeping):
     """A workspace and everything that can be done with it.
 
     Made by `recon_kit.open(folder)`. Every method returns a result that shows itself in Jupyter

@@ -185,13 +185,17 @@ class Deciding(Face):
         """Bring in labels that were decided elsewhere, as decisions.
 
         Args:
-            file: a CSV; `tuning.labels.COLUMNS` names its columns.
+            file: a CSV or parquet file; `tuning.labels.COLUMNS` names its columns. What
+                `export_labels` wrote may come back with its labels filled in.
             reconciliation: to which they belong; needed where several are declared.
         """
         rec = self._one(reconciliation)
         now = self._clock()
         with self.store.snapshot().engine() as engine:
-            found = label_room.resolve(engine, label_room.read_labels(Path(file)), rec, now)
+            found = label_room.resolve(
+                engine, label_room.read_labels(Path(file)), rec, now,
+                draws=self.store.rows("audit_draws"),
+            )  # fmt: skip
         if not found.decisions.is_empty():
             self.store.add_decisions(found.decisions, recorded_at=now)
         notes = (f"{found.decisions.height:,} labels imported into {rec.name}.",)

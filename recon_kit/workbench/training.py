@@ -102,7 +102,10 @@ class Training(Deciding):
         now = self._clock()
         snapshot = self.store.snapshot()
         with snapshot.engine() as engine:
-            found = label_room.resolve(engine, label_room.read_labels(file), rec, now)
+            found = label_room.resolve(
+                engine, label_room.read_labels(file), rec, now,
+                draws=self.store.rows("audit_draws"),
+            )  # fmt: skip
         mine = snapshot.decisions().filter(pl.col("reconciliation") == rec.name)
         new = found.decisions.join(mine, on=_SAID, how="anti", nulls_equal=True)
         if not new.is_empty():
