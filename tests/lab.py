@@ -139,7 +139,7 @@ def open_notebook(page, address, name, folder="notebooks"):
 def run_cells(page):
     """Run All in the open notebook."""
     page.evaluate(RUN_ALL)
-    page.wait_for_function(ALL_RAN, timeout=60_000)
+    page.wait_for_function(ALL_RAN, timeout=120_000)
     failed = page.locator("[data-mime-type='application/vnd.jupyter.error']").all_inner_texts()
     assert failed == []
     assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts() == []

@@ -46,7 +46,7 @@ def test_the_comparison_is_one_page_without_scripts(shop, tmp_path):
     """What a threshold would gain, for whom, and each event; every output is ours."""
     page = rendered("06_compare_rules", shop, tmp_path)
 
-    assert "with probable from 0.9 on, uncertified" in page
+    assert "with probable from 0.999 on, uncertified" in page
     assert "Whom it concerns" in page
     assert 'class="plain"' not in page
     assert "<script" not in page

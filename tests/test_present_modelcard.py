@@ -19,7 +19,7 @@ def test_the_first_lines_say_what_it_is_and_why():
             "the log-loss by +0.0090 (95 % between +0.0031 and +0.0152)."
         ),
         (
-            "Learned beside 1,240 left and 1,318 right open rows; labelled events: 412 (305 with a "
+            "Learned from 1,240 left and 1,318 right open rows; labelled events: 412 (305 with a "
             "counterpart, 107 without one)."
         ),
         (
@@ -33,16 +33,47 @@ def test_the_next_step_is_a_command():
     """A candidate is promoted; a model in use is certified."""
     used = replace(VIEW, in_use=VIEW.model_hash)
 
-    assert "recon promote 4562e1448f65 asks for approval" in str(VIEW)
+    assert VIEW.next_steps() == (
+        "Next: recon compare orders_to_payments --change 4562e1448f65 shows what it would change; "
+        "recon promote 4562e1448f65 asks for approval, after which recon run and recon certify "
+        "use it; 588 more labelled events tell more"
+    )
     assert used.next_steps() == "Next: recon certify proves a threshold for it"
     assert "4562e1448f65 of orders_to_payments: in use." in str(used)
+
+
+def test_a_model_without_labels_asks_for_some():
+    """Promoting it would change nothing that is known; labels would."""
+    labels = {**CARD["labels"], "events": 0, "kinds": {}, "missing": 30}
+    bare = replace(VIEW, card={**CARD, "chosen": "unsupervised", "labels": labels})
+
+    assert bare.next_steps() == (
+        "Next: decide on 30 pairs in notebook 03 (or recon labels import) and train again; only "
+        "then a figure says how often it is right"
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.001, 0.009, "Its labels make it better than without: +0.0050 of log-loss"),
+        (-0.001, 0.011, "Whether labels make the odds better than without is not sure: +0.0050"),
+        (-0.009, -0.001, "Labels make the odds worse than without: +0.0050 of log-loss"),
+    ],
+)
+def test_the_card_says_whether_labels_helped(low, high, words):
+    """Better, worse, or not sure, by the interval of the gain on events held out."""
+    gains = {"odds over unsupervised, folds": {"gain": 0.005, "low": low, "high": high}}
+
+    assert replace(VIEW, card={**CARD, "gains": gains}).lines()[2].startswith(words)
 
 
 def test_each_figure_stands_with_its_interval():
     """One row per metric, one column per model, value and interval in words."""
     text = str(VIEW)
 
-    assert "0.9840 (0.9740 to 0.9940)" in text
+    assert "98.4% (97.4 to 99.4)" in text
+    assert "0.0710 (0.0610 to 0.0810)" in text
     assert VIEW.frame.height == VIEW.figures().frame.height == 12
     assert "f1: harmonic mean of precision and recall." in str(VIEW.figures())
 
@@ -72,6 +103,11 @@ def test_without_held_out_pairs_there_is_no_reliability(side):
     """No label, no diagram: nothing is drawn that was not measured."""
     bare = replace(VIEW, card={**CARD, "reliability": {side: []}, "figures": []})
 
-    assert [chart.caption for chart in bare.charts()] == ["What each level weighs"]
+    assert [chart.caption for chart in bare.charts()] == [
+        (
+            "What each level weighs: for a match to the right, against it to the left; "
+            "a mark: without labels"
+        )
+    ]
     assert bare.frame.is_empty()
     assert forbidden(bare.figures().html()) is None

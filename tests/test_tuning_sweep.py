@@ -71,11 +71,26 @@ def test_counts_money_and_hours_by_hand():
     ]  # fmt: skip
     assert found.frame["fmr"].to_list() == found.frame["cost_minor"].to_list() == [None] * 3
     assert found.point is None
-    assert found.reason.startswith("No label says which of these matches are right")
+    assert found.reason == (
+        "No label says which of these 4 matches are right, and even if all were drawn and right, "
+        "they could not prove that at most 2.0% are wrong: that takes 149. A laxer rate, or more "
+        "data, is needed."
+    )
     assert found.money.rows() == [
         (0.5, "EUR", 100_000, 100_000), (0.7, "EUR", 60_000, 100_000),
         (0.9, "EUR", 40_000, 100_000),
     ]  # fmt: skip
+
+
+def test_without_labels_it_says_how_to_get_them():
+    """Of 200 matches enough can be drawn: the reason names the command and the least number."""
+    found = sweep.sweep(picks(*(pick(str(k), 0.95) for k in range(200))), labels(), question())
+
+    assert found.reason == (
+        "No label says which of these 200 matches are right. `recon labels draw` puts a random "
+        "part of them into the queue (notebook 03); 149 right answers can prove that at most 2.0% "
+        "are wrong."
+    )
 
 
 def test_wrong_ones_misses_and_cost_by_hand():

@@ -49,7 +49,7 @@ def test_a_threshold_says_what_it_would_gain_and_changes_nothing(bench):
     assert found.comparison.standing.rows() == [("proposed", "matched", "EUR", ORDERS, money)]
     assert found.lines() == [
         "Compared: what was in force as of 2026-05-01 with probable from 0.5 on, uncertified.",
-        f"gained {ORDERS} ({money / 100:,.2f} EUR)",
+        f"Gained {ORDERS} ({money / 100:,.2f} EUR); lost none; moved none.",
     ]
     assert set(found.frame["change"]) == {"gained"}
     assert found.frame.height == 2 * ORDERS
@@ -65,7 +65,7 @@ def test_the_other_way_round_it_is_lost(bench):
     same = bench.compare(before=runs.after[:12], after=runs.after[:12])
 
     assert back.sums.select("change", "method", "items").rows() == [("lost", "probable", ORDERS)]
-    assert same.lines()[1] == "No left event changes its match"
+    assert same.lines()[1] == "No left event changes its match."
 
 
 def test_another_settings_file_is_compared_as_a_whole(bench, tmp_path):

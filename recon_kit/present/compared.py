@@ -9,6 +9,7 @@ import polars as pl
 
 from recon_kit import money
 from recon_kit.present import tables
+from recon_kit.present.base import about_line
 from recon_kit.present.changed import ChangesView
 from recon_kit.present.show import View
 from recon_kit.present.tables import Column
@@ -24,8 +25,15 @@ _OWNERS = (
     Column("owner", "Owner"), Column("change", "Change"), Column("items", "Left events", "count"),
     Column("amount_minor", "Money", "money"), Column("currency", "Currency"),
 )  # fmt: skip
+_EVENTS = (
+    Column("native_id", "Event", "code"), Column("event_type", "Type", "word"),
+    Column("change", "Change"), Column("amount_minor", "Amount", "money"),
+    Column("state_before", "Before", "word"), Column("state_after", "After", "word"),
+    Column("method_after", "By", "word"), Column("owner", "Owner"),
+)  # fmt: skip
 # What a person asks first; all other ways to stand otherwise are counted together.
 _TOLD = ("gained", "lost", "moved")
+_NONE = "no left event changes its match"
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,16 +61,16 @@ class CompareView(View):
 
     def lines(self) -> list[str]:
         """What is compared, and the answer in one sentence."""
-        parts = [self._counted(change) for change in _TOLD]
         rest = self.sums.filter(~pl.col("change").is_in(_TOLD))["items"].sum()
-        told = ", ".join(p for p in parts if p)
-        further = f"; {rest:,} further left events stand otherwise" if rest else ""
-        return [f"Compared: {self.what}.", (told or "No left event changes its match") + further]
+        further = f" {rest:,} further left events stand otherwise." if rest else ""
+        any_told = self.sums["change"].is_in(_TOLD).any()
+        told = "; ".join(self._counted(change) for change in _TOLD) if any_told else _NONE
+        return [f"Compared: {self.what}.", f"{told[0].upper()}{told[1:]}.{further}"]
 
     def _counted(self, change: str) -> str:
         rows = self.sums.filter(pl.col("change") == change)
         if rows.is_empty():
-            return ""
+            return f"{change} none"
         by = rows.drop_nulls("currency").group_by("currency").agg(pl.col("amount_minor").sum())
         sums = ", ".join(
             money.display(amount, code) for code, amount in by.sort("currency").iter_rows()
@@ -71,17 +79,25 @@ class CompareView(View):
 
     def html(self) -> str:
         """The answer, the sums, whom it concerns, and the events."""
-        said = "".join(f"<p>{escape_html(line)}</p>" for line in self.lines())
-        sums = tables.html(self.sums, _SUMS, caption="What changes")
-        owners = tables.html(self.owners, _OWNERS, caption="Whom it concerns")
-        return f'<section class="rk">{said}{sums}{owners}</section>{self.events.html()}'
+        what, answer = (escape_html(line) for line in self.lines())
+        said = f"<p>{what}</p><p><strong>{answer}</strong></p>"
+        parts = ((self.sums, _SUMS, "What changes"), (self.owners, _OWNERS, "Whom it concerns"),
+                 (self.frame, _EVENTS, self._title()))  # fmt: skip
+        body = "".join(tables.html(f, c, caption=t) for f, c, t in parts if f.height)
+        return f'<section class="rk">{said}{body}{about_line(self.events.about)}</section>'
 
     def text(self) -> str:
         """The same as plain text."""
+        if self.frame.is_empty():
+            return "\n".join([*self.lines(), self.events.about.line()])
         return "\n".join([
             *self.lines(), "", tables.plain(self.sums, _SUMS), "",
-            tables.plain(self.owners, _OWNERS), "", self.events.text(),
+            tables.plain(self.owners, _OWNERS), "", self._title(),
+            tables.plain(self.frame, _EVENTS), self.events.about.line(),
         ])  # fmt: skip
+
+    def _title(self) -> str:
+        return f"Events that would stand otherwise: {self.events.events_total:,}"
 
     def as_dict(self) -> dict[str, Any]:
         """Sums, owners, standing, and the events."""

@@ -29,9 +29,14 @@ _LEFT_OUT = {
     "said_anew": "replaced by a later word", "contradicted": "contradicted by a later word",
     "asked_again": "disputed, or on facts that have changed",
 }  # fmt: skip
-_SHOWN = ("log_loss", "f1", "precision_at_recall_90", "recall_at_precision_99")
+_SHOWN = {
+    "log_loss": "Log-loss (0 is best)",
+    "f1": "F1 from probability 0.5 on",
+    "precision_at_recall_90": "Right ones, where 9 in 10 true pairs are found",
+    "recall_at_precision_99": "True pairs found, where 99 in 100 are right",
+}
 _FIGURES = (
-    Column("metric", "Held out"),
+    Column("metric", "On labelled events held out"),
     Column("without labels", "Without labels", "figure"),
     Column("with labels", "With labels", "figure"),
     Column("classifier", "Classifier", "figure"),
@@ -71,9 +76,10 @@ class ModelView(View):
         told = [
             f"Model {short} of {card['reconciliation']}: {state}{again}.",
             f"It is {_CHOSEN[card['chosen']]}: {card['why']}.",
+            *_worth(card["gains"]),
         ]
         told.append(
-            f"Learned beside {card['rows']['left']:,} left and {card['rows']['right']:,} right "
+            f"Learned from {card['rows']['left']:,} left and {card['rows']['right']:,} right "
             f"open rows; {_counted(labels['events'], labels['kinds'])}."
         )
         unused = {_LEFT_OUT.get(name, name): n for name, n in labels["left_out"].items()}
@@ -104,50 +110,65 @@ class ModelView(View):
         if self.model_hash == self.in_use:
             return "Next: recon certify proves a threshold for it"
         name, short = self.card["reconciliation"], self.model_hash[:12]
+        missing = self.card["labels"].get("missing")
+        if self.card["chosen"] == "unsupervised" and missing:
+            return (
+                f"Next: decide on {missing:,} pairs in notebook 03 (or recon labels import) and "
+                "train again; only then a figure says how often it is right"
+            )
+        more = f"; {missing:,} more labelled events tell more" if missing else ""
         return (
-            f"Next: recon promote {short} asks for approval and puts it in use; then recon run "
-            f"{name}, and recon certify for a threshold of its own"
+            f"Next: recon compare {name} --change {short} shows what it would change; recon "
+            f"promote {short} asks for approval, after which recon run and recon certify use it"
+            f"{more}"
         )
 
     def charts(self) -> list[Chart]:
         """The weights, and where pairs were held out their reliability."""
         found = [modelcharts.weights(pl.DataFrame(self.card["weights"]))]
+        as_is = self.card["calibration"].startswith("not calibrated")
         bands = [
-            pl.DataFrame(rows).with_columns(side=pl.lit(side))
+            pl.DataFrame(rows).with_columns(side=pl.lit("as it is" if as_is else side))
             for side, rows in self.card["reliability"].items()
-            if rows
+            if rows and not (as_is and side == "after")
         ]
         if bands:
-            caption = "Said and found on held-out pairs, before and after calibration"
+            after = "" if as_is else " before and after calibration"
+            caption = f"What was said and what was found, held out{after}"
             found.insert(0, modelcharts.reliability(pl.concat(bands), caption))
         return found
 
     def figures(self) -> RowsView:
         """Every figure with its interval, and what each metric means."""
+        numbers = ("value", "low", "high")
         told = self.frame.with_columns(
-            pl.col("value", "low", "high").round(4).cast(pl.String),
+            *(pl.col(n).map_elements("{:.4f}".format, return_dtype=pl.String) for n in numbers),
             model=pl.col("model").replace(_MODELS),
         )
         meant = tuple(f"{name}: {said}." for name, said in self.card["metrics"].items())
-        return RowsView("Figures on labelled events held out", told, meant)
+        if told.is_empty():
+            meant = ("Nothing was measured: there are too few labelled events.",)
+        columns = [Column(n, n.capitalize()) for n in ("model", "on", "metric")]
+        columns += [Column(n, n.capitalize(), "figure") for n in numbers]
+        return RowsView("Figures on labelled events held out", told, meant, tuple(columns))
 
     def html(self) -> str:
         """The sentences, the figures, the charts."""
         first, *rest = self.lines()
         said = f"<p><strong>{escape_html(first)}</strong></p>"
         said += f"<ul>{''.join(f'<li>{escape_html(line)}</li>' for line in rest)}</ul>"
+        said += f"<p><strong>{escape_html(self.next_steps())}</strong></p>"
         figures = self._figures()
         if figures.height:
-            said += tables.html(figures, _FIGURES, caption="Measured on labelled events held out")
-            said += '<p class="rk-note">Value, and 95 % interval over connected components.</p>'
+            said += tables.html(figures, _FIGURES, caption="How good it is")
+            said += f'<p class="rk-note">{escape_html(_FIGURES_NOTE)}</p>'
         drawn = "".join(chart.figure() for chart in self.charts())
-        after = f'<p class="rk-note">{escape_html(self.next_steps())}</p>'
-        return f'<section class="rk">{said}{drawn}{after}</section>'
+        return f'<section class="rk">{said}{drawn}</section>'
 
     def text(self) -> str:
         """The same as plain text; charts as their descriptions."""
         figures = self._figures()
-        table = [tables.plain(figures, _FIGURES)] if figures.height else []
+        table = [tables.plain(figures, _FIGURES), _FIGURES_NOTE] if figures.height else []
         drawn = [chart.description for chart in self.charts()]
         return "\n".join([*self.lines(), *table, *drawn, self.next_steps()])
 
@@ -165,11 +186,9 @@ class ModelView(View):
             if row["metric"] not in _SHOWN or row["value"] is None:
                 continue
             where = "" if row["on"] == "folds" else ", latest"
-            key = (row["on"], row["metric"].replace("_", " ") + where)
+            key = (row["on"], _SHOWN[row["metric"]] + where)
             line = rows.setdefault(key, {"metric": key[1]})
-            line[_MODELS[row["model"]]] = (
-                f"{row['value']:.4f} ({row['low']:.4f} to {row['high']:.4f})"
-            )
+            line[_MODELS[row["model"]]] = _figure(row)
         names = ["metric", *_MODELS.values()]
         return pl.DataFrame(
             [[row.get(name) for name in names] for row in rows.values()],
@@ -182,6 +201,35 @@ _FIGURE_TYPES = {
     "model": pl.String, "on": pl.String, "metric": pl.String, "value": pl.Float64,
     "low": pl.Float64, "high": pl.Float64,
 }  # fmt: skip
+
+
+_FIGURES_NOTE = (
+    "Value, and 95 % interval over connected components. Latest: the newest quarter of the "
+    "events, by a model of the earlier ones."
+)
+
+
+def _figure(row: Mapping[str, Any]) -> str:
+    """A value with its interval: the log-loss as it is, all else in percent."""
+    value, low, high = (row[name] for name in ("value", "low", "high"))
+    if row["metric"] == "log_loss":
+        return f"{value:.4f} ({low:.4f} to {high:.4f})"
+    return f"{value:.1%} ({low * 100:.1f} to {high * 100:.1f})"
+
+
+def _worth(gains: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Whether the labels made the odds better than none would have."""
+    gain = gains.get("odds over unsupervised, folds")
+    if gain is None:
+        return []
+    size = (
+        f"{gain['gain']:+.4f} of log-loss, 95 % between {gain['low']:+.4f} and {gain['high']:+.4f}"
+    )
+    if gain["low"] > 0:
+        return [f"Its labels make it better than without: {size}."]
+    if gain["high"] < 0:
+        return [f"Labels make the odds worse than without: {size}."]
+    return [f"Whether labels make the odds better than without is not sure: {size}."]
 
 
 def _counted(events: int, kinds: Mapping[str, int]) -> str:

@@ -40,6 +40,9 @@ def weights(card_weights: pl.DataFrame, caption: str = "What each level weighs")
         color=alt.condition("datum.speaks", alt.value(ACCENT), alt.value(ALERT)),
     )
     marks = base.mark_tick(thickness=2, size=13, color=SOFT).encode(x="weight_without_labels:Q")
+    same = data["weight"].equals(data["weight_without_labels"])
+    legend = "for a match to the right, against it to the left"
+    legend += "" if same else "; a mark: without labels"
     ranked = card_weights.sort("weight").to_dicts()
     ends = (("most for a match", ranked[-1:]), ("most against", ranked[:1]))
     told = [
@@ -49,8 +52,8 @@ def weights(card_weights: pl.DataFrame, caption: str = "What each level weighs")
     ]
     more = f"; {left_out} weaker levels are not drawn" if left_out else ""
     return Chart(
-        (bars + marks).properties(width=WIDTH - 330, height=alt.Step(18)),
-        caption,
+        (bars if same else bars + marks).properties(width=WIDTH - 330, height=alt.Step(18)),
+        f"{caption}: {legend}",
         f"{caption}: {'; '.join(told)}; a mark shows the weight without labels{more}.",
         data,
     )
@@ -60,10 +63,12 @@ def reliability(bands: pl.DataFrame, caption: str = "Said and found") -> Chart:
     """Probability that a model said against the share of pairs that was true, by bands.
 
     Args:
-        bands: `side` (before, after), `said, found, found_low, found_high, pairs`.
+        bands: `side` (before and after, or one alone), `said, found, found_low, found_high,
+            pairs`.
         caption: heading of the chart.
     """
     data = bands.sort("side", "said")
+    sides = data["side"].unique().sort(descending=True).to_list()
     scale = alt.Scale(domain=[0, 1])
     axis = alt.Axis(format=".0%", tickCount=5)
     line = pl.DataFrame({"said": [0.0, 1.0], "found": [0.0, 1.0]})
@@ -72,7 +77,8 @@ def reliability(bands: pl.DataFrame, caption: str = "Said and found") -> Chart:
         color=alt.Color(
             "side:N",
             title=None,
-            scale=alt.Scale(domain=["before", "after"], range=[SOFT, ACCENT]),
+            scale=alt.Scale(domain=sides, range=[SOFT, ACCENT][-len(sides) :]),
+            legend=alt.Legend() if len(sides) > 1 else None,
         ),
     )
     diagonal = (
@@ -82,17 +88,20 @@ def reliability(bands: pl.DataFrame, caption: str = "Said and found") -> Chart:
         y=alt.Y("found_low:Q", title="share that is true", scale=scale, axis=axis),
         y2="found_high:Q",
     )
-    dots = base.mark_point(size=55, strokeWidth=2, opacity=1, fill=PAPER).encode(y="found:Q")
+    dots = base.mark_point(strokeWidth=2, opacity=1, fill=PAPER).encode(
+        y="found:Q",
+        size=alt.Size("pairs:Q", scale=alt.Scale(type="sqrt", range=[40, 400]), legend=None),
+    )
     told = [
         f"{side}: " + ", ".join(
             f"{row['said']:.0%} said and {row['found']:.0%} found ({row['pairs']:,} pairs)"
             for row in data.filter(pl.col("side") == side).to_dicts()
         )
-        for side in data["side"].unique().sort(descending=True)
+        for side in sides
     ]  # fmt: skip
     return Chart(
         (diagonal + spread + dots).properties(width=260, height=260),
-        caption,
+        f"{caption}: the larger a ring, the more pairs",
         f"{caption}: {'; '.join(told) or 'no held-out pair'}.",
         data,
     )

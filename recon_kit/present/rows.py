@@ -27,33 +27,41 @@ def _kind(dtype: pl.DataType) -> tables.Kind:
 
 @dataclass(frozen=True, repr=False)
 class RowsView(View):
-    """Rows under a heading, with sentences below; numbers are right-aligned by their type."""
+    """Rows under a heading, with sentences below; numbers are right-aligned by their type.
+
+    `shown` names the columns that people see, `rows_max` how many rows; `upwards` shows the last
+    row first. `.frame` has them all as they are.
+    """
 
     title: str
     frame: pl.DataFrame
     notes: tuple[str, ...] = ()
+    shown: tuple[Column, ...] = ()
+    rows_max: int = _ROWS_MAX
+    upwards: bool = False
 
     def columns(self) -> Sequence[Column]:
-        """Every column of the frame, under its own name."""
-        return [
+        """The columns in `shown`; without, every column of the frame under its own name."""
+        return self.shown or [
             Column(name, name.replace("_", " ").capitalize(), _kind(dtype))
             for name, dtype in self.frame.schema.items()
         ]
 
     @property
     def _shown(self) -> pl.DataFrame:
-        """The frame with lists as text."""
-        return self.frame.with_columns(pl.col(pl.List(pl.String)).list.join(", "))
+        """The frame with lists as text, in the order that people see."""
+        frame = self.frame.reverse() if self.upwards else self.frame
+        return frame.with_columns(pl.col(pl.List(pl.String)).list.join(", "))
 
     def html(self) -> str:
         """The table and its notes."""
-        body = tables.html(self._shown, self.columns(), caption=self.title, rows_max=_ROWS_MAX)
+        body = tables.html(self._shown, self.columns(), caption=self.title, rows_max=self.rows_max)
         notes = "".join(f'<p class="rk-note">{escape_html(note)}</p>' for note in self.notes)
         return f'<section class="rk">{body}{notes}</section>'
 
     def text(self) -> str:
         """The table and its notes as plain text."""
-        body = tables.plain(self._shown, self.columns(), rows_max=_ROWS_MAX)
+        body = tables.plain(self._shown, self.columns(), rows_max=self.rows_max)
         return "\n".join([self.title, body, *self.notes])
 
     def as_dict(self) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from recon_kit.safe import escape_html
 from recon_kit.tuning.sweep import Question, Sweep
 
 _SHOWN = 12  # thresholds of a table that people read; `.frame` has all
+_PARTS_SHOWN = 60
+_JUDGED = ("labels", "wrong", "fmr", "fmr_high")
 _COLUMNS = (
     Column("at", "From", "figure"),
     Column("matches", "Matches", "count"),
@@ -42,6 +44,11 @@ _PARTS = (
     Column("fmr", "Wrong share", "share"),
     Column("fmr_high", "At most", "share"),
 )
+
+
+def _tiny(rate: float) -> str:
+    """A rate that no percent sign could show."""
+    return f"{rate:.1e}" if rate else "0"
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,15 +79,24 @@ class SweepView(View):
         """Share matched and wrong over the threshold, with a cursor."""
         from recon_kit.present.thresholds import threshold_chart
 
-        return threshold_chart(self._first(), self._at(), self.question.fmr_max)
+        point = self.sweep.point
+        return threshold_chart(
+            self._first(), self._at(), self.question.fmr_max, proposed=point is not None
+        )
 
     def lines(self) -> list[str]:
         """The proposal with its reason, and what is in force."""
         proposed = "Proposed: " if self.sweep.point else "Nothing is proposed. "
-        return [f"{proposed}{self.sweep.reason}", f"Now: {self.allowed.said}."]
+        least = f", from {self.allowed.threshold:g} on" if self.allowed.alone else ""
+        return [f"{proposed}{self.sweep.reason}", f"Now: {self.allowed.said}{least}."]
 
-    def _at(self) -> float | None:
-        return self.sweep.point["threshold"] if self.sweep.point else None
+    def _at(self) -> float:
+        """The threshold that is looked at first: the proposed one, else the one in force."""
+        if self.sweep.point:
+            return self.sweep.point["threshold"]
+        near = self._first()["threshold"].sort()
+        above = near.filter(near >= self.allowed.threshold)
+        return float(above[0] if above.len() else near[-1])
 
     def _first(self) -> pl.DataFrame:
         return self.frame.filter(pl.col("margin") == self.question.margins[0])
@@ -88,31 +104,39 @@ class SweepView(View):
     def _table(self) -> pl.DataFrame:
         rows = self._first().sort("threshold", descending=True)
         every = max(1, rows.height // _SHOWN)
-        proposed = pl.col("threshold").eq_missing(pl.lit(self._at(), dtype=pl.Float64))
-        kept = (pl.int_range(pl.len()) % every == 0) | proposed
+        kept = (pl.int_range(pl.len()) % every == 0) | (pl.col("threshold") == self._at())
         return rows.filter(kept).with_columns(
-            at=pl.col("threshold").cast(pl.String),
+            at=pl.col("threshold").map_elements(self._named, return_dtype=pl.String),
             hours=pl.col("review_hours").round(1).cast(pl.String),
-            strict=pl.col("strict_fpr").map_elements(lambda x: f"{x:.1e}", return_dtype=pl.String),
+            strict=pl.col("strict_fpr").map_elements(_tiny, return_dtype=pl.String),
             currency=pl.lit(self.question.currency),
         )
 
+    def _named(self, threshold: float) -> str:
+        """A threshold, with a word where it is the one that is looked at first."""
+        word = " (proposed)" if self.sweep.point else " (now)"
+        return f"{threshold:g}{word if threshold == self._at() else ''}"
+
     def _parts(self) -> pl.DataFrame:
-        at = self._at() if self.sweep.point else self.allowed.threshold
-        rows = self.segments
-        near = rows["threshold"].drop_nulls().unique().sort()
-        best = near.filter(near >= at)
-        chosen = best[0] if best.len() else None
-        return rows.filter(pl.col("threshold").is_null() | (pl.col("threshold") == chosen))
+        """Every part at one threshold; where no label is, nothing is said of wrong ones."""
+        rows = self.segments.filter(
+            pl.col("threshold").is_null() | (pl.col("threshold") == self._at())
+        )
+        known = pl.when(pl.col("labels") > 0)
+        return rows.with_columns(known.then(pl.col(name)).alias(name) for name in _JUDGED)
+
+    def _parts_title(self) -> str:
+        return f"The same by part, from {self._at():g} on"
 
     def html(self) -> str:
-        """Reason, chart, table, parts, definitions."""
+        """Reason, table, parts, definitions; `chart()` is shown beside it."""
         said = "".join(f"<p>{escape_html(line)}</p>" for line in self.lines())
         table = tables.html(self._table(), _COLUMNS, caption="Thresholds, strictest first")
-        parts = tables.html(self._parts(), _PARTS, caption="By part, at this threshold")
+        parts = tables.html(
+            self._parts(), _PARTS, caption=self._parts_title(), rows_max=_PARTS_SHOWN
+        )
         notes = "".join(f'<p class="rk-note">{escape_html(n)}</p>' for n in self.sweep.notes)
-        chart = self.chart().figure()
-        return f'<section class="rk">{said}{chart}{table}{parts}{notes}{self._foot()}</section>'
+        return f'<section class="rk">{said}{table}{parts}{notes}{self._foot()}</section>'
 
     def _foot(self) -> str:
         return about_line(self.about)
@@ -120,8 +144,9 @@ class SweepView(View):
     def text(self) -> str:
         """The same as plain text, without the chart."""
         return "\n".join([
-            *self.lines(), tables.plain(self._table(), _COLUMNS), "",
-            tables.plain(self._parts(), _PARTS), *self.sweep.notes, self.about.line(),
+            *self.lines(), tables.plain(self._table(), _COLUMNS), "", self._parts_title(),
+            tables.plain(self._parts(), _PARTS, rows_max=_PARTS_SHOWN), *self.sweep.notes,
+            self.about.line(),
         ])  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The chart of a sweep: what every threshold brings, with a cursor to move along it.
 
-In JupyterLab the cursor follows the pointer; on paper it stands at the proposed point.
+In JupyterLab the cursor follows the pointer; on paper it stands where it stood at first: at the
+proposed point, else at the threshold in force.
 """
 
 from __future__ import annotations
@@ -18,27 +19,34 @@ _MEASURES = ("by count", "by money")
 
 
 def threshold_chart(
-    table: pl.DataFrame, at: float | None, fmr_max: float, caption: str = "What a threshold brings"
+    table: pl.DataFrame,
+    at: float,
+    fmr_max: float,
+    caption: str = "What a threshold brings",
+    *,
+    proposed: bool = True,
 ) -> Chart:
     """Share matched and estimated wrong share over the threshold.
 
     Args:
         table: `sweep.SWEEP_SCHEMA` at one margin.
-        at: where the cursor stands at first; the middle of the grid, where not given.
+        at: where the cursor stands at first, and what is marked.
         fmr_max: the rate that must be kept, drawn as a line.
         caption: heading of the chart.
+        proposed: whether `at` is a proposal; else it is the threshold in force.
     """
     data = table.sort("threshold").with_columns(
         x=-(1 - pl.col("threshold")).clip(1e-6).log10(), said=_said()
     )
-    start = at if at is not None else float(data["threshold"][data.height // 2])
     cursor = alt.selection_point(
         name="cursor", nearest=True, on="pointermove", clear=False, fields=["threshold"],
-        value=[{"threshold": start}],
+        value=[{"threshold": at}],
     )  # fmt: skip
     labelled = data["fmr"].drop_nulls().len() > 0
-    panels = [_shares(data, cursor)] + ([_wrong(data, cursor, fmr_max)] if labelled else [])
-    row = data.filter(pl.col("threshold") == start)
+    mark = "proposed" if proposed else "now"
+    panels = [_shares(data, cursor, at, mark)]
+    panels += [_wrong(data, cursor, fmr_max)] if labelled else []
+    row = data.filter(pl.col("threshold") == at)
     told = row["said"][0] if row.height else "no threshold"
     return Chart(
         alt.vconcat(*panels, spacing=14).resolve_scale(x="shared"),
@@ -55,7 +63,10 @@ def _said() -> pl.Expr:
         (pl.col("fmr") * 100).round(2),
         (pl.col("fmr_high") * 100).round(2),
     )
-    matched = pl.format("{}: {} % matched", "threshold", (pl.col("auto_share") * 100).round(1))
+    matched = pl.format(
+        "From {} on: {} % matched", pl.col("threshold").round(4),
+        (pl.col("auto_share") * 100).round(1),
+    )  # fmt: skip
     return matched + wrong.fill_null("") + pl.format(", {} items to people", "review_items")
 
 
@@ -63,34 +74,41 @@ def _axis() -> Any:
     ticks = [round(-math.log10(1 - t), 6) for t in _TICKS]
     return alt.X(
         "x:Q",
-        title="least confidence of a match",
+        title="threshold: a match needs at least this confidence",
         axis=alt.Axis(values=ticks, labelExpr="format(1 - pow(10, -datum.value), '~g')"),
     )
 
 
-def _shares(data: pl.DataFrame, cursor: Any) -> Any:
+def _shares(data: pl.DataFrame, cursor: Any, at: float, mark: str) -> Any:
     """Share of the picks that need nobody, by count and by money, and the cursor's words."""
     long = data.select(
         "x", "threshold", pl.col("auto_share").alias("by count"),
         pl.col("auto_money_share").alias("by money"),
     ).unpivot(index=["x", "threshold"], variable_name="measure", value_name="share")  # fmt: skip
     colours = alt.Scale(domain=list(_MEASURES), range=[ACCENT, SOFT])
+    least = min(0.9, float(long["share"].min() or 0))  # type: ignore[arg-type]
+    scale = alt.Scale(domain=[max(0, math.floor(least * 10 - 0.5) / 10), 1])
     lines = alt.Chart(long).mark_line(strokeWidth=2.25).encode(
         x=_axis(),
-        y=alt.Y("share:Q", title="matched without a person", scale=alt.Scale(domain=[0, 1]),
+        y=alt.Y("share:Q", title="matched without a person", scale=scale,
                 axis=alt.Axis(format=".0%", tickCount=5)),
         color=alt.Color("measure:N", scale=colours),
     )  # fmt: skip
-    catch = alt.Chart(data).mark_point(opacity=0).encode(x=_axis(), y="auto_share:Q")
+    height = alt.Y("auto_share:Q", scale=scale)
+    catch = alt.Chart(data).mark_point(opacity=0).encode(x=_axis(), y=height)
     words = (
         alt.Chart(data)
         .mark_text(align="left", baseline="bottom", fill=INK, fontSize=12)
         .encode(x=alt.value(4), y=alt.value(-6), text="said:N")
         .transform_filter(cursor)
     )
-    return (lines + _rule(data, cursor) + catch.add_params(cursor) + words).properties(
-        width=WIDTH - 40, height=170
+    here = alt.Chart(data.filter(pl.col("threshold") == at))
+    dot = here.mark_point(size=70, filled=True, opacity=1, color=ACCENT).encode(x=_axis(), y=height)
+    name = here.mark_text(align="right", dx=-8, dy=14, fill=SOFT, fontSize=12, text=mark).encode(
+        x=_axis(), y=height
     )
+    cross = _rule(data, cursor) + catch.add_params(cursor)
+    return (lines + cross + words + dot + name).properties(width=WIDTH - 40, height=170)
 
 
 def _wrong(data: pl.DataFrame, cursor: Any, fmr_max: float) -> Any:
@@ -109,7 +127,13 @@ def _wrong(data: pl.DataFrame, cursor: Any, fmr_max: float) -> Any:
     limit = alt.Chart(pl.DataFrame({"limit": [fmr_max]})).mark_rule(
         color=ALERT, strokeDash=[4, 3]
     ).encode(y=alt.Y("limit:Q", scale=scale))  # fmt: skip
-    return (band + line + limit + _rule(data, cursor)).properties(width=WIDTH - 40, height=130)
+    said = alt.Chart(pl.DataFrame({"limit": [fmr_max]})).mark_text(
+        align="left", baseline="bottom", dy=-3, fill=ALERT, fontSize=12,
+        text=f"to be kept: at most {fmr_max:.1%} wrong",
+    ).encode(x=alt.value(4), y=alt.Y("limit:Q", scale=scale))  # fmt: skip
+    return (band + line + limit + said + _rule(data, cursor)).properties(
+        width=WIDTH - 40, height=130
+    )
 
 
 def _rule(data: pl.DataFrame, cursor: Any) -> Any:

@@ -65,7 +65,7 @@ def approved(rows: pl.DataFrame, settings: Governance, content_hash: str) -> App
     if no:
         return Approval(content_hash, "rejected", author, given, missing, f"rejected by {no[0]}")
     if missing:
-        said = "waits for " + ", ".join(_asked(role, settings, author) for role in missing)
+        said = "waits for " + _waits(missing, settings, author)
         return Approval(content_hash, "waiting", author, given, missing, said)
     said = "approved by " + ", ".join(f"{p} ({_spaced(r)})" for r, p in given.items())
     return Approval(content_hash, "approved", author, given, (), said)
@@ -106,10 +106,14 @@ def role_for(
     return next((r for r in chosen if r in standing.missing), chosen[0])
 
 
-def _asked(role: str, settings: Governance, author: str | None) -> str:
-    holders = [name for name in settings.roles.get(role, ()) if name != author]
-    named = " or ".join(holders) if holders else "nobody named in [governance.roles]"
-    return f"{_spaced(role)} ({named})"
+def _waits(missing: tuple[str, ...], settings: Governance, author: str | None) -> str:
+    """The roles still to be asked and who holds each; what nobody holds is said once."""
+    held = {r: [n for n in settings.roles.get(r, ()) if n != author] for r in missing}
+    told = [f"{_spaced(role)} ({' or '.join(names)})" for role, names in held.items() if names]
+    vacant = [_spaced(role) for role, names in held.items() if not names]
+    if vacant:
+        told.append(f"{' and '.join(vacant)} (nobody named in [governance.roles])")
+    return ", ".join(told)
 
 
 def _spaced(role: str) -> str:

@@ -201,6 +201,13 @@ uncertified = "auto"
 [[chains]]
 name = "order_to_cash"
 steps = ["orders_to_payments", "payments_to_payouts", "payouts_to_bank"]
+
+# --- Governance: who must approve that a model or a threshold matches by itself ------------------
+
+[governance.roles]              # whoever proposes a change cannot approve it
+data_owner = ["dana"]
+operations_lead = ["omar"]
+governance_reviewer = ["gita"]
 """
 
 

@@ -38,6 +38,7 @@ class Story:
     gains: Mapping[str, tuple[float, float, float]]
     plan: Plan | None
     reliability: Mapping[str, pl.DataFrame]
+    missing: int
 
 
 def write(work: Lessons, known: Examples, story: Story) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def write(work: Lessons, known: Examples, story: Story) -> dict[str, Any]:
         "data_hash": known.data_hash,
         "rows": {"left": work.sizes[0], "right": work.sizes[1], "candidates": work.candidates},
         "share_with_counterpart": _short(story.final.share),
-        "labels": _labels(work, known),
+        "labels": _labels(work, known) | {"missing": story.missing},
         "chosen": story.choice,
         "why": story.why,
         "supports": list(story.supports),

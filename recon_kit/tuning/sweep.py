@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recon_kit import money
+from recon_kit import money, stats
 from recon_kit.settings import Costs
 from recon_kit.tuning import outcomes, rates
 
@@ -209,10 +209,7 @@ def _money(cube: pl.DataFrame, every: pl.DataFrame, grid: Floats) -> pl.DataFram
 def _propose(table: pl.DataFrame, question: Question) -> tuple[dict[str, float] | None, str]:
     """The cheapest point whose estimated rate is surely low enough, and why."""
     if table["labels"].max() in (None, 0):
-        return None, (
-            "No label says which of these matches are right, so no threshold is proposed; until "
-            "some were drawn and answered, people decide."
-        )
+        return None, _unlabelled(table, question)
     good = table.filter((pl.col("fmr_high") <= question.fmr_max) & (pl.col("matches") > 0))
     if good.is_empty():
         least = table.drop_nulls("fmr_high").sort("fmr_high", "threshold").row(0, named=True)
@@ -228,6 +225,23 @@ def _propose(table: pl.DataFrame, question: Question) -> tuple[dict[str, float] 
         f"from {row['labels']:,} labels) it costs least; {row['auto_share']:.1%} need nobody, "
         f"{row['review_items']:,} items or {row['review_hours']:.1f} hours are left to people. "
         "It is an estimate; `recon certify` makes it a promise."
+    )
+
+
+def _unlabelled(table: pl.DataFrame, question: Question) -> str:
+    """What to do where no label says anything, and whether it could be enough."""
+    picks = int(table["matches"].to_numpy().max(initial=0))
+    least = stats.labels_needed(0, question.fmr_max)
+    known = f"No label says which of these {picks:,} matches are right"
+    if picks < least:
+        return (
+            f"{known}, and even if all were drawn and right, they could not prove that at most "
+            f"{question.fmr_max:.1%} are wrong: that takes {least:,}. A laxer rate, or more data, "
+            "is needed."
+        )
+    return (
+        f"{known}. `recon labels draw` puts a random part of them into the queue (notebook 03); "
+        f"{least:,} right answers can prove that at most {question.fmr_max:.1%} are wrong."
     )
 
 

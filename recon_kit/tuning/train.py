@@ -120,6 +120,7 @@ def train(  # noqa: PLR0913 - what a training depends on, by name
         final=final, choice=choice.kind, why=choice.said, calibration=calibrated.said,
         supports=supports(work, trial), figures=trial.figures, gains=trial.gains,
         plan=trial.plan, reliability=_reliability(trial, choice),
+        missing=missing(work.events.height),
     ))  # fmt: skip
     model = stored.write(rec.name, replace(final, card=told))
     return Training(model, told)
@@ -280,6 +281,12 @@ def _reliability(trial: Trial, choice: Choice) -> Mapping[str, pl.DataFrame]:
     return found
 
 
+def missing(events: int) -> int:
+    """How many more labelled events open the next step; 0 where all of them are open."""
+    steps = (MEASURE_MIN, COMPARE_MIN, calibrate.ISOTONIC_MIN)
+    return next((step - events for step in steps if events < step), 0)
+
+
 def supports(work: Lessons, trial: Trial) -> tuple[str, ...]:
     """What so many labels of these kinds allow one to say, in words."""
     events = work.events.height
@@ -315,7 +322,7 @@ def supports(work: Lessons, trial: Trial) -> tuple[str, ...]:
         )
     if trial.found is not None and min(trial.right, trial.wrong) < calibrate.EACH_MIN:
         said.append(
-            f"{trial.wrong:,} labelled picks are wrong and {trial.right:,} are right: where the "
+            f"Of the labelled picks {trial.right:,} are right and {trial.wrong:,} wrong: where the "
             "probabilities are too high or too low cannot be seen."
         )
     if trial.found is not None:

@@ -99,10 +99,12 @@ def states(store: Store, settings: Governance, reconciliation: str | None) -> pl
         change = Change(**row)
         standing = approved(said, settings, change.content_hash)
         held = in_force(store, change)
+        by_a_run = held and standing.state == "not_proposed"
         rows.append({
             "what": change.what, "kind": change.kind, "reconciliation": change.reconciliation,
             "state": "in force" if held else standing.state.replace("_", " "),
-            "said": standing.said, "author": standing.author or change.author,
+            "said": "learned by a run" if by_a_run else standing.said,
+            "author": standing.author or change.author,
             "content_hash": change.content_hash,
         })  # fmt: skip
     return pl.DataFrame(rows, schema=STATE_SCHEMA)

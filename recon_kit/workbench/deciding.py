@@ -15,6 +15,7 @@ from recon_kit.errors import DecisionRefusedError
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.leases import Lease, subject_of
 from recon_kit.present.rows import RowsView
+from recon_kit.present.tables import Column
 from recon_kit.resolution import changes, standing
 from recon_kit.resolution import decisions as decision_room
 from recon_kit.resolution.identity import reviewer_name
@@ -209,11 +210,12 @@ class Deciding(Face):
         """
         rec = self._one(reconciliation)
         with self._standing(rec) as (_, told):
-            states = told.group_by("state").len("n").sort("state")
-        said = (
-            ", ".join(f"{n:,} {s.replace('_', ' ')}" for s, n in states.iter_rows()) or "none yet"
-        )
-        return RowsView(f"Decisions of {rec.name}", told, (said,))
+            said = [_counts(told, name) for name in ("state", "verdict", "stream")]
+        return RowsView(
+            f"Decisions of {rec.name}, latest first", told,
+            tuple(f"{line}." for line in said if line) or ("None yet.",), _DECISIONS,
+            rows_max=_DECISIONS_SHOWN, upwards=True,
+        )  # fmt: skip
 
     def conflicts(self, reconciliation: str | None = None) -> RowsView:
         """Decisions that contradict one another, who said what, and what is applied meanwhile.
@@ -354,6 +356,20 @@ class Deciding(Face):
         return RowsView("Recorded", shown, (f"{rows.height:,} recorded by {rows['reviewer'][0]}.",))
 
 
+def _counts(told: pl.DataFrame, name: str) -> str:
+    """How many decisions have each value of a column: `12 same, 3 not same`."""
+    found = told.group_by(pl.col(name).fill_null("work")).len("n").sort(name)
+    return ", ".join(f"{n:,} {str(value).replace('_', ' ')}" for value, n in found.iter_rows())
+
+
+_DECISIONS_SHOWN = 12
+_DECISIONS = (
+    Column("seq", "Seq", "count"), Column("left_id", "Left", "code"),
+    Column("verdict", "Decided", "word"), Column("right_id", "Right", "code"),
+    Column("reviewer", "By"), Column("stream", "Stream", "word"),
+    Column("recorded_at", "At", "time"), Column("state", "State", "word"),
+    Column("reason_code", "Reason", "word"),
+)  # fmt: skip
 _SHOWN = (
     "reconciliation", "verdict", "left_key", "right_key", "reason_code", "reviewer", "bundle_id",
     "undoes",

@@ -10,6 +10,7 @@ from recon_kit.errors import CertificationError, GovernanceError
 from recon_kit.matching import authority
 from recon_kit.present.promises import CertifyView
 from recon_kit.present.rows import RowsView
+from recon_kit.present.tables import Column
 from recon_kit.resolution.approvals import Kind, role_for
 from recon_kit.resolution.identity import reviewer_name
 from recon_kit.tuning import audit, lookbook, outcomes
@@ -19,6 +20,12 @@ from recon_kit.workbench import changes
 from recon_kit.workbench.changes import Change
 from recon_kit.workbench.face import Progress, quiet
 from recon_kit.workbench.untold import Blind
+
+_SHOWN = (
+    Column("content_hash", "Hash", "hash"), Column("what", "What"),
+    Column("reconciliation", "Reconciliation"), Column("state", "State"),
+    Column("said", "Said of it"), Column("author", "Proposed by"),
+)  # fmt: skip
 
 
 class Promoting(Blind):
@@ -245,7 +252,7 @@ class Promoting(Blind):
 
     def _listed(self, reconciliation: str | None, *said: str) -> RowsView:
         frame = changes.states(self.store, self.settings.governance, reconciliation)
-        return RowsView("Changes to what is matched without a person", frame, said)
+        return RowsView("Changes to what is matched without a person", frame, said, _SHOWN)
 
 
 def _name(change: Change) -> str:
