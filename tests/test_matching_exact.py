@@ -148,6 +148,17 @@ def test_own_currency_is_taken_before_the_presented_one() -> None:
         )
 
 
+def test_a_payment_in_another_currency_leaves_a_group_that_adds_up_without_it() -> None:
+    """48.95 EUR settles the order; 24.50 USD under the same id is some other order's payment."""
+    events = [order("o1", 4895, order_id="27"), payment("p1", 4895, order_id="27"),
+              order("o2", 2450, order_id="72", currency="USD"),
+              payment("p2", 2450, order_id="27", currency="USD")]  # fmt: skip
+    with reconciled(events) as world:
+        assert world.groups() == ["o1+p1"]
+        assert world.matches("disposition", "discrepancies") == [("auto", None)]
+        assert world.open("event_key", "why_code") == [("o2", "amount"), ("p2", "id_conflict")]
+
+
 def test_no_shared_currency_goes_to_review_and_keeps_its_members() -> None:
     """Without a rate nobody can tell, so a person decides."""
     events = [order("o1", 10000, order_id="1"), payment("p1", 10900, order_id="1", currency="USD")]

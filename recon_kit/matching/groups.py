@@ -12,7 +12,7 @@ only what that leaves is gone through with all the questions of currencies and m
 from __future__ import annotations
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import amounts, several, uneven
+from recon_kit.matching import amounts, keys, several, uneven
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -111,13 +111,31 @@ select row_number() over () as gid, *, {unit} as unit from (
             "groups with both sides, and the currencies its principal can be told in",
         ),
         Step(
+            "outsiders",
+            f"""
+create or replace table outsiders as
+with money as (
+    select g.gid, r.eid, r.one, {amounts.amount_in("g.c1", "r")} as v,
+           {amounts.lacks_amount("r")} as lacks
+    from crowd_rows r join key_groups g on r.k = g.k and r.t = g.t where g.unit
+)
+select gid, eid from money join (
+    select gid, sum(v) filter (one) as target, sum(v) filter (not one) as total
+    from money group by gid
+    having count(v) < count(*) and count(v) filter (not one) > 0 and not bool_or(lacks)
+) using (gid)
+where not one and v is null and {amounts.ties(rec, "total")}""",
+            "the others add up without those that share no currency with the principal",
+        ),
+        Step(
             "group_rows",
             f"""
 create or replace table group_rows as
 with money as (
     select g.gid, g.unit, r.*, {amounts.amount_in("g.c1", "r")} as v1,
            {amounts.amount_in("g.c2", "r")} as v2, g.c1, g.c2
-    from crowd_rows r join key_groups g on r.k = g.k and r.t = g.t
+    from (from crowd_rows where eid not in (select eid from outsiders)) r
+    join key_groups g on r.k = g.k and r.t = g.t
 ), shared as (
     select gid, case when count(v1) = count(*) then any_value(c1)
                      when count(v2) = count(*) then any_value(c2) end as c,
@@ -143,6 +161,7 @@ from money m join shared s using (gid) left join sides o using (gid, one){parted
 def plain_steps(rec: Reconciliation, key: str) -> tuple[Step, ...]:
     """Groups that add up, or that only the key can join; the others are `uneven` or `several`."""
     single = "n_many = 1" if rec.cardinality == "one_to_one" else "true"
+    left, right = ("mid", "eid") if keys.one_side(rec) == "left" else ("eid", "mid")
     return (
         Step(
             "group_sums",
@@ -156,6 +175,14 @@ select gid, any_value(unit) as unit, any_value(c) as c, bool_or(lacks) as lacks,
        bool_or(dead) filter (one) <> bool_or(dead) filter (not one) as status_note
 from group_rows group by gid having n_one > 0 and n_many > 0""",
             "what each group adds up to",
+        ),
+        Step(
+            "outsiders_apart",
+            f"""
+insert into conflicts
+select {left}, {right}, {quote_text(key)}, 'id_conflict' from outsiders join group_sums using (gid)
+""",
+            "they share the key, and go on",
         ),
         Step(
             "plain",
