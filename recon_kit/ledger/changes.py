@@ -157,12 +157,11 @@ def compare_sql(table: str, before: str, after: str) -> str:
     one, other = ", ".join(columns), ", ".join(["'again'", *reversed(columns)])
     hashed = f"{name} as row_id, hash({one}) as h1, hash({other}) as h2"
     return f"""
-with before_rows as not materialized (select {hashed} from {before}),
-after_rows as not materialized (select {hashed} from {after}),
-moved as (
-    select row_id from before_rows anti join after_rows using (h1, h2)
-    union
-    select row_id from after_rows anti join before_rows using (h1, h2)
+with moved as (
+    select distinct coalesce(b.row_id, a.row_id) as row_id
+    from (select {hashed} from {before}) b full join (select {hashed} from {after}) a
+      on a.h1 = b.h1 and a.h2 = b.h2
+    where a.h1 is null or b.h1 is null
 ),
 was as (select distinct {name} as row_id from {before} where {name} in (from moved)),
 now as (select distinct {name} as row_id from {after} where {name} in (from moved))

@@ -34,6 +34,7 @@ create or replace table case_candidates (anchor_key varchar, kind varchar, class
   diffs varchar)""",
             "an empty table to fill",
         ),
+        *_gather_steps(rec),
         _matches_step(),
         _residuals_step(rec),
         _noted_step(),
@@ -69,18 +70,51 @@ def _attached(rec: Reconciliation, alias: str = "e") -> str:
     )
 
 
+def _gather_steps(rec: Reconciliation) -> tuple[Step, ...]:
+    """What the later steps read, in one pass over matches, members and events each."""
+    return (
+        Step(
+            "case_heads",
+            """
+create or replace table case_heads as
+from out_matches
+where disposition = 'review' or residual_minor <> 0 or discrepancies is not null
+  or match_id in (select match_id from out_open_items where match_id is not null)""",
+            "the matches that may be cases",
+        ),
+        Step(
+            "case_members",
+            """
+create or replace table case_members as
+from out_match_members
+where role not in ('principal', 'part') or match_id in (select match_id from case_heads)""",
+            "their members, and what is a duplicate or hangs on any match",
+        ),
+        Step(
+            "case_events",
+            f"""
+create or replace table case_keys as
+select event_key from case_members
+union select event_key from out_open_items where event_key is not null
+union select left_key from out_proposals union select right_key from out_proposals
+union select event_key from duplicates union select kept_key from duplicates;
+create or replace table case_events as
+select event_key, source, event_type, status, amount, refunded_amount, fee, currency,
+  artefact_sha256
+from events e
+where event_key in (select event_key from case_keys where event_key is not null)
+  or ({_attached(rec)} and event_type = 'chargeback')""",
+            "and every event that a case may speak of",
+        ),
+    )
+
+
 def _matches_step() -> Step:
     """The matches that may be cases, each with its anchor."""
     return Step(
         "case_matches",
         """
 create or replace table case_matches as
-with wanted as (
-  select match_id from out_matches
-  where disposition = 'review' or residual_minor <> 0 or discrepancies is not null
-  union
-  select match_id from out_open_items where match_id is not null
-)
 select mm.match_id,
   first(mm.event_key order by mm.role <> 'principal', mm.side <> 'left',
     mm.event_key) as anchor_key,
@@ -91,9 +125,9 @@ select mm.match_id,
   abs(sum(e.fee) filter (mm.counts and mm.side = 'left')) as left_fees,
   abs(sum(e.fee) filter (mm.counts and mm.side = 'right')) as right_fees,
   bool_or(e.event_type = 'payout') as of_payout
-from out_match_members mm
-join wanted w using (match_id)
-join events e using (event_key)
+from case_members mm
+join (select match_id from case_heads) using (match_id)
+join case_events e using (event_key)
 group by mm.match_id""",
         "a match is anchored on its principal, the left one if both sides have one",
     )
@@ -120,7 +154,7 @@ from (
       'right_sum': m.right_sum, 'residual': m.residual_minor, 'currency': m.currency,
       'discrepancies': m.discrepancies, 'why': o.why}}) as diffs
   from out_open_items o
-  join out_matches m using (match_id)
+  join case_heads m using (match_id)
   join case_matches c using (match_id)
   where o.state = 'overdue'
 )""",
@@ -137,7 +171,7 @@ select c.anchor_key, n.kind, null, c.subjects, n.amount, m.currency, null, c.sou
   to_json({'match_id': m.match_id, 'method': m.method, 'left_sum': m.left_sum,
     'right_sum': m.right_sum, 'residual': m.residual_minor, 'currency': m.currency,
     'discrepancies': m.discrepancies})
-from out_matches m
+from case_heads m
 join case_matches c using (match_id)
 cross join lateral (
   select 'rounding' as kind, abs(m.residual_minor) as amount
@@ -170,17 +204,17 @@ select anchor_key, 'amount_mismatch', null, subjects, nullif(abs(claimed - refun
 from (
   select m.match_id, m.method, m.currency, m.discrepancies, c.anchor_key, c.subjects, c.source,
     t.claimed, t.refunded, {due} as due
-  from (from out_matches where discrepancies like '%"refund_mismatch"%'
+  from (from case_heads where discrepancies like '%"refund_mismatch"%'
         and discrepancies not like '%"residual_accepted"%') m
   join case_matches c using (match_id)
   join (
     select mm.match_id, max(a.received_at) as told_at,
       coalesce(abs(sum(e.refunded_amount) filter (mm.counts and mm.side = 'left')), 0) as claimed,
       coalesce(abs(sum(mm.allocated_minor) filter (mm.role = 'refund')), 0) as refunded
-    from out_match_members mm join events e using (event_key)
+    from case_members mm join case_events e using (event_key)
     left join artefacts a on a.sha256 = e.artefact_sha256 and a.source = e.source
     where mm.match_id in (
-      select match_id from out_matches where discrepancies like '%"refund_mismatch"%')
+      select match_id from case_heads where discrepancies like '%"refund_mismatch"%')
     group by mm.match_id
   ) t using (match_id)
 ) r
@@ -199,7 +233,7 @@ select c.anchor_key, 'review', null, c.subjects,
   to_json({'match_id': m.match_id, 'method': m.method, 'confidence': m.confidence,
     'left_sum': m.left_sum, 'right_sum': m.right_sum, 'currency': m.currency,
     'discrepancies': m.discrepancies})
-from out_matches m join case_matches c using (match_id)
+from case_heads m join case_matches c using (match_id)
 where m.disposition = 'review'""",
         "matches that wait for a person's signature",
     )
@@ -243,7 +277,7 @@ select g.anchor_key, case when g.ambiguous then 'ambiguous' else 'review' end, n
   list_filter(g.keys, lambda k: k is not null), g.amount, g.currency, null, e.source,
   to_json({'match_id': g.match_id, 'method': g.method, 'confidence': g.confidence,
     'why_code': g.why_code})
-from case_groups g left join events e on e.event_key = g.anchor_key
+from case_groups g left join case_events e on e.event_key = g.anchor_key
 where g.anchor_key is not null""",
         "what matching proposes and a person must answer",
     )
@@ -268,7 +302,7 @@ select o.event_key,
   abs(o.amount_minor), o.currency, o.expected_by, e.source,
   to_json({{'side': o.side, 'expected_by': o.expected_by, 'why_code': o.why_code, 'why': o.why,
     'nearest_key': o.nearest_key}})
-from out_open_items o join events e using (event_key)
+from out_open_items o join case_events e using (event_key)
 where o.match_id is null and o.event_key not in (
     select k from (select unnest(keys) as k from case_groups) where k is not null
   ) and o.state in ('overdue', 'proposed')""",
@@ -287,13 +321,13 @@ select d.event_key, d.kind, null, list_distinct([d.event_key, d.kept_key]), abs(
 from (
   select mm.event_key, mm.parent as kept_key, 'same money in one match' as why,
     'duplicate' as kind
-  from out_match_members mm where mm.role = 'duplicate'
+  from case_members mm where mm.role = 'duplicate'
   union all
   select event_key, kept_key, why,
     case when why = 'possible_duplicate' then why else 'duplicate' end
   from duplicates
 ) d
-join events e on e.event_key = case when d.why in ('retold', 'possible_duplicate')
+join case_events e on e.event_key = case when d.why in ('retold', 'possible_duplicate')
   then d.kept_key else d.event_key end
 where {scope}""",
         "the same movement told again, or perhaps",
@@ -308,7 +342,7 @@ insert into case_candidates
 with disputes as (
   select e.event_key, e.source, e.amount, e.currency, e.status, mm.match_id,
     sum(e.amount) over (partition by coalesce(mm.match_id, e.event_key)) as together
-  from events e left join out_match_members mm using (event_key)
+  from case_events e left join case_members mm using (event_key)
   where {_attached(rec)} and e.event_type = 'chargeback'
 )
 select event_key, 'chargeback', null, [event_key], abs(amount), currency, null, source,
