@@ -145,7 +145,8 @@ def compare_sql(table: str, before: str, after: str) -> str:
     """A query of `table_name, row_id, change`: what differs between two tellings of a run table.
 
     `change` is `added`, `changed` or `withdrawn`. Rows are compared by two hashes of 64 bits over
-    all their columns: two rows that differ are taken for equal once in 10^38.
+    all their columns: two rows that differ are taken for equal once in 10^38. Of all rows only
+    the hashes are joined; names are looked at where something moved.
 
     Args:
         table: name of a run table.
@@ -155,20 +156,27 @@ def compare_sql(table: str, before: str, after: str) -> str:
     columns = [quote_ident(c) for c in model.RUN_TABLES[table]]
     name = columns[0]
     one, other = ", ".join(columns), ", ".join(["'again'", *reversed(columns)])
-    hashed = f"{name} as row_id, hash({one}) as h1, hash({other}) as h2"
+    hashes = f"hash({name}) as h0, hash({one}) as h1, hash({other}) as h2"
     return f"""
 with moved as (
-    select distinct coalesce(b.row_id, a.row_id) as row_id
-    from (select {hashed} from {before}) b full join (select {hashed} from {after}) a
+    select distinct coalesce(b.h0, a.h0) as h0
+    from (select {hashes} from {before}) b full join (select {hashes} from {after}) a
       on a.h1 = b.h1 and a.h2 = b.h2
     where a.h1 is null or b.h1 is null
 ),
-was as (select distinct {name} as row_id from {before} where {name} in (from moved)),
-now as (select distinct {name} as row_id from {after} where {name} in (from moved))
+was as (select {name} as row_id, {hashes} from {before} where hash({name}) in (from moved)),
+now as (select {name} as row_id, {hashes} from {after} where hash({name}) in (from moved)),
+told as (
+    select distinct coalesce(was.row_id, now.row_id) as row_id
+    from was full join now
+      on was.row_id = now.row_id and was.h1 = now.h1 and was.h2 = now.h2
+    where was.h1 is null or now.h1 is null
+)
 select {quote_text(table)} as table_name, row_id,
-       case when was.row_id is null then 'added' when now.row_id is null then 'withdrawn'
+       case when b.row_id is null then 'added' when a.row_id is null then 'withdrawn'
             else 'changed' end as change
-from moved left join was using (row_id) left join now using (row_id)"""
+from told left join (select distinct row_id from was) b using (row_id)
+left join (select distinct row_id from now) a using (row_id)"""
 
 
 def queries(

@@ -129,8 +129,8 @@ with standing as (
 ),
 open_left as (
   select event_key, bool_and(state = 'not_covered') as not_covered
-  from sli_open where side = 'left' and match_id is null
-    and event_key not in (select event_key from standing where is_left) group by event_key
+  from (from sli_open where side = 'left' and match_id is null)
+  anti join (select event_key from standing where is_left) using (event_key) group by event_key
 ),
 every as (
   from standing union all
