@@ -290,6 +290,32 @@ def kaplan_meier(
     )
 
 
+def psi(reference: ArrayLike, now: ArrayLike) -> float:
+    """Population stability index of two counts over the same bins; 0 where the shares agree.
+
+    The sum over bins of (share now - share then) * ln(share now / share then). Half an event is
+    added to every bin, so that an empty one weighs much but not infinitely.
+    """
+    then, here = (np.asarray(counts, dtype=np.float64) + 0.5 for counts in (reference, now))
+    then, here = then / then.sum(), here / here.sum()
+    return float(((here - then) * np.log(here / then)).sum())
+
+
+def psi_chance(index: float, reference: ArrayLike, now: ArrayLike) -> float:
+    """Probability that counts of one and the same population differ by that index or more.
+
+    Under no change the index is (1/n + 1/m) times a chi-squared of as many degrees of freedom as
+    there are bins, less one.
+
+    Source: Yurdakul and Naranjo, Journal of Risk Model Validation 14 (2020).
+    """
+    then, here = (np.asarray(counts, dtype=np.float64) for counts in (reference, now))
+    if min(then.sum(), here.sum()) <= 0 or then.size < 2:  # one bin cannot differ
+        return 1.0
+    scale = 1 / then.sum() + 1 / here.sum()
+    return float(_special().chdtrc(then.size - 1, index / scale))
+
+
 def _draw_at_most(errors: int, audited: int, frame: int, wrong: int) -> float:
     """P(at most `errors` wrong among `audited`) when `wrong` of `frame` are wrong."""
     seen = np.arange(max(0, audited - (frame - wrong)), min(errors, wrong) + 1)

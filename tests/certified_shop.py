@@ -70,22 +70,45 @@ review_min = 0.20
 """
 
 
-def make(folder, orders: int = ORDERS) -> Workbench:
-    """The shop, taken in and reconciled: everything is proposed, nothing matched."""
-    dice = random.Random(4)  # noqa: S311 - a seeded world, no secret
+def files(numbers, seed: int = 4, who="customer{0}@mail.io,Given{0} Family{1}"):
+    """The two files of some orders; `who` is how payers are written by the card processor."""
+    dice = random.Random(seed)  # noqa: S311 - a seeded world, no secret
     start = datetime(2026, 3, 1, 8)  # noqa: DTZ001 - written as the file prints it
     shop, card = ["Order,Time,Total,Mail,Name"], ["Id,Time,Amount,Mail,Name"]
-    for i in range(orders):
+    for i in numbers:
         when = start + timedelta(minutes=dice.randrange(50 * 24 * 60))
         paid = when + timedelta(minutes=dice.randrange(1, 90))
         total = f"{dice.randrange(500, 90_000) / 100:.2f}"
-        who = f"customer{i}@mail.io,Given{i} Family{i * 7}"
-        shop.append(f"O{i:04},{when:%Y-%m-%d %H:%M},{total},{who}")
-        card.append(f"P{i:04},{paid:%Y-%m-%d %H:%M},{total},{who}")
+        buyer = f"customer{i}@mail.io,Given{i} Family{i * 7}"
+        shop.append(f"O{i:04},{when:%Y-%m-%d %H:%M},{total},{buyer}")
+        card.append(f"P{i:04},{paid:%Y-%m-%d %H:%M},{total},{who.format(i, i * 7)}")
+    return "\n".join(shop) + "\n", "\n".join(card) + "\n"
+
+
+def more(bench: Workbench, numbers, **how) -> None:
+    """Further orders come in."""
+    for name, text in zip(("shop", "card"), files(numbers, seed=numbers[0], **how), strict=True):
+        path = bench.folder / f"{name}_{numbers[0]}.csv"
+        path.write_text(text, encoding="utf-8")
+        bench.ingest(name, path)
+
+
+def promote(bench: Workbench) -> str:
+    """Certify, approve by every role, put in force; the certificate's id."""
+    named = bench.certify(by="dee").certificate_id
+    for person in ("ana", "bo", "cy"):
+        bench.approve(named, by=person)
+    bench.promote(named, by="dee")
+    return named
+
+
+def make(folder, orders: int = ORDERS) -> Workbench:
+    """The shop, taken in and reconciled: everything is proposed, nothing matched."""
+    shop, card = files(range(orders))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recon.toml").write_text(TOML, encoding="utf-8")
-    (folder / "shop.csv").write_text("\n".join(shop) + "\n", encoding="utf-8")
-    (folder / "card.csv").write_text("\n".join(card) + "\n", encoding="utf-8")
+    (folder / "shop.csv").write_text(shop, encoding="utf-8")
+    (folder / "card.csv").write_text(card, encoding="utf-8")
     bench = Workbench(folder, clock=lambda: NOW)
     bench.ingest("shop", folder / "shop.csv")
     bench.ingest("card", folder / "card.csv")

@@ -184,3 +184,23 @@ def rollback(  # noqa: PLR0913 - what is taken back, each with a default
         reconciliation, method=method, kind=kind, rule=rule, reason=reason, by=by
     )
     return show(shown, common)
+
+
+@app.command
+def drift(
+    reconciliation: str | None = None,
+    *,
+    method: Literal["probable", "window", "grouped", "decomposed"] = "probable",
+    common: Common = COMMON,
+) -> int:
+    """Hold what came since a certificate against what it was proven on, measure by measure.
+
+    Exit 3 when a measure has drifted: the next run voids the certificate, if none has yet.
+
+    Parameters
+    ----------
+    reconciliation: Needed when several are declared.
+    method: Whose certificate.
+    """
+    found = bench_of(common).drift(reconciliation, method=method)
+    return show(found, common, HOLD if "drifted" in found.frame["state"] else DONE)

@@ -22,7 +22,8 @@ class About:
 
     `runs` maps a reconciliation to the id of the run that is shown; `checkpoint` is the ledger's
     printed checkpoint; `uncertified` names reconciliations that match without a certificate,
-    `certified` says of the others by which promise each method does.
+    `certified` says of the others by which promise each method does, `lapsed` which promise holds
+    no more, and why.
     """
 
     workspace: str
@@ -33,18 +34,21 @@ class About:
     checkpoint: str = ""
     uncertified: tuple[str, ...] = ()
     certified: tuple[str, ...] = ()
+    lapsed: tuple[str, ...] = ()
 
     def moment(self) -> str:
         """The as-of time in the workspace zone, zone named."""
         return f"{self.as_of.astimezone(ZoneInfo(self.zone)):%Y-%m-%d %H:%M} {self.zone}"
 
     def line(self) -> str:
-        """One line: workspace, as-of, sequence, and what is uncertified."""
+        """One line: workspace, as-of, sequence, and what is uncertified or lapsed."""
         told = f"{self.workspace}, as of {self.moment()}, sequence {self.as_of_seq:,}"
         if self.uncertified:
             told += f"; uncertified: {', '.join(self.uncertified)}"
         if self.certified:
             told += f"; {'; '.join(self.certified)}"
+        if self.lapsed:
+            told += f"; {'; '.join(self.lapsed)}"
         return told
 
     def as_dict(self) -> dict[str, Any]:
@@ -53,6 +57,7 @@ class About:
             "workspace": self.workspace, "as_of": self.as_of, "as_of_seq": self.as_of_seq,
             "zone": self.zone, "runs": dict(self.runs), "checkpoint": self.checkpoint,
             "uncertified": list(self.uncertified), "certified": list(self.certified),
+            "lapsed": list(self.lapsed),
         }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 Each alarm is a case of the reconciliations that read the source. It closes itself when the file
 comes, when the next file has the columns again (or has kept the new ones), and when the odd day is
-a week old.
+a week old. A certificate that drift voided is an alarm too, until another is in force.
 """
 
 from __future__ import annotations
@@ -48,6 +48,15 @@ def of_feeds(
         if alarm[2] in names
     ]
     return pl.DataFrame(sorted(found, key=lambda a: a[0]), schema=ALARM_SCHEMA, orient="row")
+
+
+def of_promises(lapsed: pl.DataFrame) -> pl.DataFrame:
+    """Certificates voided by drift (`method, reason`), in `ALARM_SCHEMA`."""
+    rows = [
+        (f"drift:{method}", "drift", None, None, json.dumps({"method": method, "why": reason}))
+        for method, reason in lapsed.select("method", "reason").sort("method").iter_rows()
+    ]
+    return pl.DataFrame(rows, schema=ALARM_SCHEMA, orient="row")
 
 
 def _late(engine: Engine, settings: Settings, as_of: datetime) -> Iterator[Alarm]:

@@ -42,6 +42,7 @@ def find_cases(  # noqa: PLR0913 - the three inputs, the clock and the past are 
     previous: pl.DataFrame,
     *,
     runs_before: int | None = None,
+    lapsed: pl.DataFrame | None = None,
 ) -> None:
     """Leave `out_findings`: the open cases of one evaluation, and class A for the record.
 
@@ -55,11 +56,15 @@ def find_cases(  # noqa: PLR0913 - the three inputs, the clock and the past are 
         runs_before: number of those runs. Without it the newest run that found anything is taken
             for the last one, and a case that was closed by a run that found nothing at all is
             continued instead of opened anew.
+        lapsed: `method, reason` of certificates that drift has voided.
     """
     engine.put("case_kinds", kinds.kinds_frame())
     engine.put("case_routes", routing.routes_frame(routing.routes(rec, settings)))
     engine.put("case_history", history(previous, rec.name, runs_before))
-    engine.put("case_feeds", alarms.of_feeds(engine, rec, settings, as_of))
+    told = alarms.of_feeds(engine, rec, settings, as_of)
+    if lapsed is not None:
+        told = pl.concat([told, alarms.of_promises(lapsed)])
+    engine.put("case_feeds", told)
     clocks.put_calendar(engine, settings, as_of, "select min(received_at) from artefacts")
     engine.run(*candidate_steps(rec, settings, as_of))
     overcharges.run(engine, rec)

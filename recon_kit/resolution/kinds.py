@@ -125,6 +125,12 @@ KINDS: tuple[Kind, ...] = (
         "may hold what was elsewhere before.",
     ),
     Kind(
+        "drift", "C", "review", "P2",
+        "See what changed in the data; draw and label a new audit sample, and certify anew.",
+        "The certificate of a method is void because new events are unlike those it was proven on; "
+        "until another is in force its matches are proposals. `recon drift` shows every measure.",
+    ),
+    Kind(
         "volume_spike", "C", "review", "P3",
         "Ask whether the file was cut, doubled or filtered; otherwise note what made the day odd.",
         "Trace the day's files and compare their rows with the supplier's own total; a campaign or "

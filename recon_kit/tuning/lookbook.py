@@ -8,6 +8,7 @@ with a threshold can be promoted.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,12 +27,18 @@ def plan_row(plan: Plan) -> pl.DataFrame:
     return _row(plan, plan.plan_hash, told)
 
 
-def look_row(attempt: Attempt, as_of: datetime) -> pl.DataFrame:
-    """The row of a look; its `certificate_id` is the hash of everything in it."""
-    told = json.dumps(
-        {"kind": _LOOK, "expires_at": _expiry(as_of).isoformat()} | json.loads(attempt.as_json()),
-        sort_keys=True,
-    )
+def look_row(
+    attempt: Attempt, as_of: datetime, drift: Mapping[str, Any] | None = None
+) -> pl.DataFrame:
+    """The row of a look; its `certificate_id` is the hash of everything in it.
+
+    Args:
+        attempt: what the walk came to.
+        as_of: when.
+        drift: what later data are held against (`drift.reference`), where a threshold passed.
+    """
+    about = {"kind": _LOOK, "expires_at": _expiry(as_of).isoformat(), "drift": drift}
+    told = json.dumps(about | json.loads(attempt.as_json()), sort_keys=True)
     return _row(
         attempt.plan,
         model.digest("certificate", told),

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from recon_kit import model
 from recon_kit.ledger.engine import Engine
 from recon_kit.matching import dispose, keys
 from recon_kit.safe import quote_text
@@ -48,16 +49,24 @@ UNIT_SCHEMA: dict[str, pl.DataType] = {
 _LIFTED = ("below_floor", "margin", "uncertified")
 
 
-def picks(engine: Engine, rec: Reconciliation, run_id: str) -> pl.DataFrame:
+def of_run(run_id: str | None) -> dict[str, str]:
+    """SQL that reads each table of a stored run, or, without an id, of the run being made."""
+    mine = f"where run_id = {quote_text(run_id)}" if run_id is not None else ""
+    prefix = "" if run_id is not None else "out_"
+    return {name: f"(from {prefix}{name} {mine})" for name in model.RUN_TABLES}
+
+
+def picks(engine: Engine, rec: Reconciliation, run_id: str | None) -> pl.DataFrame:
     """Every picked pair of a run, in the columns of `PICK_SCHEMA`, by keys.
 
     Args:
         engine: a snapshot's engine with the tables of that run.
         rec: its reconciliation, whose sign-off limit is asked again for proposals.
-        run_id: the run; decided matches are no method's work and are left out.
+        run_id: the run, or none for the one being made; decided matches are no method's work and
+            are left out.
     """
     over = dispose.over_limit(rec, "left_amount", "right_amount")
-    mine = f"run_id = {quote_text(run_id)}"
+    told = of_run(run_id)
     names = ", ".join(PICK_SCHEMA)
     found = engine.rows(
         f"""
@@ -68,15 +77,15 @@ def picks(engine: Engine, rec: Reconciliation, run_id: str) -> pl.DataFrame:
                    coalesce(l.allocated_minor, {keys.measure_sql(rec.measure, "left")})
                        as amount_minor,
                    coalesce(m.currency, e.currency) as currency
-            from (from matches where {mine} and method <> 'decided') m
-            join (from match_members where {mine} and side = 'left' and counts) l using (match_id)
-            join (from match_members where {mine} and side = 'right' and counts) r using (match_id)
+            from (from {told["matches"]} where method <> 'decided') m
+            join (from {told["match_members"]} where side = 'left' and counts) l using (match_id)
+            join (from {told["match_members"]} where side = 'right' and counts) r using (match_id)
             join events e on e.event_key = l.event_key
             union all
             select left_key, right_key, method, model_hash, coalesce(confidence, 1.0),
                    coalesce(margin, 1.0), why_code not in {_LIFTED!r}, {over}, true,
                    left_amount, currency
-            from proposals where {mine}
+            from {told["proposals"]}
         )
         select {names} from (
             select p.*, le.source as left_source, re.source as right_source

@@ -287,7 +287,7 @@ def with_reason(question: Question, why_code: str | None, rec: Reconciliation) -
 
 
 _UNCERTIFIED = {
-    "probable": "It is probable enough, but nothing certifies the threshold yet.",
+    "probable": "It is probable enough, but no certificate for the threshold is in force.",
     "window": "Amount and date fit this candidate alone, but no key says so.",
     "grouped": "They follow one another and add up to it, but no key says so.",
     "decomposed": "They add up to it, but no key says so.",

@@ -10,12 +10,12 @@ from recon_kit.workbench.facts import Facts
 from recon_kit.workbench.keeping import Keeping
 from recon_kit.workbench.labelling import Labelling
 from recon_kit.workbench.outputs import Outputs
-from recon_kit.workbench.promote import Promoting
 from recon_kit.workbench.sweeping import Sweeping
 from recon_kit.workbench.training import Training
+from recon_kit.workbench.watching import Watching
 
 
-class Workbench(Facts, Training, Labelling, Sweeping, Comparing, Promoting, Outputs, Keeping):
+class Workbench(Facts, Training, Labelling, Sweeping, Comparing, Watching, Outputs, Keeping):
     """A workspace and everything that can be done with it.
 
     Made by `recon_kit.open(folder)`. Every method returns a result that shows itself in Jupyter

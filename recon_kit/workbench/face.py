@@ -106,7 +106,7 @@ class Face:
     def _promises(self, runs: dict[str, Any], as_of: datetime) -> dict[str, tuple[str, ...]]:
         """What is matched without a person: under which certificate, or without one."""
         rows, said = self.store.rows("certificates"), self.store.rows("approvals")
-        uncertified, certified = [], []
+        uncertified, certified, lapsed = [], [], []
         for rec in self.settings.reconciliations:
             held = governance.certificates(rows, said, rec.name)
             scored = runs[rec.name].model_hash if rec.name in runs else None
@@ -122,7 +122,12 @@ class Face:
                 for method, a in may.items()
                 if a.state == "certified"
             ]
-        return {"uncertified": tuple(uncertified), "certified": tuple(certified)}
+            void = {c.method for c in held if c.voided is not None}
+            lapsed += [f"{rec.name}, {m}: {a.said}" for m, a in may.items() if m in void]
+        return {
+            "uncertified": tuple(uncertified), "certified": tuple(certified),
+            "lapsed": tuple(lapsed),
+        }  # fmt: skip
 
     def _reports(self) -> Path:
         """The folder of the rendered reports."""

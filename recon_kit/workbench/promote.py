@@ -8,12 +8,13 @@ import polars as pl
 
 from recon_kit.errors import CertificationError, GovernanceError
 from recon_kit.matching import authority
+from recon_kit.model import Run
 from recon_kit.present.promises import CertifyView
 from recon_kit.present.rows import RowsView
 from recon_kit.present.tables import Column
 from recon_kit.resolution.approvals import Kind, role_for
 from recon_kit.resolution.identity import reviewer_name
-from recon_kit.tuning import audit, lookbook, outcomes
+from recon_kit.tuning import audit, drift, lookbook, outcomes
 from recon_kit.tuning import certify as certifying
 from recon_kit.tuning.certify import Attempt, Plan
 from recon_kit.workbench import changes
@@ -75,7 +76,7 @@ class Promoting(Blind):
         asked = Plan(rec.name, method, basis, least, (), fmr_max, round(1 - confidence, 9))
         plan = self._fixed(asked, found, labels)
         attempt = self._walked(plan, found, labels)
-        named = self._kept(attempt, who)
+        named = self._kept(attempt, who, run)
         return CertifyView(attempt, named, changes.current(self.store, rec.name, method), now)
 
     def promote(
@@ -218,19 +219,30 @@ class Promoting(Blind):
         looks = lookbook.looks_before(rows, first)
         return certifying.certify(found, labels, plan, looks) if looks else first
 
-    def _kept(self, attempt: Attempt, who: str) -> str | None:
+    def _kept(self, attempt: Attempt, who: str, run: Run) -> str | None:
         """Keep a look and propose what it certified; the certificate's id, if there is one."""
         if not attempt.label_hashes:
             return None
         rows = self.store.rows("certificates")
         named = lookbook.same_look(rows, attempt)
         if named is None:
-            row = lookbook.look_row(attempt, self.now())
+            row = lookbook.look_row(attempt, self.now(), self._reference(attempt, run))
             self.store.append("certificates", row, self._clock())
             named = str(row["certificate_id"][0])
             if attempt.passed:
                 self._say(changes.find(self.store, named), who, "proposed")
         return named if attempt.passed else None
+
+    def _reference(self, attempt: Attempt, run: Run) -> dict[str, Any] | None:
+        """What later data will be held against; none where nothing was certified."""
+        if not attempt.passed:
+            return None
+        rec = self.settings.reconciliation(attempt.plan.reconciliation)
+        passed = attempt.steps.filter("passed")["threshold"].to_list()
+        precedence = {s.name: s.precedence for s in self.settings.sources}
+        with self.store.snapshot().engine(runs=[run.run_id], precedence=precedence) as engine:
+            promise = (attempt.plan.method, attempt.plan.margin, passed)
+            return drift.reference(engine, rec, run, promise)
 
     def _stricter(self, found: Change, threshold: float, who: str) -> Change:
         if found.kind != "certificate":

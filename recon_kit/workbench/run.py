@@ -23,14 +23,16 @@ from recon_kit import model
 from recon_kit.ingestion.headers import header_frame
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.store import Store
-from recon_kit.matching import cascade, stored
+from recon_kit.matching import authority, cascade, stored
 from recon_kit.matching.rules import Rule, rules_hash
 from recon_kit.model import Certificate, Run, StoredModel
 from recon_kit.resolution import cases, governance
 from recon_kit.settings import Reconciliation, Settings
 from recon_kit.sli import indicators
+from recon_kit.tuning import drift
 
 Progress = Callable[[str], None]
+DRIFT_CHECK = "drift check"  # who voids a certificate whose data have drifted
 _ENGINES = ("duckdb", "polars", "splink", "numpy", "scipy")
 
 
@@ -84,7 +86,9 @@ def evaluate(
         progress: told each stage by name.
 
     Returns:
-        The run, as stored. Running twice on the same facts and settings stores nothing new.
+        The run, as stored. Running twice on the same facts and settings stores nothing new. Where
+        a live run shows that a certificate speaks of other data than it was proven on, the
+        certificate is voided and the run made anew: nothing is matched under a promise that lapsed.
     """
     rec = request.reconciliation
     told, news = _told(store, request)
@@ -112,6 +116,10 @@ def evaluate(
             normalisers={s.name: s.key_normalisers for s in settings.sources},
         )
         outcome = cascade.reconcile(engine, rec, context)
+        void = _drifted(store, engine, request, told)
+        if void:
+            _void(store, request, void, progress)
+            return evaluate(store, settings, replace(request, as_of_seq=facts_seq(store)), progress)
         progress(f"{rec.name}: cases")
         told_by = pl.col("source").is_in([*rec.left.sources, *rec.right.sources])
         received = snapshot.artefacts().filter(told_by)
@@ -122,6 +130,7 @@ def evaluate(
             settings,
             request.as_of_time,
             previous=_earlier_findings(engine, past),
+            lapsed=_lapsed(told),
             runs_before=len(past),
         )
         progress(f"{rec.name}: SLIs")
@@ -229,6 +238,42 @@ def _model(
         return found, ()
     short = found.model_hash[:12]
     return None, (f"the model {short} is of an older format: a new one is learned",)
+
+
+def _drifted(
+    store: Store, engine: Engine, request: Request, told: Variant
+) -> list[tuple[Certificate, str]]:
+    """Certificates in use that the run being made shows to have drifted, with the reason."""
+    rec, held = request.reconciliation, told.certificates or ()
+    used = authority.in_force(rec, held, request.as_of_time, told.model)
+    if request.kind != "live" or not used:
+        return []
+    acting = [c for c in held if used.get(c.method) == c.certificate_id]
+    return drift.lapsed(engine, rec, store.rows("certificates"), acting)
+
+
+def _void(
+    store: Store, request: Request, void: list[tuple[Certificate, str]], progress: Progress
+) -> None:
+    """Say in the ledger why certificates hold no more."""
+    for certificate, why in void:
+        row = {
+            "content_hash": certificate.certificate_id, "kind": "certificate",
+            "approver": DRIFT_CHECK, "verdict": "voided", "note": why,
+        }  # fmt: skip
+        recorded = request.recorded_at or request.as_of_time
+        store.append("approvals", pl.DataFrame([row]), recorded)
+        progress(f"{certificate.reconciliation}: certificate of {certificate.method} void: {why}")
+
+
+def _lapsed(told: Variant) -> pl.DataFrame:
+    """`method, reason` of the certificates that drift has voided and no other followed."""
+    rows = [
+        (c.method, c.voided)
+        for c in told.certificates or ()
+        if c.voided is not None and c.voided.startswith(drift.SAID)
+    ]
+    return pl.DataFrame(rows, schema={"method": pl.String, "reason": pl.String}, orient="row")
 
 
 def _less(decisions: pl.DataFrame, streams: tuple[str, ...]) -> pl.DataFrame:
