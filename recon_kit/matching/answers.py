@@ -41,6 +41,9 @@ create or replace table offered_answers (method varchar, aid bigint, left_eid bi
     right_eid bigint, confidence double, why_code varchar, equal_answers bigint, levels varchar);
 create or replace table answer_evidence (method varchar, mid bigint, left_eid bigint,
     right_eid bigint, equal_answers bigint, levels varchar);
+create or replace table answer_proposals as
+select null::varchar as match_id, *, null::varchar as left_key, null::varchar as right_key
+from offered_answers limit 0;
 create or replace table needy (mid bigint);
 create or replace table undecided (kind varchar, eid bigint, why_code varchar, number bigint)""",
         "nothing was found yet",
@@ -193,6 +196,21 @@ from answer_proposals""",
             "what was scored says more than what merely agrees, so it is told instead",
         ),
     )
+
+
+def ask(engine: Engine, rec: Reconciliation) -> None:
+    """Add the questions that `rest` leaves standing to `out_proposals`; `answer_proposals`."""
+    if engine.count("offered_answers"):
+        engine.run(*proposal_steps(rec))
+
+
+def keep(engine: Engine) -> None:
+    """Add what answers rest on to `out_pair_evidence`, where a method has answered at all."""
+    answered = engine.one(
+        "select (select count(*) from answer_evidence) + (select count(*) from answer_proposals)"
+    )
+    if answered != (0,):
+        engine.run(evidence_step())
 
 
 def evidence_step() -> Step:

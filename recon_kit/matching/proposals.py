@@ -29,10 +29,11 @@ create or replace table offered_pairs (left_eid bigint, right_eid bigint, method
 def run(engine: Engine, rec: Reconciliation) -> None:
     """Write `out_proposals` from `ambiguous` and `offered_pairs`; `rest` must be final."""
     engine.run(*steps(rec))
+    answers.ask(engine, rec)
 
 
 def steps(rec: Reconciliation) -> tuple[Step, ...]:
-    """The statements of `run`."""
+    """The pairs alone; questions about answers come after them."""
     pair = model.digest_sql(
         quote_text(rec.name),
         "least(left_key, right_key)",
@@ -65,5 +66,4 @@ from (
 anti join barred_pool b on b.left_eid = money.left_eid and b.right_eid = money.right_eid""",
             "pairs whose events are both still open",
         ),
-        *answers.proposal_steps(rec),
     )

@@ -183,6 +183,9 @@ def pair_step(rec: Reconciliation) -> Step:
 create or replace table repair_pairs as
 with telling as (
     select distinct * from said
+    -- what the other side never says meets nobody: most ids go here
+    semi join (select text from said semi join (select text from said where side = 1) theirs
+               using (text) where side = 0) met using (text)
     -- a short number is the own id of many things
     where not (coalesce(how, '') in ('own id', 'external id')
                and (length(text) < 3 or regexp_full_match(text, '[0-9]{{1,7}}')))
