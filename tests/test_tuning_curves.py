@@ -165,6 +165,16 @@ def test_intervals_draw_whole_components():
     assert wide["high"] - wide["low"] > 4 * (narrow["high"] - narrow["low"])
 
 
+def test_a_sample_without_an_error_is_no_certainty():
+    """30 right picks of 30: 100 %, and with 95 % confidence at least 88.4 %."""
+    rows = [(0.9, True, group) for group in range(30)]
+    found = measure.figures(answers(rows), 1).filter(pl.col("metric") != "log_loss")
+
+    assert found["value"].to_list() == [1.0] * 5
+    assert found["low"].to_list() == pytest.approx([0.8843] * 3 + [0.8723, 0.8843], abs=1e-4)
+    assert found["high"].to_list() == [1.0] * 5
+
+
 def test_a_gain_that_is_there_is_seen_and_one_that_is_not_is_not():
     """Sharper answers lower the log-loss for sure; the same answers do not."""
     told, truth = drawn(800, 9)

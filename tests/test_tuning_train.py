@@ -14,7 +14,7 @@ from recon_kit.ledger.engine import open_engine
 from recon_kit.matching import classifier, probable, stored, trust
 from recon_kit.matching.assign import assign
 from recon_kit.tuning import examples
-from recon_kit.tuning.train import train
+from recon_kit.tuning.train import _lowers, missing, train
 
 ROWS = 280
 LEFT, RIGHT = side(0, ROWS), side(1, ROWS, shift=70)  # 210 pairs, 70 on each side are alone
@@ -83,6 +83,38 @@ def test_a_few_labels_enter_the_odds_and_are_not_measured():
     assert card["why"] == "12 labelled events enter the odds; 30 could be measured"
     assert card["supports"][0].startswith("12 labelled events enter the odds. From 30 on there")
     assert moved
+
+
+def test_thirty_labels_are_the_first_that_are_measured():
+    """Figures with wide intervals; the card says how many more open the next step."""
+    card = trained(30).card
+    f1 = next(f for f in card["figures"] if (f["model"], f["metric"]) == ("odds", "f1"))
+
+    assert (card["chosen"], card["labels"]["missing"]) == ("odds", 170)
+    assert card["why"] == "a classifier is compared from 200 labelled events on; 30 are"
+    assert card["supports"][0].startswith("30 labelled events: figures with wide intervals")
+    assert f1["low"] < 0.9 < f1["value"] <= f1["high"] == 1.0
+    assert "odds over unsupervised, folds" in card["gains"]
+
+
+@pytest.mark.parametrize(
+    ("events", "more"), [(0, 30), (29, 1), (30, 170), (300, 700), (1_000, 0), (30_000, 0)]
+)
+def test_the_card_knows_the_next_step(events, more):
+    """30 labelled events are measured, 200 compared, 1,000 give a staircase."""
+    assert missing(events) == more
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ((0.009, 0.0031, 0.0152), "lowers the log-loss by 0.0090 (its fall: 95 % between +0.0031"),
+        ((-0.0023, -0.0039, -0.0009), "raises the log-loss by 0.0023 (its fall: 95 % between -0.0"),
+    ],
+)
+def test_a_loss_that_rises_is_not_said_to_fall(found, words):
+    """A staircase over many steps may cost more resolution than it gains."""
+    assert _lowers(*found).startswith(words)
 
 
 @pytest.mark.slow

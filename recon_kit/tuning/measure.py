@@ -2,7 +2,8 @@
 
 A row is a picked pair of a labelled event, or a label that no pick met: a counterpart that was
 missed, an event without counterpart that was rightly left alone. Bootstrap draws whole
-components, because rivals are right or wrong together.
+components, because rivals are right or wrong together. It takes a sample without an error for
+certainty, so the interval of a share is never narrower than the exact one of as many answers.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from recon_kit import stats
+
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 DRAWS = 300
 LEVEL = 0.95
+_TAIL = (1 - LEVEL) / 2
 # No single answer costs more than this chance would: one slip must not decide a comparison.
 CHANCE_MIN = 1e-4
 METRICS: dict[str, str] = {
@@ -64,15 +68,40 @@ def figures(answers: Answers, seed: int) -> pl.DataFrame:
     once = np.ones((len(answers.truth), 1))
     many = weights(answers.group, seed)
     values, drawn = _metrics(answers, once), _metrics(answers, many)
+    sizes = _sizes(answers)
     rows = []
     for name in METRICS:
+        value = float(values[name][0])
         spread = drawn[name][np.isfinite(drawn[name])]
-        tail = (1 - LEVEL) / 2
-        low, high = np.quantile(spread, [tail, 1 - tail]) if spread.size else (np.nan, np.nan)
-        rows.append((name, float(values[name][0]), float(low), float(high)))
+        low, high = np.quantile(spread, [_TAIL, 1 - _TAIL]) if spread.size else (np.nan, np.nan)
+        if name in sizes and np.isfinite(value):
+            least, most = _exact(value, sizes[name])
+            low, high = np.fmin(low, least), np.fmax(high, most)
+        rows.append((name, value, float(low), float(high)))
     names = ["metric", "value", "low", "high"]
     return pl.DataFrame(rows, schema=names, orient="row").with_columns(
         pl.col("value", "low", "high").fill_nan(None)
+    )
+
+
+def _sizes(answers: Answers) -> dict[str, float]:
+    """Of how many answers each share is one, at most as many as there are components."""
+    true = float(answers.truth.sum())
+    claims = float((answers.probability >= 0.5).sum())
+    most = float(np.unique(answers.group).size)
+    sizes = {
+        "recall": true, "precision": claims, "f1": (true + claims) / 2,
+        "precision_at_recall_90": 0.9 * true, "recall_at_precision_99": true,
+    }  # fmt: skip
+    return {name: min(size, most) for name, size in sizes.items() if size}
+
+
+def _exact(share: float, size: float) -> tuple[float, float]:
+    """Clopper-Pearson's interval of a share of `size` answers."""
+    found = min(share, 1.0) * size
+    return (
+        stats.clopper_pearson_lower(found, size, _TAIL),
+        stats.clopper_pearson_upper(found, size, _TAIL),
     )
 
 
@@ -91,8 +120,7 @@ def loss_gain(before: pl.DataFrame, after: pl.DataFrame, seed: int) -> tuple[flo
     gain = (both["loss"] - both["after"]).to_numpy()
     many = weights(both["group"].to_numpy(), seed)
     drawn = (many * gain[:, None]).sum(axis=0) / np.maximum(many.sum(axis=0), 1)
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
+    low, high = np.quantile(drawn, [_TAIL, 1 - _TAIL])
     return float(gain.mean()), float(low), float(high)
 
 

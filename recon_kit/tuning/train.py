@@ -208,17 +208,22 @@ def _compared(trial: Trial) -> Choice:
     """The classifier, or the odds where it is not surely better."""
     gain, low, high = trial.gains[f"{CLASSIFIER} over {ODDS}, folds"]
     later, _, _ = trial.gains.get(f"{CLASSIFIER} over {ODDS}, latest", (0.0, 0.0, 0.0))
-    said = (
-        f"the classifier lowers the log-loss by {gain:+.4f} (95 % between {low:+.4f} and "
-        f"{high:+.4f})"
-    )
+    said = f"the classifier {_lowers(gain, low, high)}"
     if low <= 0:
-        return Choice(ODDS, f"{said}: that may be chance")
+        return Choice(ODDS, f"{said}: {'it is surely worse' if high < 0 else 'no sure gain'}")
     if _reach(trial, CLASSIFIER) < _reach(trial, ODDS):
         return Choice(ODDS, f"{said}, but finds fewer true pairs where 99 of 100 are right")
     if later < 0:
         return Choice(ODDS, f"{said}, but not on the latest events ({later:+.4f})")
     return Choice(CLASSIFIER, said)
+
+
+def _lowers(gain: float, low: float, high: float) -> str:
+    """What became of the log-loss, with the interval of its fall."""
+    return (
+        f"{'lowers' if gain >= 0 else 'raises'} the log-loss by {abs(gain):.4f} (its fall: 95 % "
+        f"between {low:+.4f} and {high:+.4f})"
+    )
 
 
 _BLIND = (
@@ -260,12 +265,12 @@ def _calibration(work: Lessons, trial: Trial, choice: Choice) -> calibrate.Calib
         for crossed in (False, True)
     )
     gain, low, high = measure.loss_gain(before, after, work.seed)
-    interval = f"the log-loss by {gain:+.4f} (95 % between {low:+.4f} and {high:+.4f})"
+    moved = _lowers(gain, low, high)
     if low <= 0:
         return calibrate.Calibrated(
-            None, f"not calibrated: {fitted.said} would lower {interval}, which may be chance"
+            None, f"not calibrated: {fitted.said}, {moved}; the probabilities hold as they are"
         )
-    return calibrate.Calibrated(fitted.stored, f"{fitted.said}; lowers {interval}")
+    return calibrate.Calibrated(fitted.stored, f"{fitted.said}, {moved}")
 
 
 def _reliability(trial: Trial, choice: Choice) -> Mapping[str, pl.DataFrame]:
