@@ -19,11 +19,10 @@ from recon_kit.tuning.compare import Comparison
 _SUMS = (
     Column("change", "Change"), Column("method", "Method", "word"),
     Column("items", "Left events", "count"), Column("amount_minor", "Money", "money"),
-    Column("currency", "Currency"),
 )  # fmt: skip
 _OWNERS = (
     Column("owner", "Owner"), Column("change", "Change"), Column("items", "Left events", "count"),
-    Column("amount_minor", "Money", "money"), Column("currency", "Currency"),
+    Column("amount_minor", "Money", "money"),
 )  # fmt: skip
 _EVENTS = (
     Column("native_id", "Event", "code"), Column("event_type", "Type", "word"),

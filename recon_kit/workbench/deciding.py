@@ -213,7 +213,7 @@ class Deciding(Face):
             said = [_counts(told, name) for name in ("state", "verdict", "stream")]
         return RowsView(
             f"Decisions of {rec.name}, latest first", told,
-            tuple(f"{line}." for line in said if line) or ("None yet.",), _DECISIONS,
+            tuple(f"{line}." for line in said if line), _DECISIONS,
             rows_max=_DECISIONS_SHOWN, upwards=True,
         )  # fmt: skip
 
