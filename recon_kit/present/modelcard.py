@@ -204,8 +204,8 @@ _FIGURE_TYPES = {
 
 
 _FIGURES_NOTE = (
-    "Value, and 95 % interval over connected components. Latest: the newest quarter of the "
-    "events, by a model of the earlier ones."
+    "Value, and 95 % interval over connected components, never narrower than the exact one. "
+    "Latest: the newest quarter of the events, by a model of the earlier ones."
 )
 
 

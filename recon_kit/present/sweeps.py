@@ -79,10 +79,7 @@ class SweepView(View):
         """Share matched and wrong over the threshold, with a cursor."""
         from recon_kit.present.thresholds import threshold_chart
 
-        point = self.sweep.point
-        return threshold_chart(
-            self._first(), self._at(), self.question.fmr_max, proposed=point is not None
-        )
+        return threshold_chart(self._first(), self._at(), self.question.fmr_max, mark=self._mark())
 
     def lines(self) -> list[str]:
         """The proposal with its reason, and what is in force."""
@@ -91,7 +88,7 @@ class SweepView(View):
         return [f"{proposed}{self.sweep.reason}", f"Now: {self.allowed.said}{least}."]
 
     def _at(self) -> float:
-        """The threshold that is looked at first: the proposed one, else the one in force."""
+        """The threshold that is looked at first: proposed, else in force, else of the settings."""
         if self.sweep.point:
             return self.sweep.point["threshold"]
         near = self._first()["threshold"].sort()
@@ -113,9 +110,15 @@ class SweepView(View):
         )
 
     def _named(self, threshold: float) -> str:
-        """A threshold, with a word where it is the one that is looked at first."""
-        word = " (proposed)" if self.sweep.point else " (now)"
-        return f"{threshold:g}{word if threshold == self._at() else ''}"
+        """A threshold, with a word where it is proposed or in force."""
+        word = self._mark() if threshold == self._at() else ""
+        return f"{threshold:g} ({word})" if word else f"{threshold:g}"
+
+    def _mark(self) -> str:
+        """What the threshold that is looked at first is; nothing where a person decides all."""
+        if self.sweep.point:
+            return "proposed"
+        return "now" if self.allowed.alone else ""
 
     def _parts(self) -> pl.DataFrame:
         """Every part at one threshold; where no label is, nothing is said of wrong ones."""

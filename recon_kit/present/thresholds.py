@@ -1,7 +1,7 @@
 """The chart of a sweep: what every threshold brings, with a cursor to move along it.
 
 In JupyterLab the cursor follows the pointer; on paper it stands where it stood at first: at the
-proposed point, else at the threshold in force.
+proposed point, else at the threshold in force or the one that the settings ask for.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ def threshold_chart(
     fmr_max: float,
     caption: str = "What a threshold brings",
     *,
-    proposed: bool = True,
+    mark: str = "proposed",
 ) -> Chart:
     """Share matched and estimated wrong share over the threshold.
 
     Args:
         table: `sweep.SWEEP_SCHEMA` at one margin.
-        at: where the cursor stands at first, and what is marked.
+        at: where the cursor stands at first.
         fmr_max: the rate that must be kept, drawn as a line.
         caption: heading of the chart.
-        proposed: whether `at` is a proposal; else it is the threshold in force.
+        mark: what `at` is (proposed, now); empty: nothing, it is not marked.
     """
     data = table.sort("threshold").with_columns(
         x=-(1 - pl.col("threshold")).clip(1e-6).log10(), said=_said()
@@ -43,7 +43,6 @@ def threshold_chart(
         value=[{"threshold": at}],
     )  # fmt: skip
     labelled = data["fmr"].drop_nulls().len() > 0
-    mark = "proposed" if proposed else "now"
     panels = [_shares(data, cursor, at, mark)]
     panels += [_wrong(data, cursor, fmr_max)] if labelled else []
     row = data.filter(pl.col("threshold") == at)
@@ -108,7 +107,8 @@ def _shares(data: pl.DataFrame, cursor: Any, at: float, mark: str) -> Any:
         x=_axis(), y=height
     )
     cross = _rule(data, cursor) + catch.add_params(cursor)
-    return (lines + cross + words + dot + name).properties(width=WIDTH - 40, height=170)
+    marked = [dot, name] if mark else []
+    return alt.layer(lines, cross, words, *marked).properties(width=WIDTH - 40, height=170)
 
 
 def _wrong(data: pl.DataFrame, cursor: Any, fmr_max: float) -> Any:
