@@ -65,7 +65,7 @@ _PERSON: tuple[_Step, ...] = (
         None,
     ),
     (_N, "name cut or misspelt", _CUT, 0.05, 3e-4, None),
-    (_E, "e-mail off by a typo", _USER, 0.03, 5e-4, None),
+    (_E, "e-mail off by a typo", f"{_USER} and l.email_user <> r.email_user", 0.03, 5e-4, None),
     (_E, "a shared mailbox", "l.email_user = r.email_user", 0.02, 1e-3, "email_user"),
     (_N, "a word of the name", "list_has_any(l.words, r.words)", 0.03, 0.01, None),
     (_Z, "same postcode", "l.postcode = r.postcode", 0.03, 2e-3, "postcode"),

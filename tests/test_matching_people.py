@@ -1,0 +1,114 @@
+"""What two tellings of one person, memo or invoice have in common: from raw values to levels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from recon_kit.ledger.engine import open_engine
+from recon_kit.matching import features, rarity
+from recon_kit.matching.comparisons import Terms, comparisons
+from recon_kit.model import UTC, WHO_SCHEMA
+from recon_kit.settings import parse_duration
+
+TERMS = Terms(parse_duration("2d"), parse_duration("30d"))
+OPEN = {
+    "event_ts": UTC, "ts_precision": pl.String(), "amount": pl.Int64(), "currency": pl.String(),
+    "presentment_amount": pl.Int64(), "presentment_currency": pl.String(),
+    "description": pl.String(), "invoice_number": pl.String(), "click_id": pl.String(),
+}  # fmt: skip
+Told = dict[str, str]
+
+
+def levels(
+    name: str, has: set[str], pairs: list[tuple[Told, Told]], *, rare: bool = False
+) -> list[str]:
+    """The level of the comparison `name` on which each pair of tellings stands.
+
+    `rare` takes every term for a rare one; else these rows are all there are.
+    """
+    (ladder,) = (c for c in comparisons(has, TERMS) if c.name == name)
+    with open_engine() as engine:
+        who: list[dict[str, Any]] = []
+        for side, shift in (("left", 0), ("right", 1_000)):
+            rows = []
+            for i, pair in enumerate(pairs):
+                told = pair[side == "right"]
+                key = {"eid": i + shift, "event_key": f"{side}{i:03}"}
+                rows.append(key | {c: told.get(c) for c in OPEN})
+                who.append({c: told.get(c) for c in WHO_SCHEMA} | {"event_key": key["event_key"]})
+            schema = {"eid": pl.Int64(), "event_key": pl.String(), **OPEN}
+            engine.put(f"open_{side}", pl.DataFrame(rows, schema=schema))
+        engine.put("who", pl.DataFrame(who, schema=WHO_SCHEMA))
+        features.prepare(engine, [])
+        rarity.attach_rarity(engine, {"else": "16"} if rare else rarity.count_terms(engine))
+        found = engine.rows(
+            f"""select {ladder.level_sql()} as level from side_left l
+            join side_right r on r.seq = l.seq order by l.seq"""
+        )
+    return [ladder.levels[n].label if n >= 0 else "nothing to compare" for n in found["level"]]
+
+
+def test_one_person_told_twice():
+    """Misspelt domains, tags, swapped and cut names, accents, legal forms, phones, postcodes."""
+    ana = {"email": "ana.diaz@gmail.com", "customer_name": "Ana Diaz"}
+    cases: list[tuple[Told, Told, str]] = [
+        (ana, {"email": " Ana.Diaz@GMAIL.com"}, "same e-mail"),
+        (ana, {"email": "ana.diaz@gmial.com"}, "same e-mail user, its domain misspelt"),
+        (ana, {"email": "anadiaz+shop@acme.io"}, "same e-mail user"),
+        (ana, {"email": "ana.dias@gmail.com", "customer_name": "Ana Dias"},
+         "e-mail off by a typo, names alike"),
+        (ana, {"customer_name": "DIAZ, Ána"}, "same name, an e-mail not told"),
+        (ana, {"customer_name": "A. Diaz"}, "name cut or misspelt, an e-mail not told"),
+        (ana, {"customer_name": "Ana Diza"}, "name cut or misspelt, an e-mail not told"),
+        (ana, {"email": "office@acme.io", "customer_name": "Diaz Ana"}, "same name"),
+        ({"customer_name": "Müller Werkzeuge GmbH"}, {"customer_name": "WERKZEUGE MULLER"},
+         "same name, an e-mail not told"),
+        ({"customer_name": "Acme Ltd", "postcode": "SW1A 1AA"},
+         {"customer_name": "ACME LIMITED", "postcode": "sw1a1aa"}, "same name and postcode"),
+        (ana | {"phone": "+49 170 1234567"},
+         {"phone": "0170 / 123 45 67", "customer_name": "Bo Moser"}, "same phone"),
+        (ana | {"postcode": "10115"}, {"postcode": "10115", "customer_name": "Bo Moser"},
+         "same postcode"),
+        (ana, {"email": "bo@acme.io", "customer_name": "Bo Moser"}, "different"),
+        (ana, {}, "nothing to compare"),
+    ]  # fmt: skip
+    has = {"email", "name", "phone", "postcode"}
+    assert levels("customer", has, [c[:2] for c in cases], rare=True) == [c[2] for c in cases]
+
+
+def test_a_mailbox_of_many_says_little():
+    """Twelve customers who write from one office address are not one customer."""
+    office = {"email": "office@acme.io"}
+    pairs = [(office | {"customer_name": f"Left{i} A{i}"}, office | {"customer_name": f"Q{i} Z{i}"})
+             for i in range(12)]  # fmt: skip
+    assert set(levels("customer", {"email", "name"}, pairs)) == {"a shared mailbox"}
+
+
+def test_one_memo_told_twice():
+    """Memos are cut off behind, and banks write words in front; what they begin with counts."""
+    cases = [
+        ("ANA DIAZ RENT MARCH 77", "ana diaz rent ma", "same start, fewer than 1 row in 4"),
+        ("SEPA CREDIT ACME TOOLS LTD", "Acme Tools Ltd", "one stands in the other"),
+        ("RENT BO MOSER MAY", "Moser Bo", "all words shared"),
+        ("GIFT EVA ROSSI", "PETROV", "texts differ"),
+    ]
+    pairs = [({"description": a}, {"description": b}) for a, b, _ in cases]
+    assert levels("text", {"text"}, pairs) == [c[2] for c in cases]
+
+
+def test_one_invoice_or_click_told_twice():
+    """Prefixes and zeros do not matter, a part of the number says less, one wrong digit too."""
+    cases = [
+        ("INV-000123", "123", "same digits"),
+        ("2026-50007", "50007", "the end or the start of the other"),
+        ("RE 50017", "50007", "off by one digit"),
+        ("RE 81734", "50007", "different"),
+        ("RE 81734", "n/a", "nothing to compare"),
+    ]
+    pairs = [({"invoice_number": a}, {"invoice_number": b}) for a, b, _ in cases]
+    assert levels("invoice", {"invoice"}, pairs) == [c[2] for c in cases]
+    clicks = [("Cj0KCQ1", "cj0kcq1 "), ("Cj0KCQ1", "Cj0KCQ7"), ("Cj0KCQ1", "EAIaIQob")]
+    pairs = [({"click_id": a}, {"click_id": b}) for a, b in clicks]
+    assert levels("click", {"click"}, pairs) == ["same", "off by one character", "different"]
