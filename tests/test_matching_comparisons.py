@@ -164,6 +164,19 @@ def test_a_common_key_goes_on_to_the_narrower_rung():
     assert blocking.notes(counts, [NAMED]) == []
 
 
+def test_a_common_price_is_looked_at_only_on_the_same_and_the_next_day():
+    """Twenty orders and payments of 9.99 in twenty days: who paid what, the price cannot tell."""
+    (rule,) = blocking.rules({"amount"})
+    daily = rows([999] * 20, ["ANA"] * 20).with_columns(ts=86_400 * (10 + pl.col("seq")))
+    with open_engine() as engine:
+        engine.put("side_left", daily)
+        engine.put("side_right", daily)
+        counts = blocking.block(engine, [rule], (2 * 86_400, 30 * 86_400), 10_000)
+        apart = engine.rows("select r - l as d, count(*) as n from candidate_pairs group by d")
+    assert [(c.form, c.keys_over) for c in counts] == [("window", 1), ("day", 0)]
+    assert sorted(apart.rows()) == [(0, 20), (1, 19)]
+
+
 def test_what_is_left_out_is_said():
     """Pairs over the budget on the narrowest rung are counted in a note."""
     with open_engine() as engine:

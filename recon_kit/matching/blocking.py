@@ -22,6 +22,9 @@ Form = Literal["window", "near", "equal", "day"]
 NEAR_LOW, NEAR_HIGH = 70, 130
 # A key value that gives its rows more partners than this says too little; the next form tries.
 PARTNERS_MAX = 100
+# A fact that tells little (a price, a forename) names nobody among many: that many partners share
+# what probability there is, and with more of them none could be told from the others by it.
+WEAK_MAX = 3
 _RARE_START = 8  # fewer than one row in 2^8 shares it: rare enough to look at any amount
 _DAY = 86_400
 # Systems cut an invoice number off in front; of its last digits four are left at least.
@@ -34,12 +37,14 @@ class Rung:
 
     `left` and `right` are expressions over a side's row. The forms, all within the window:
     `window` nothing further, `near` an amount from 30 percent lower to 30 percent higher, `equal`
-    the same amount, `day` the same or the next day.
+    the same amount, `day` the same or the next day. A key value that gives its rows more than
+    `partners_max` partners goes on to the next rung.
     """
 
     left: str
     right: str
     form: Form
+    partners_max: int = PARTNERS_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +84,14 @@ def rules(filled: Collection[str], extra: Sequence[str] = ()) -> tuple[Rule, ...
     def crossed(name: str, left: str, right: str) -> Rule:
         return Rule(name, tuple(Rung(left, right, form) for form in near), listed=True)
 
+    def weak(name: str, key: str, forms: tuple[Form, ...], *, listed: bool = False) -> Rule:
+        return Rule(name, tuple(Rung(key, key, form, WEAK_MAX) for form in forms), listed=listed)
+
     by_field = (
         *((f"x{i}", same(f"same {field}", f"x{i}", wide)) for i, field in enumerate(extra)),
         ("email", same("same e-mail user", "email_user", wide)),
         ("name", same("same name", "name", wide)),
-        ("name", crossed("a word of the name", "words", "words")),
+        ("name", weak("a word of the name", "words", near, listed=True)),
         ("phone", same("same phone", "phone", wide)),
         ("postcode", same("same postcode", "postcode", near)),
         ("click", same("same click id", "click", wide)),
@@ -94,7 +102,7 @@ def rules(filled: Collection[str], extra: Sequence[str] = ()) -> tuple[Rule, ...
         *(("text", rule) for rule in _start_rules(near)),
         ("name_text", crossed("left name in right text", "words", "text_words")),
         ("text_name", crossed("left text in right name", "text_words", "words")),
-        ("amount", same("same amount", "currency || ' ' || amount", ("window", "day"))),
+        ("amount", weak("same amount", "currency || ' ' || amount", ("window", "day"))),
     )
     return tuple(rule for field, rule in by_field if field in has)
 
@@ -200,7 +208,7 @@ def _run(
             "key_over",
             f"""create or replace temp table key_over as select value, pairs from (
                 select *, sum(pairs) over (order by pairs, value) as so_far from key_pairs)
-            where so_far > {budget} or pairs > {PARTNERS_MAX} * rows""",
+            where so_far > {budget} or pairs > {rung.partners_max} * rows""",
             "values with too many pairs go on to the next form",
         ),
         Step(
