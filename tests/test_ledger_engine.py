@@ -112,3 +112,22 @@ def test_a_session_shows_times_in_utc():
         shown = engine.one("select cast(to_timestamp(0) as varchar)")
 
     assert shown == ("1970-01-01 00:00:00+00",)
+
+
+def test_a_digest_is_of_the_texts_and_of_where_each_ends(monkeypatch):
+    """However the rows are cut into queries and batches; "ab", "c" are not "a", "bc"."""
+    with open_engine() as engine:
+        whole = engine.digest(["select t from (values ('ab'), ('c'), ('')) v(t) order by t"])
+        parts = engine.digest(
+            f"select t from (values ('ab'), ('c'), ('')) v(t) where {w} order by t"
+            for w in ("t < 'b'", "t >= 'b'")
+        )
+        other = engine.digest(["select t from (values ('a'), ('bc'), ('')) v(t) order by t"])
+        many = "select range::varchar as t from range(5000) order by t"
+        at_once = engine.digest([many])
+        monkeypatch.setattr("recon_kit.ledger.engine._BATCH_ROWS", 2048)
+        in_batches = engine.digest([many])
+
+    assert whole == parts
+    assert whole != other
+    assert at_once == in_batches

@@ -271,6 +271,20 @@ def test_without_censoring_survival_is_the_plain_share():
     assert got.restricted_mean(10) == pytest.approx(sum(min(w, 10) for w in PLACEBO) / 21)
 
 
+def test_a_row_may_stand_for_several_subjects():
+    """Weeks told once with a count give the very estimate of the patients told one by one."""
+    pairs = sorted(set(zip(DRUG, DRUG_ENDED, strict=True)))
+    counts = [list(zip(DRUG, DRUG_ENDED, strict=True)).count(pair) for pair in pairs]
+    one_by_one = stats.kaplan_meier(DRUG, DRUG_ENDED)
+    counted = stats.kaplan_meier([p[0] for p in pairs], [p[1] for p in pairs], counts)
+    assert one_by_one is not None
+    assert counted is not None
+    assert max(counts) == 3
+    assert counted.times.tolist() == one_by_one.times.tolist()
+    assert counted.share.tolist() == one_by_one.share.tolist()
+    assert (counted.subjects, counted.events, counted.last) == (21, 9, 35.0)
+
+
 def test_a_quantile_reached_exactly_counts_in_spite_of_rounding():
     """Nine of ten ended by day 9, so the 90 % point is day 9 and not day 10."""
     got = stats.kaplan_meier(range(1, 11), [True] * 10)
