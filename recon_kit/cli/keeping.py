@@ -32,7 +32,7 @@ def verify(
     Parameters
     ----------
     chain: Only the chain of hashes.
-    segments: Only the bytes of every file.
+    segments: Only the bytes of every file, and every run kept as changes as it reads.
     replay: Tell a fresh store everything once more and compare facts and results.
     since: A checkpoint kept elsewhere (a file of three lines) that the chain must contain.
     """

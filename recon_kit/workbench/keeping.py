@@ -43,7 +43,8 @@ class Keeping(Face):
         """Check that the ledger is what was committed; `.frame` lists what is not.
 
         Args:
-            level: `chain` follows the links, `segments` hashes every file again, `all` does both.
+            level: `chain` follows the links, `segments` hashes every file again and every run
+                that is kept as changes as it reads now, `all` does both.
             since: a file with a checkpoint that was kept elsewhere (three lines, as reports print
                 it); the chain must still contain it.
         """
