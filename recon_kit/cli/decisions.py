@@ -39,7 +39,7 @@ def labels_import(file: Path, *, reconciliation: str | None = None, common: Comm
 def labels_export(
     *,
     out: Path,
-    which: Literal["proposals", "audit"] = "proposals",
+    which: Literal["proposals", "audit", "second"] = "proposals",
     reconciliation: str | None = None,
     common: Common = COMMON,
 ) -> int:
@@ -50,7 +50,7 @@ def labels_export(
     Parameters
     ----------
     out: File to write; its ending chooses CSV or parquet.
-    which: Proposed pairs, or the drawn events of the audit sample, shown blind.
+    which: Proposed pairs; or, shown blind, the drawn events, or what a second person is asked.
     reconciliation: Whose questions; needed when several are declared.
     """
     return show(bench_of(common).export_labels(out.resolve(), reconciliation, which=which), common)
@@ -80,6 +80,28 @@ def labels_draw(  # noqa: PLR0913 - a plan has these parts, each with a default
         reconciliation, rate=rate, count=count, strata=strata, rates=rates
     )
     return show(result, common)
+
+
+@labels_app.command(name="second")
+def labels_second(reconciliation: str | None = None, *, common: Common = COMMON) -> int:
+    """List what a second person is asked: audit labels against what was picked, one in ten others.
+
+    Parameters
+    ----------
+    reconciliation: Whose labels; needed when several are declared.
+    """
+    return show(bench_of(common).second_looks(reconciliation), common)
+
+
+@labels_app.command(name="agreement")
+def labels_agreement(reconciliation: str | None = None, *, common: Common = COMMON) -> int:
+    """Say how far two reviewers agree: raw, prevalence, Cohen's kappa.
+
+    Parameters
+    ----------
+    reconciliation: Whose labels; needed when several are declared.
+    """
+    return show(bench_of(common).agreement(reconciliation), common)
 
 
 VERDICT = Group("Verdict", validator=validators.LimitedChoice(1, 1))

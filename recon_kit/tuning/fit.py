@@ -39,6 +39,18 @@ class Regression:
         return np.asarray((matrix * np.array(self.coefficients)).sum(axis=1) + self.intercept)
 
 
+def kappa(first: pl.Series, second: pl.Series) -> float | None:
+    """Cohen's kappa of two reviewers' answers; none where there are none or all are alike.
+
+    Source: Cohen, Educational and Psychological Measurement 20 (1960).
+    """
+    from sklearn.metrics import cohen_kappa_score
+
+    if pl.concat([first, second]).n_unique() < 2:  # one answer leaves nothing to agree about
+        return None
+    return round(float(cohen_kappa_score(first.to_list(), second.to_list())), _DIGITS)
+
+
 def regression(
     matrix: Floats, truth: NDArray[np.bool_], groups: pl.Series, seed: int, *, base: bool
 ) -> Regression:

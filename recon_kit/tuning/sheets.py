@@ -18,7 +18,7 @@ from recon_kit.ledger.engine import Engine
 from recon_kit.matching import evidence
 from recon_kit.safe import masked_frame
 
-Which = Literal["proposals", "audit"]
+Which = Literal["proposals", "audit", "second"]
 SHOWN = "shown_"  # columns that begin so are for people; `labels.read_labels` passes them over
 _FACTS = (
     "event_type", "event_ts", "amount", "currency", "order_id", "invoice_number",
@@ -38,24 +38,26 @@ def sheet(
         questions: `question_id, stream` in the order in which they are asked.
         pairs: `question_id, left_key, right_key, confidence`; the right key may be null.
         facts: the events that these name (`model.EVENT_SCHEMA` and personal fields).
-        which: `proposals`, or the drawn events of the `audit` sample.
+        which: `proposals`, the drawn events of the `audit` sample, or what a `second` person is
+            asked of both streams.
 
     Returns:
         Text columns: those of `tuning.labels.COLUMNS` that a label needs, and the masked facts
         `shown_left_...`, `shown_right_...`; of proposals also `shown_confidence`. The rows of a
-        question stay together. In an audit sheet the order of candidates says nothing.
+        question stay together. In all but proposals the order of candidates says nothing.
     """
-    wanted = (pl.col("stream") == "audit") == (which == "audit")
-    order = questions.filter(wanted).select("question_id", place=pl.int_range(pl.len()))
+    drawn = pl.col("stream") == "audit"
+    wanted = {"proposals": ~drawn, "audit": drawn, "second": pl.lit(True)}[which]
+    order = questions.filter(wanted).select("question_id", "stream", place=pl.int_range(pl.len()))
     best = pl.col("confidence").max()
     told = (
         pairs.join(order, on="question_id")
-        .group_by("place", "left_key", "right_key")
+        .group_by("place", "stream", "left_key", "right_key")
         .agg(confidence=best)
     )
-    if which == "audit":
-        lone = told.select("place", "left_key").unique()
-        told = pl.concat([told.drop_nulls("right_key"), lone], how="diagonal")
+    lone = told.filter(drawn).select("place", "stream", "left_key").unique()
+    paired = told.filter(~drawn | pl.col("right_key").is_not_null())
+    told = pl.concat([paired, lone], how="diagonal")
     told = told.sort("place", "left_key", "right_key", nulls_last=True)
     wide = _hashed(engine, told, facts)
     for side in _SIDES:
@@ -64,7 +66,7 @@ def sheet(
         )  # fmt: skip
     texts = wide.with_columns(
         *(pl.lit(None, dtype=pl.String).alias(name) for name in ("label", *TO_FILL)),
-        stream=pl.lit("audit" if which == "audit" else None, dtype=pl.String),
+        stream=pl.when(drawn).then(pl.lit("audit")),
         left_event_key="left_key",
         right_event_key="right_key",
         shown_confidence=pl.col("confidence").round(6).cast(pl.String),
