@@ -123,6 +123,50 @@ def test_a_key_that_vanishes_is_drift(bench):
     assert "order_id of shop" in found
 
 
+@pytest.mark.parametrize(("wrong", "code", "state"), [(0, 4, "observe"), (25, 3, "roll_back")])
+def test_matches_under_a_certificate_are_watched(bench, capsys, wrong, code, state):
+    """160 drawn from the matches made since: all right is too early to say, 25 wrong end it."""
+    assert bench.watch().frame.row(0)[:3] == ("observe", 0, 0)
+    more(bench, NEW)
+    bench.reconcile()
+    before = bench.store.rows("audit_draws").drop_nulls("event_key")["event_key"]
+    bench.draw_audit(rate=1.0)
+    label(bench, [k for k in drawn(bench) if k not in set(before)], wrong)
+
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["watch", "--apply", "--by", "bo", "--workspace", str(bench.folder), "--json"])
+    shown = json.loads(capsys.readouterr().out)
+
+    assert (stopped.value.code, shown["rows"][0]["state"]) == (code, state)
+    assert shown["rows"][0]["wrong"] == wrong
+    assert shown["rows"][0]["labels"] >= 160
+    held = [r["state"] for r in bench.promote().frame.to_dicts() if r["kind"] == "certificate"]
+    assert held == ["in force" if state == "observe" else "approved"]
+
+
+def drawn(bench):
+    return bench.store.rows("audit_draws").drop_nulls("event_key")["event_key"].unique().sort()
+
+
+def label(bench, keys, wrong):
+    """Say of drawn events what they are: the partner they were matched with, but for some none."""
+    run = bench.store.current_run("orders_to_payments")
+    with bench.store.snapshot().engine(runs=[run.run_id]) as engine:
+        pairs = engine.rows(
+            "select l.event_key as left_key, r.event_key as right_key from match_members l "
+            "join match_members r using (match_id) where l.side = 'left' and r.side = 'right'"
+        )
+    rows = pairs.filter(pl.col("left_key").is_in(keys)).sort("left_key").with_row_index("row")
+    none = pl.col("row") < wrong
+    told = rows.select(
+        "left_key", right_key=pl.when(~none).then("right_key"),
+        verdict=pl.when(none).then(pl.lit("no_counterpart")).otherwise(pl.lit("same")),
+        reconciliation=pl.lit("orders_to_payments"), reviewer=pl.lit("dee"),
+        stream=pl.lit("audit"), inclusion_probability=pl.lit(1.0), effective_at=pl.lit(NOW),
+    )  # fmt: skip
+    bench.store.add_decisions(told, recorded_at=NOW)
+
+
 def test_the_index_by_hand():
     """Half and half becomes one in ten: 0.4 ln(0.9/0.5) - 0.4 ln(0.1/0.5) = 0.879."""
     assert stats.psi([500_000, 500_000], [900_000, 100_000]) == pytest.approx(0.8789, abs=1e-4)

@@ -204,3 +204,28 @@ def drift(
     """
     found = bench_of(common).drift(reconciliation, method=method)
     return show(found, common, HOLD if "drifted" in found.frame["state"] else DONE)
+
+
+@app.command
+def watch(
+    reconciliation: str | None = None,
+    *,
+    method: Literal["probable", "window", "grouped", "decomposed"] = "probable",
+    apply: Flag = False,
+    by: str | None = None,
+    common: Common = COMMON,
+) -> int:
+    """Judge the matches made under a certificate by what was drawn and labelled since.
+
+    Exit 3 when they are surely worse than promised, 4 while it is too early to say.
+
+    Parameters
+    ----------
+    reconciliation: Needed when several are declared.
+    method: Whose certificate.
+    apply: Roll the certificate back where its matches are surely worse than promised.
+    by: Who rolls back.
+    """
+    found = bench_of(common).watch(reconciliation, method=method, apply=apply, by=by)
+    states = found.frame["state"].to_list()
+    return show(found, common, {"roll_back": HOLD, "go": DONE}.get("".join(states), UNKNOWN))
