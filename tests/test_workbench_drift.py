@@ -70,6 +70,7 @@ def test_what_drifted_is_proposed_and_says_why(bench, capsys):
     told = []
     bench.reconcile(progress=told.append)
 
+    assert "drifted 12.4 400 160" in " ".join(bench.drift().text().split())
     made, proposed = standing(bench)
     assert [m[0] for m in made] == ["decided"]
     assert proposed == 560 - made[0][2]

@@ -9,6 +9,7 @@ import polars as pl
 from recon_kit.ledger.engine import open_engine
 from recon_kit.present import exports
 from recon_kit.present.rows import RowsView
+from recon_kit.present.tables import Column
 from recon_kit.present.views import FileView
 from recon_kit.settings import Reconciliation
 from recon_kit.tuning import agreement, audit, outcomes, sheets
@@ -82,7 +83,8 @@ class Labelling(Reviewing):
             "Kappa collapses where one answer is rare: see raw agreement and prevalence.",
             "`recon decisions --conflicts` lists disputes; a third person settles: adjudicated.",
         )
-        return RowsView(f"Agreement of reviewers in {rec.name}", agreement.agreement(said), told)
+        found = agreement.agreement(said)
+        return RowsView(f"Agreement of reviewers in {rec.name}", found, told, _AGREEMENT)
 
     def _second(self, rec: Reconciliation) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Pairs that a second person is asked about (`SECOND_SCHEMA`), and their facts."""
@@ -103,3 +105,11 @@ class Labelling(Reviewing):
                 found = pl.concat([agreement.second_audit(labels, pl.concat(picked)), found])
             keys = [*found["left_key"], *found["right_key"]]
             return found, asked.facts(engine, keys)
+
+
+_AGREEMENT = (
+    Column("stream", "Stream", "word"), Column("judged", "Judged", "count"),
+    Column("twice", "By two", "count"), Column("agree", "Agree", "count"),
+    Column("raw_agreement", "Raw agreement", "share"), Column("prevalence", "Same", "share"),
+    Column("kappa", "Kappa", "number"), Column("settled", "Adjudicated", "count"),
+)  # fmt: skip

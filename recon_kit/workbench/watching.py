@@ -6,6 +6,7 @@ import polars as pl
 
 from recon_kit.model import Certificate
 from recon_kit.present.rows import RowsView
+from recon_kit.present.tables import Column
 from recon_kit.resolution import governance
 from recon_kit.tuning import audit, canary, drift
 from recon_kit.workbench.promote import Promoting
@@ -39,7 +40,8 @@ class Watching(Promoting):
         state = f"void: {mine[0].voided}" if mine[0].voided else "not voided"
         counts = found.group_by("state").len("n").sort("state")
         said = ", ".join(f"{n} {name}" for name, n in counts.iter_rows()) or "no reference was kept"
-        return RowsView(title, found, (f"Certificate {mine[0].certificate_id[:12]} {state}.", said))
+        notes = (f"Certificate {mine[0].certificate_id[:12]} {state}.", said)
+        return RowsView(title, found, notes, _DRIFT)
 
     def watch(
         self,
@@ -80,7 +82,8 @@ class Watching(Promoting):
         if found.state == "roll_back" and apply:
             notes += self.rollback(rec.name, method=method, reason=found.said, by=by).notes
         row = (found.state, found.labels, found.wrong, found.evidence)
-        return RowsView(title, pl.DataFrame([row], schema=_WATCHED, orient="row"), tuple(notes))
+        frame = pl.DataFrame([row], schema=_WATCHED, orient="row")
+        return RowsView(title, frame, tuple(notes), _WATCHING)
 
     def _wrong_since(self, held: Certificate, seq: int) -> pl.Series:
         """Per labelled match under a certificate, in the order of the draw: whether it is wrong.
@@ -115,6 +118,16 @@ class Watching(Promoting):
         return each.sort("seq", "event_key")["wrong"]
 
 
+_DRIFT = (
+    Column("measure", "Measure"), Column("state", "State", "word"),
+    Column("psi", "Index", "number"), Column("reference", "Events then", "count"),
+    Column("now", "Events now", "count"), Column("changed_most", "Changed most"),
+    Column("share_then", "Share then", "share"), Column("share_now", "Share now", "share"),
+)  # fmt: skip
+_WATCHING = (
+    Column("state", "State", "word"), Column("labels", "Labels", "count"),
+    Column("wrong", "Wrong", "count"), Column("evidence", "Evidence", "number"),
+)  # fmt: skip
 _WATCHED: dict[str, pl.DataType] = {
     "state": pl.String(), "labels": pl.Int64(), "wrong": pl.Int64(), "evidence": pl.Float64(),
 }  # fmt: skip
