@@ -53,10 +53,11 @@ def agreement(decisions: pl.DataFrame) -> pl.DataFrame:
         )
         agree = both.filter(pl.col("first") == pl.col("second")).height
         answers = pl.concat([both["first"], both["second"]])
+        same = int(answers.str.starts_with("same").sum())
         rows.append((
             stream, each.height, both.height, agree,
             agree / both.height if both.height else None,
-            float(answers.str.starts_with("same").mean() or 0.0) if both.height else None,  # type: ignore[arg-type]
+            same / answers.len() if both.height else None,
             fit.kappa(both["first"], both["second"]),
             said.filter("adjudicated")["question"].n_unique(),
         ))  # fmt: skip
