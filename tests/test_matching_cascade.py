@@ -30,6 +30,7 @@ from recon_kit.errors import MatchingError, UnknownNameError
 from recon_kit.ledger.engine import Engine, Step, open_engine
 from recon_kit.matching import cascade, exact, groups, pool, uneven
 from recon_kit.matching.evidence import why
+from recon_kit.matching.rules import Rule
 from recon_kit.model import Certificate
 
 TABLES = [name for name in model.RUN_TABLES if name != "findings"]
@@ -338,6 +339,72 @@ def test_a_certificate_lets_pairs_be_matches_and_is_named_on_each() -> None:
     late = replace(held, expires_at=day(30))
     with reconciled(events, declared, who=who, model=found, certificates=(late,)) as world:
         assert world.outcome.tables["matches"] == 0
+
+
+def every_method() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """An island of events for each method, days apart; and people who share amounts by twos."""
+    events = [
+        order("o_said", 900, event_ts=day(30)), payment("p_said", 777, event_ts=day(30)),
+        order("o_key", 5_000, order_id="k1", event_ts=day(31)),
+        payment("p_key1", 3_000, order_id="k1", event_ts=day(31)),
+        payment("p_key2", 2_000, order_id="k1", event_ts=day(33)),
+        order("o_rule", 100, customer_id="RE-2041", event_ts=day(34)),
+        payment("p_rule", 99, description="for RE-2041", event_ts=day(34)),
+        order("o_near", 123_457, event_ts=day(36)), payment("p_near", 123_457, event_ts=day(36.1)),
+        order("o_run", 97_023, event_ts=day(38)),
+        *(payment(f"p_run{i}", v, event_ts=day(38 + i / 50))
+          for i, v in enumerate((40_018, 35_220, 61_803, 9_951))),
+        order("o_set", 111_871, event_ts=day(40)),
+        *(payment(f"p_set{i}", v, event_ts=day(40 + i / 50))
+          for i, v in enumerate((40_117, 35_220, 61_803, 27_719, 9_951))),
+    ]  # fmt: skip
+    dice = random.Random(3)  # noqa: S311 - a seeded world, no secret
+    who = []
+    for i in range(160):
+        if i % 2 == 0:
+            amount, when = dice.randrange(500, 90_000), dice.random() * 25
+        mail, name = f"customer{i}@mail.io", f"Given{i} Family{i * 7}"
+        events += [order(f"o{i:04}", amount, event_ts=day(when)),
+                   payment(f"p{i:04}", amount, event_ts=day(when + 0.05))]  # fmt: skip
+        who += [person(f"o{i:04}", mail, name), person(f"p{i:04}", mail, name)]
+    return events, who
+
+
+def test_every_method_fires_and_threads_and_order_change_nothing() -> None:
+    """Each method makes its match, and all tables are the same from shuffled events."""
+    events, who = every_method()
+    alone = {"enabled": True, "uncertified": "auto"}
+    declared = rec(
+        keys=["order_id"], window={"before": "0h", "after": "6h"}, window_method=alone,
+        grouped=alone, probable=alone, decomposed=alone,
+    )  # fmt: skip
+    named = Rule.model_validate({
+        "name": "customer_in_text", "reconciliation": declared.name,
+        "created": day(0), "expires": day(90), "conditions": [
+            {"test": "contains", "left": "customer_id", "right": "description", "within": "right"},
+            {"test": "amount", "minor_units": 2},
+        ],
+    })  # fmt: skip
+    dice = random.Random(5)  # noqa: S311 - a fixed shuffle, no secret
+    results = []
+    for threads in (1, 2):
+        with reconciled(
+            events, declared, who=who, decisions=[said(1, "same", "o_said", "p_said")],
+            rules=(named,), threads=threads,
+        ) as world:  # fmt: skip
+            results.append({n: world.engine.rows(f"from out_{n} order by all") for n in TABLES})
+            methods = {m: n for m, _, n in world.outcome.methods.rows()}
+            groups = [g for g in world.groups() if "_" in g]
+        dice.shuffle(events)
+        dice.shuffle(who)
+    for name in TABLES:
+        assert results[0][name].equals(results[1][name]), name
+    assert groups == [
+        "o_key+p_key1+p_key2", "o_near+p_near", "o_rule+p_rule", "o_run+p_run1+p_run2",
+        "o_said+p_said", "o_set+p_set0+p_set2+p_set4",
+    ]  # fmt: skip
+    assert set(methods) == set(model.METHODS)
+    assert methods["probable"] >= 140
 
 
 # --- Why ----------------------------------------------------------------------------------------

@@ -129,7 +129,8 @@ def decide(  # noqa: PLR0913 - one switch for each verdict
 
     Parameters
     ----------
-    left: A left event by native id or event key; for money left open also a match id.
+    left: A left event by native id or event key; for money left open also a match id. The id of a
+        proposed answer (`recon why`) is decided as a whole, all its pairs as one bundle.
     right: A right event, likewise.
     same: They tell the same story.
     not_same: They do not.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from cyclopts import App
 
 from recon_kit.cli.app import COMMON, Common, app, bench_of, show
 
-rules_app = App(name="rules", help="Rules distilled from decisions: look, propose, list.")
+rules_app = App(
+    name="rules", help="Rules, distilled from decisions or your own: look, propose, list."
+)
 app.command(rules_app)
 
 
@@ -25,16 +28,22 @@ def distil(reconciliation: str | None = None, *, common: Common = COMMON) -> int
 
 @rules_app.command
 def propose(
-    names: Sequence[str] = (), *, reconciliation: str | None = None, common: Common = COMMON
+    names: Sequence[str] = (),
+    *,
+    file: Path | None = None,
+    reconciliation: str | None = None,
+    common: Common = COMMON,
 ) -> int:
-    """Propose distilled rules; they do nothing until others approve and promote them.
+    """Propose rules; they do nothing until others approve and promote them.
 
     Parameters
     ----------
     names: Names that `recon rules distil` shows; all of them, where none is given.
+    file: A TOML file with rules of your own, instead.
     reconciliation: Whose; needed when several are declared.
     """
-    return show(bench_of(common).propose_rules(*names, reconciliation=reconciliation), common)
+    found = bench_of(common).propose_rules(*names, file=file, reconciliation=reconciliation)
+    return show(found, common)
 
 
 @rules_app.command(name="list")

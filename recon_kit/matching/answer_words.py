@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import json
+
 from recon_kit.ledger.engine import Step
 from recon_kit.matching import answers, keys
 from recon_kit.settings import Reconciliation
@@ -54,6 +56,32 @@ union all
 select eid, null, why_code, '', kind, why_code, null, number, true from undecided""",
         "what was found about each open event, in numbers",
     )
+
+
+def ranked(levels: str | None) -> tuple[int, str]:
+    """The place of an answer among those shown, and what speaks for it, in words.
+
+    Args:
+        levels: of its pairs in `pair_evidence`; (0, "") where no answer was ranked.
+    """
+    told = json.loads(levels) if levels else {}
+    if "rank" not in told:
+        return 0, ""
+    fees = told["fee_off_bp"]
+    words = [
+        f"within {told['span_days']:g} days",
+        f"{told['gap_days']:g} days from it",
+        f"fees {fees} basis points from the usual" if fees else "fees as usual",
+    ]
+    return int(told["rank"]), ", ".join(words)
+
+
+def counted(levels: str | None, equal_answers: int | None) -> str:
+    """How many answers there are of what kind, such as `1,100 sets`; empty where not counted."""
+    kind = (json.loads(levels) if levels else {}).get("kind")
+    if not kind or not equal_answers or equal_answers < 2:
+        return ""
+    return f"{equal_answers:,} {kind}s"
 
 
 def sentence_sql(other: str, apart: str) -> str:

@@ -33,6 +33,8 @@ empty reference is contained in every text and proves nothing.
 from __future__ import annotations
 
 import json
+import tomllib
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -57,6 +59,7 @@ TEXT_FIELDS: tuple[str, ...] = (
     "email", "customer_name", "phone", "postcode",
 )  # fmt: skip
 _JSON_FIELDS = ("raw_keys.", "external_ids.")
+LIFE = timedelta(days=180)  # of a rule that says nothing else
 LENGTH_MIN = 4  # shorter texts turn up in others by chance
 
 
@@ -196,6 +199,38 @@ def parse(text: str) -> Rule:
     except ValidationError as why:
         problems = "; ".join(_told(e) for e in why.errors())
         raise MatchingError(f"rule {_name(text)!r} cannot be read: {problems}") from None
+
+
+def read(text: str, reconciliation: str, now: datetime) -> tuple[Rule, ...]:
+    """Rules that a person wrote as TOML: one at the top of the file, or each under `[[rules]]`.
+
+    What a file may leave out: `reconciliation`, `created` (now) and `expires` (`LIFE` later).
+
+    Args:
+        text: of the file; see the top of this module for what a rule says.
+        reconciliation: whose rules they are where the file does not say so.
+        now: the clock.
+
+    Raises:
+        MatchingError: it is no TOML, or says what the vocabulary does not know.
+    """
+    try:
+        told = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as why:
+        raise MatchingError(f"this is no TOML: {why}") from None
+    usual = {"reconciliation": reconciliation, "created": now, "expires": now + LIFE}
+    return tuple(
+        parse(json.dumps(usual | rule, default=_as_json)) for rule in told.get("rules", [told])
+    )
+
+
+def _as_json(value: object) -> str:
+    """A TOML date as JSON has it; a day without a zone begins in UTC."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return f"{value.isoformat()}T00:00:00Z"
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+    return str(value)
 
 
 def rules_hash(rules: tuple[Rule, ...]) -> str:

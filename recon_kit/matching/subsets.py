@@ -46,14 +46,15 @@ def solve(values: Ints, low: int, high: int, *, listed_max: int) -> Answers:
         )
     half = len(values) // 2
     one, other = _sums(values[:half]), _sums(values[half:])
-    order = np.argsort(other, kind="stable")
-    ordered = other[order]
+    ordered = np.sort(other)
     left = np.searchsorted(ordered, low - one, "left")
     partners = np.maximum(np.searchsorted(ordered, high - one, "right") - left, 0)
     empty_fits = low <= 0 <= high
     count = int(partners.sum()) - int(empty_fits)
     if count > listed_max:
         return Answers(count, np.zeros(0, np.int64))
+    # which set each sum is of costs more to sort than the sums: only where sets are listed
+    order = np.argsort(other, kind="stable")
     which = np.repeat(np.arange(len(one)), partners)
     nth = np.arange(len(which)) - np.repeat(np.cumsum(partners) - partners, partners)
     masks = which + (order[left[which] + nth] << half)

@@ -183,11 +183,18 @@ def _pair_steps() -> Sequence[Step]:
             from linked k join matches m using (match_id, run_id)
             left join sized s using (match_id, run_id)
             union all by name
-            select match_id, run_id, left_key as left_event_key, 'principal' as left_role,
-              right_key as right_event_key, 'part' as right_role, left_amount as left_minor,
-              right_amount as right_minor, reconciliation, method, 'review' as disposition,
-              confidence, margin, currency, why_code as discrepancy, false as several
-            from proposals where left_key is not null and right_key is not null
+            select match_id, run_id, left_key as left_event_key,
+              case when parts > 1 then 'part' else 'principal' end as left_role,
+              right_key as right_event_key,
+              case when parts > 1 then 'principal' else 'part' end as right_role,
+              left_amount as left_minor, right_amount as right_minor, reconciliation, method,
+              'review' as disposition, confidence, margin, currency, why_code as discrepancy,
+              false as several
+            from (
+              select *, count(*) over (partition by run_id, match_id, right_key) as parts
+              from proposals
+            )
+            where left_key is not null and right_key is not null
             """,
             "a row per linked pair; proposals are pairs that wait for a person",
         ),

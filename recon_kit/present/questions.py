@@ -25,6 +25,7 @@ REASONS: dict[str, str] = {
     "ambiguous": "equally good answers", "below_floor": "not probable enough",
     "margin": "a rival comes near", "currency": "no common currency",
     "uncertified": "nothing certifies it yet", "key_differs": "different ids",
+    "residual": "would close what is open",
     "chance": "may add up by chance", "sign_off": "above the sign-off limit",
 }  # fmt: skip
 LISTING: dict[str, pl.DataType] = {

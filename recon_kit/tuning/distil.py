@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -23,7 +23,7 @@ import polars as pl
 from recon_kit import stats
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import decided, disputes, learned, pool
-from recon_kit.matching.rules import Amount, Condition, Days, Rule, TextTest
+from recon_kit.matching.rules import LIFE, Amount, Condition, Days, Rule, TextTest
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 from recon_kit.tuning.conjunctions import conjunctions, name_of, text_tests
@@ -32,7 +32,6 @@ from recon_kit.tuning.conjunctions import told as phrased
 SUPPORT_MIN = 5  # fewer pairs are no habit
 RULES_MAX = 5  # of one proposal: each is to be read and approved by people
 LABELS_MAX = 2_000  # the newest decisions that are mined
-LIFE = timedelta(days=180)
 DELTA = 0.05
 
 

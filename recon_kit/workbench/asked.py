@@ -151,7 +151,9 @@ _PAIRS = f"""
         any_value(weights) as weights, max(equal_answers) as equal_answers
       from pair_evidence group by all
     ) e on e.match_id = p.match_id and e.left_key = p.left_key and e.right_key = p.right_key
-    order by p.confidence desc nulls last, p.match_id, p.other_key, p.left_key
+    order by p.confidence desc nulls last,
+      try_cast(json_extract_string(e.levels, '$.rank') as integer) nulls last,
+      p.match_id, p.other_key, p.left_key
 """
 _FACTS = """
     select e.*, w.* exclude (event_key, payload_hash), a.name as artefact
@@ -254,13 +256,16 @@ def evidence(levels: str | None, weights: str | None) -> tuple[tuple[str, str, f
     )
 
 
-def with_reason(question: Question, why_code: str | None, rec: Reconciliation) -> Question:
+def with_reason(
+    question: Question, why_code: str | None, rec: Reconciliation, counted: str = ""
+) -> Question:
     """The question with the sentence that says why a person is asked.
 
     Args:
         question: with its candidates.
         why_code: of its proposal, or `sign_off` where a match is held back by the limit.
         rec: the reconciliation it belongs to.
+        counted: how many answers there are in all, where they were counted; fewer may be shown.
     """
     count = len(question.candidates)
     kind = str(question.asked[0].get("event_type") or "event").replace("_", " ")
@@ -269,7 +274,10 @@ def with_reason(question: Question, why_code: str | None, rec: Reconciliation) -
     floor = screen.share_words(rec.probable.auto_match_floor)
     limit = (rec.sign_off_over or {}).get(str(question.currency))
     sentences = {
-        "ambiguous": f"{count} candidates fit this {kind} equally well."
+        "ambiguous": f"{counted} of open items add up to this {kind}; "
+        + ("the most plausible are shown first." if count > 1 else "one is shown.")
+        if counted
+        else f"{count} candidates fit this {kind} equally well."
         if count > 1
         else f"Other answers fit this {kind} equally well.",
         "below_floor": f"It is {sure} probable; matches are made without asking from {floor}.",
@@ -277,6 +285,7 @@ def with_reason(question: Question, why_code: str | None, rec: Reconciliation) -
         "currency": "The two share no currency in which their amounts could be compared.",
         "uncertified": _UNCERTIFIED.get(question.method, "Nothing certifies this method yet."),
         "key_differs": "They fit, but they name different ids.",
+        "residual": "It would close what a match by key leaves open.",
         "chance": "So many sums were looked at that one may fit by chance.",
         "sign_off": f"Above {limit} {question.currency} a person signs a match off."
         if limit is not None

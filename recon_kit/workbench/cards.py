@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from recon_kit import model
+from recon_kit.matching import answer_words
 from recon_kit.matching.keys import one_side
 from recon_kit.present import screen
 from recon_kit.present.comparing import How, Record
@@ -69,6 +70,7 @@ class Cards:
             ),
             row["why_code"],
             rec,
+            _counted(pairs),
         )
 
     def asked_side(self, question_id: str) -> str:
@@ -113,7 +115,9 @@ class Cards:
 
     def _candidate(self, key: str, rows: list[dict[str, Any]], said: PairVerdicts) -> Candidate:
         first = rows[0]
-        pair = (first["reconciliation"], first["left_key"], first["right_key"])
+        words = [
+            said.get((row["reconciliation"], row["left_key"], row["right_key"])) for row in rows
+        ]
         return Candidate(
             key=key,
             records=tuple(self._record(row["other_key"]) for row in rows),
@@ -122,7 +126,7 @@ class Cards:
             margin=first["margin"] if first["method"] == "probable" else None,
             evidence=asked_room.evidence(first["levels"], first["weights"]),
             note=self._note(rows),
-            verdict=said.get(pair),
+            verdict="not_same" if "not_same" in words else words[0],
         )
 
     def _note(self, rows: list[dict[str, Any]]) -> str:
@@ -130,11 +134,18 @@ class Cards:
         others = {key for row in rows for key in self._also.get(row["other_key"], ())}
         others -= {rows[0]["asked_key"]}
         told = {"rival": "rival", "named": "named by you"}.get(rows[0]["why_code"] or "", "")
+        told = told or answer_words.ranked(rows[0]["levels"])[1]
         if not others:
             return told
         first = screen.title(self._record(min(others)))
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-        return f"also proposed for {first}{more}"
+        return "; ".join(filter(None, [told, f"also proposed for {first}{more}"]))
+
+
+def _counted(pairs: pl.DataFrame) -> str:
+    """How many answers there are to a question, shown or not, in words; empty where not counted."""
+    told = pairs.drop_nulls("equal_answers").sort("equal_answers", "levels").tail(1)
+    return answer_words.counted(*told.select("levels", "equal_answers").row(0)) if len(told) else ""
 
 
 def _asked_elsewhere(pairs: pl.DataFrame) -> dict[str, list[str]]:

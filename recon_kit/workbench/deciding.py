@@ -49,7 +49,8 @@ class Deciding(Face):
 
         Args:
             left: a left event by event key or native id; for `accept_residual` and `write_off`
-                also a match id, or its first six characters.
+                also a match id, for `same`, `not_same` and `unsure` also the id of a proposed
+                answer, which is then judged as a whole; its first six characters will do.
             right: a right event, likewise; none where the verdict speaks of one event.
             verdict: same, not_same, unsure, no_counterpart, accept_residual or write_off.
             reconciliation: to which it belongs; needed where several are declared.
@@ -71,19 +72,16 @@ class Deciding(Face):
         """
         rec = self._one(reconciliation)
         with self._deciding(rec) as (engine, run_id):
-            left_key, right_key = self._meant(engine, rec, left, right, verdict)
-            pair = pl.DataFrame(
-                {"left_key": [left_key], "right_key": [right_key]},
-                schema={"left_key": pl.String, "right_key": pl.String},
-            )
+            pairs = self._meant(engine, rec, left, right, verdict, run_id)
             asked = decision_room.judgements(
-                pair, verdict=verdict, reason_code=reason, note=note,
+                pairs, verdict=verdict, reason_code=reason, note=note,
                 evidence_hash=evidence_hash, lease_token=lease_token,
             )  # fmt: skip
             context = decision_room.Context(
                 reviewer=reviewer_name(self.settings.workspace, reviewer),
                 score_shown=score_shown,
                 effective_at=effective_at,
+                bundle_id=decision_room.new_bundle() if pairs.height > 1 else None,
                 reasons=self.settings.review.reasons,
                 run_id=run_id,
             )
@@ -326,18 +324,26 @@ class Deciding(Face):
             changes.find_residuals(engine, rec, runs)
             yield engine, standing.decision_states(engine, rec)
 
-    def _meant(
-        self, engine: Engine, rec: Reconciliation, left: str | None, right: str | None, verdict: str
-    ) -> tuple[str | None, str | None]:
-        """Event keys of the names a person typed."""
-        if left is not None and right is None and verdict in decision_room.MONEY_VERDICTS:
-            members = naming.match_named(engine, rec, left)
-            if members is not None:
-                return members
-        return (
-            naming.event_named(engine, rec, "left", left) if left is not None else None,
-            naming.event_named(engine, rec, "right", right) if right is not None else None,
-        )
+    def _meant(  # noqa: PLR0913, PLR0917 - what a person typed, and where it is looked up
+        self, engine: Engine, rec: Reconciliation, left: str | None, right: str | None,
+        verdict: str, run_id: str | None,
+    ) -> pl.DataFrame:  # fmt: skip
+        """The pairs, or the lone event, that the names a person typed stand for."""
+        pair: tuple[str | None, str | None] | None = None
+        if left is not None and right is None and run_id is not None:
+            if verdict in ("same", "not_same", "unsure"):
+                proposed = naming.question_named(engine, rec, left, verdict)
+                if proposed is not None:
+                    return proposed
+            if verdict in decision_room.MONEY_VERDICTS:
+                pair = naming.match_named(engine, rec, left)
+        if pair is None:
+            pair = (
+                naming.event_named(engine, rec, "left", left) if left is not None else None,
+                naming.event_named(engine, rec, "right", right) if right is not None else None,
+            )
+        schema = {"left_key": pl.String, "right_key": pl.String}
+        return pl.DataFrame([pair], schema=schema, orient="row")
 
     def _record(self, drafted: decision_room.Drafted) -> RowsView:
         """Commit drafted rows in one transaction, and show what was recorded."""

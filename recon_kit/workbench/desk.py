@@ -26,6 +26,7 @@ from recon_kit.present import screen
 from recon_kit.present.questions import LISTING, VERDICTS, Answer, Candidate, Question
 from recon_kit.resolution import decisions as decision_room
 from recon_kit.settings import Reconciliation, Settings
+from recon_kit.workbench import naming
 from recon_kit.workbench.asked import Asked
 from recon_kit.workbench.cards import Cards
 from recon_kit.workbench.sayings import SAID_ON_PAIRS, touched, verdicts
@@ -243,10 +244,8 @@ class LedgerDesk:
             on_left = self._cards.asked_side(question_id) == "left"
             lone = (key, None) if on_left else (None, key)
             return pl.DataFrame([lone], schema=keys, orient="row")
-        pairs = self._cards.pairs.filter(
-            pl.col("question_id") == question_id, pl.col("match_id") == answer.candidate.key
-        )
-        return pairs.select(*keys).unique(maintain_order=True)
+        every = self._cards.pairs.filter(pl.col("question_id") == question_id)
+        return naming.meant_pairs(every, answer.candidate.key, answer.verdict)
 
     def _inclusion(self, question: Question) -> float | None:
         """With which probability an audit question came to be asked; none for work."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import polars as pl
 
 from recon_kit import money
-from recon_kit.errors import UnknownNameError
-from recon_kit.matching.rules import Rule, parse
+from recon_kit.errors import SettingsError, UnknownNameError
+from recon_kit.matching.rules import Rule, parse, read
 from recon_kit.present.rows import RowsView
 from recon_kit.resolution.identity import reviewer_name
 from recon_kit.settings import Reconciliation
@@ -55,20 +56,27 @@ class Distilling(Face):
     def propose_rules(
         self,
         *names: str,
+        file: Path | str | None = None,
         reconciliation: str | None = None,
         author: str | None = None,
     ) -> RowsView:
-        """Propose distilled rules; they do nothing until others approve and promote them.
+        """Propose rules; they do nothing until others approve and promote them.
 
         Args:
             names: of rules that `distil` shows; all of them, where none is named.
+            file: a TOML file with rules that a person wrote (`matching.rules.read`), instead.
             reconciliation: whose; needed where several are declared.
             author: who proposes; see `resolution.identity`.
 
         Raises:
             UnknownNameError: no distilled rule has the name.
+            SettingsError: names and a file, or a file for another reconciliation.
+            MatchingError: the file says what no rule can say.
         """
         rec = self._one(reconciliation)
+        if file is not None:
+            self._append_rules(self._written(Path(file), names, rec), rec, author)
+            return self.rules(rec.name)
         found = self._distilled(rec)
         known = {d.rule.name: d.rule for d in found}
         for name in names:
@@ -127,6 +135,20 @@ class Distilling(Face):
         precedence = {s.name: s.precedence for s in self.settings.sources}
         with self.store.snapshot().engine(runs=ids, precedence=precedence) as engine:
             return distil.distil(engine, rec, self.now(), run_id=ids[0] if ids else None)
+
+    def _written(self, file: Path, names: Sequence[str], rec: Reconciliation) -> tuple[Rule, ...]:
+        if names:
+            raise SettingsError("name rules that were distilled, or a file with your own, not both")
+        if not file.is_file():
+            raise SettingsError(f"no such file: {file}")
+        written = read(file.read_text(encoding="utf-8"), rec.name, self._clock())
+        for rule in written:
+            if rule.reconciliation != rec.name:
+                raise SettingsError(
+                    f"rule {rule.name!r} is for {rule.reconciliation!r}; "
+                    f"propose it with --reconciliation {rule.reconciliation}"
+                )
+        return written
 
     def _append_rules(self, wanted: Sequence[Rule], rec: Reconciliation, author: str | None) -> int:
         """Append rules whose conditions no living rule of the reconciliation has yet."""

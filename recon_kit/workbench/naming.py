@@ -10,6 +10,7 @@ from recon_kit import model
 from recon_kit.errors import DecisionRefusedError, UnknownNameError
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.keys import key_hash
+from recon_kit.matching.keys import one_side
 from recon_kit.settings import Reconciliation
 from recon_kit.workbench.history import whole_key
 
@@ -63,6 +64,61 @@ def event_named(
             f"such as {keys}. Nothing was recorded."
         )
     return str(found[0])
+
+
+def question_named(
+    engine: Engine, rec: Reconciliation, text: str, verdict: str
+) -> pl.DataFrame | None:
+    """The pairs of the proposed answer whose id begins like this; none where there is no such one.
+
+    Args:
+        engine: with the run tables of the current run of `rec`.
+        rec: whose proposals are meant.
+        text: the id of a proposal, or at least its first six characters.
+        verdict: what is to be said of it (see `meant_pairs`).
+    """
+    if len(text) < 6:
+        return None
+    pairs = engine.rows(
+        "select distinct match_id, left_key, right_key from proposals where reconciliation = ?"
+        " order by all",
+        [rec.name],
+    )
+    named = pairs.filter(pl.col("match_id").str.starts_with(text))["match_id"].unique()
+    if len(named) != 1:
+        return None
+    one = f"{one_side(rec)}_key"
+    asked = pairs.filter(pl.col("match_id") == named[0])[one].unique()
+    return meant_pairs(pairs.filter(pl.col(one).is_in(asked.implode())), named[0], verdict)
+
+
+def meant_pairs(pairs: pl.DataFrame, match_id: str, verdict: str) -> pl.DataFrame:
+    """The pairs that a verdict on one answer speaks of: `left_key, right_key`.
+
+    A set that is refused says nothing of what it shares with another answer: only what it alone
+    proposes is kept apart.
+
+    Args:
+        pairs: of all answers to one question: `match_id, left_key, right_key`.
+        match_id: which answer is judged.
+        verdict: what is said of it.
+
+    Raises:
+        DecisionRefusedError: all that it proposes is proposed by another answer as well.
+    """
+    keys = ["left_key", "right_key"]
+    mine = pairs.filter(pl.col("match_id") == match_id).select(keys).unique(maintain_order=True)
+    if verdict != "not_same" or mine.height < 2:
+        return mine
+    others = pairs.filter(pl.col("match_id") != match_id)
+    alone = mine.join(others, on=keys, how="anti", maintain_order="left")
+    if alone.is_empty():
+        raise DecisionRefusedError(
+            "every part of this answer is proposed in another one as well, so refusing it would "
+            "refuse those too: choose the right answer instead, or say that there is none. "
+            "Nothing was recorded."
+        )
+    return alone
 
 
 def match_named(engine: Engine, rec: Reconciliation, text: str) -> tuple[str, str] | None:

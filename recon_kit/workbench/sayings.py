@@ -28,9 +28,12 @@ def verdicts(
     said = told.join(on_pairs, on=list(SAID_ON_PAIRS), how="left").with_columns(
         verdict=pl.when(counts).then("verdict")
     )
+    # an answer of several events is refused by refusing one of them
+    refused = (pl.col("verdict") == "not_same").fill_null(value=False).any()
+    said = said.with_columns(refused=refused.over("question_id", "match_id"))
     by_question = said.group_by("question_id").agg(
         same=(pl.col("verdict") == "same").any(),
-        apart=(pl.col("verdict") == "not_same").fill_null(value=False).all(),
+        apart=pl.col("refused").all(),
         unsure=(pl.col("verdict") == "unsure").any(),
     )
     lone = (

@@ -6,7 +6,7 @@ import polars as pl
 
 from recon_kit import model
 from recon_kit.ledger.engine import Engine
-from recon_kit.matching import beside, evidence, keys
+from recon_kit.matching import answer_words, beside, evidence, keys
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -47,7 +47,7 @@ def _seen(
     if method == "probable":
         return "; ".join(filter(None, [_probable(rec, found, near), told]))
     if proposed.height:
-        return told
+        return _ranked(engine, proposed) or told
     return {
         "learned": "a rule names it",
         "window": f"{_alike(near)} with it in amount; only a pair that is alone on "
@@ -55,6 +55,29 @@ def _seen(
         "grouped": "no run of open items adds up",
         "decomposed": "no set of open items adds up",
     }[method]
+
+
+def _ranked(engine: Engine, proposed: pl.DataFrame) -> str:
+    """Answers of several events, most plausible first; empty where none were ranked."""
+    ids = ", ".join(quote_text(m) for m in proposed["match_id"].unique().sort())
+    rows = engine.rows(f"""
+        select match_id, max(levels) as levels, max(equal_answers) as equal_answers,
+               count(*) as pairs
+        from (select distinct match_id, left_key, right_key, levels, equal_answers
+              from pair_evidence where match_id in ({ids}))
+        group by match_id order by match_id""")
+    told = sorted(
+        (*answer_words.ranked(levels), match_id, pairs, answer_words.counted(levels, number))
+        for match_id, levels, number, pairs in rows.iter_rows()
+    )
+    if not told or not told[0][0]:
+        return ""
+    shown = "; ".join(
+        f"{rank}. {match_id[:8]}: {pairs} open item{'s' * (pairs > 1)} {words}"
+        for rank, words, match_id, pairs, _ in told
+    )
+    number = f"{told[0][4]} add up, most plausible first: " if told[0][4] else ""
+    return f"{number}{shown}. `recon decide {told[0][2][:8]} --same` confirms one as a whole"
 
 
 def _decided(engine: Engine, rec: Reconciliation, event_key: str) -> str:
