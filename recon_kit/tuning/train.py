@@ -268,7 +268,7 @@ def _calibration(work: Lessons, trial: Trial, choice: Choice) -> calibrate.Calib
     moved = _lowers(gain, low, high)
     if low <= 0:
         return calibrate.Calibrated(
-            None, f"not calibrated: {fitted.said}, {moved}; the probabilities hold as they are"
+            None, f"not calibrated: {fitted.said}, {moved}; the probabilities stay as they are"
         )
     return calibrate.Calibrated(fitted.stored, f"{fitted.said}, {moved}")
 
