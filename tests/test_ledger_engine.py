@@ -106,6 +106,23 @@ def test_steps_are_timed_and_can_be_printed():
     assert str(step) == "-- numbers: one is enough\ncreate table numbers as select 1 as a;\n"
 
 
+def test_no_bar_stands_among_the_outputs_of_a_notebook():
+    """In a kernel DuckDB would draw one for every slow statement; the engine tells it not to."""
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    asked = """
+import duckdb
+from recon_kit.ledger.engine import open_engine
+question = "select current_setting('enable_progress_bar')"
+with open_engine() as engine:
+    print(duckdb.connect().execute(question).fetchone(), engine.one(question))
+"""
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(asked)])
+    nbclient.NotebookClient(book, kernel_name="python3").execute()
+
+    assert book.cells[0].outputs[0].text == "(True,) (False,)\n"
+
+
 def test_a_session_shows_times_in_utc():
     """No zone of the machine leaks into what SQL prints."""
     with open_engine() as engine:

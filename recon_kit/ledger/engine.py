@@ -158,6 +158,8 @@ def _harden(
     spill = temp / "spill"
     con.execute("set TimeZone = 'UTC'")
     con.execute("set preserve_insertion_order = false")
+    # In Jupyter a slow statement would else leave a bar of its own among the outputs.
+    con.execute("set enable_progress_bar = false")
     # In memory there is nothing to make durable, but a checkpoint would still rewrite tables in
     # the middle of other work (measured: 0.5 CPU seconds at random statements of a 1M run).
     con.execute("set checkpoint_threshold = '1TB'")
