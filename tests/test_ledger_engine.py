@@ -3,6 +3,7 @@ import socket
 import polars as pl
 import pytest
 
+from recon_kit.errors import WorkspaceError
 from recon_kit.ledger.engine import Step, open_engine
 
 
@@ -148,3 +149,24 @@ def test_a_digest_is_of_the_texts_and_of_where_each_ends(monkeypatch):
     assert whole == parts
     assert whole != other
     assert at_once == in_batches
+
+
+def test_memory_is_bounded_by_the_environment(monkeypatch):
+    """A scheduler may say how much memory a run gets; what a caller asks for goes first."""
+    monkeypatch.setenv("RECON_MEMORY", "300MiB")
+    with open_engine() as bounded, open_engine(memory_max="200MiB") as asked:
+        limits = [e.one("select current_setting('memory_limit')")[0] for e in (bounded, asked)]
+
+    assert limits == ["300.0 MiB", "200.0 MiB"]
+
+
+def test_a_memory_that_is_no_size_is_refused(monkeypatch):
+    """The message names the variable and an example."""
+    monkeypatch.setenv("RECON_MEMORY", "plenty")
+
+    with pytest.raises(WorkspaceError) as refused, open_engine():
+        pass
+
+    assert str(refused.value) == (
+        "RECON_MEMORY or memory_max = 'plenty' is no size; write one such as '2GB'"
+    )

@@ -22,6 +22,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from recon_kit.errors import WorkspaceError
 from recon_kit.safe import quote_ident, quote_text
 
 # What reading a file may raise that is no longer what it was.
@@ -131,11 +132,15 @@ def open_engine(
     Args:
         files: parquet segments, or staged files, that queries may read.
         threads: DuckDB threads; `RECON_THREADS`, else the machine's cores, when not given.
-        memory_max: such as `"2GB"`; beyond it DuckDB spills into the temporary folder.
+        memory_max: such as `"2GB"` (`RECON_MEMORY`, else most of the machine's, when not given);
+            beyond it DuckDB spills into the temporary folder.
         folder: where to put the temporary folder (`RECON_TEMP`, else the system's).
 
     Yields:
         The engine; its folder and everything in it is removed afterwards.
+
+    Raises:
+        WorkspaceError: the memory is no size.
     """
     base = folder or (Path(os.environ["RECON_TEMP"]) if "RECON_TEMP" in os.environ else None)
     temp = Path(tempfile.mkdtemp(prefix="recon_", dir=base)).resolve()
@@ -167,8 +172,14 @@ def _harden(
     threads = threads or int(os.environ.get("RECON_THREADS", "0")) or None
     if threads is not None:
         con.execute(f"set threads = {int(threads)}")
+    memory_max = memory_max or os.environ.get("RECON_MEMORY") or None
     if memory_max is not None:
-        con.execute(f"set memory_limit = {quote_text(memory_max)}")
+        try:
+            con.execute(f"set memory_limit = {quote_text(memory_max)}")
+        except duckdb.Error as error:
+            raise WorkspaceError(
+                f"RECON_MEMORY or memory_max = {memory_max!r} is no size; write one such as '2GB'"
+            ) from error
     listed = ", ".join(quote_text(str(f)) for f in files)
     con.execute(f"set allowed_paths = [{listed}]")
     con.execute(f"set allowed_directories = [{quote_text(str(temp) + '/')}]")

@@ -23,8 +23,10 @@ def run(engine: Engine, rec: Reconciliation) -> None:
     if not rec.attach or not engine.count("attached"):
         return
     engine.run(*parent_steps(rec))
-    engine.run(external_step(rec), *ranked_steps())
-    engine.run(*by_parent_steps())
+    if engine.one(f"select count(*) from {_UNTOLD}") != (0,):
+        engine.run(external_step(rec))
+    if engine.count("parents_told"):
+        engine.run(*ranked_steps(), *by_parent_steps())
     if rec.keys:
         engine.run(late.carriers_step(rec, "attached"))
         engine.run(*(by_key_step(number, key) for number, key in enumerate(rec.keys)))
@@ -74,6 +76,10 @@ join (select event_key, source, unnest([native_id, transaction_id]) as handle fr
     )
 
 
+_UNTOLD = """(from attached where parent_key is not null
+      and eid not in (select eid from parents_told))"""
+
+
 def external_step(rec: Reconciliation) -> Step:
     """Candidate parents among the vendor's ids of other objects."""
     sources = keys.texts(tuple(sorted({*rec.left.sources, *rec.right.sources})))
@@ -82,13 +88,9 @@ def external_step(rec: Reconciliation) -> Step:
         f"""
 insert into parents_told
 select distinct a.eid, e.event_key
-from (from attached where parent_key is not null
-      and eid not in (select eid from parents_told)) a
+from {_UNTOLD} a
 join (select event_key, source, unnest(json_extract_string(external_ids, '$.*')) as handle
-      from events
-      where source in ({sources}) and external_ids is not null
-        and (select count(*) from attached where parent_key is not null
-             and eid not in (select eid from parents_told)) > 0) e
+      from events where source in ({sources}) and external_ids is not null) e
   on e.source = a.source and e.handle = a.parent_key and e.event_key <> a.event_key""",
         "else a row that names it as another object's id",
     )
