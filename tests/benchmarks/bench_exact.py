@@ -12,9 +12,6 @@ less. Goals: key joins 1.3, the whole method with members and evidence 3.0.
 The method is what stands between the call and its members written out, every query and all Python
 in between. Fees and settlement lags are known, as in every run but the first; the warm-up learns
 them, and the last line says what such a run costs.
-
-Fees and settlement lags are known, as in every run but the first: the warm-up learns them. What
-that cost stands on its own line.
 """
 
 from __future__ import annotations
