@@ -62,22 +62,28 @@ def test_training_thresholds_and_comparison_in_jupyterlab_offline(lab):
     with browser_page(outside, lab) as page:
         trained = run_all(page, lab, "04_train_match_model")
         run_all(page, lab, "05_sweep_thresholds")
-        at_rest, strict = cursor(page, 0.0), cursor(page, 0.9)
+        lax, strict = cursor(page, 0.0, "From 0.2"), cursor(page, 0.9, "From 0.999")
         compared = run_all(page, lab, "06_compare_rules")
 
     assert "Next: decide on 30 pairs in notebook 03" in trained
-    assert at_rest.startswith("From 0.2")
+    assert lax.startswith("From 0.2")
     assert strict.startswith("From 0.999")
     assert "with probable from 0.999 on, uncertified" in compared
     assert outside == []
 
 
-def cursor(page, part):
-    """What the chart of thresholds says where the pointer is, `part` of the way across."""
+def cursor(page, part, awaited):
+    """What the chart of thresholds says where the pointer is, `part` of the way across.
+
+    A busy machine draws late, and a chart that moved meanwhile wants the pointer again.
+    """
     plot = page.locator(".vega-embed svg .mark-symbol.role-mark path").first
-    across = page.locator(".vega-embed svg .mark-line path").first.bounding_box()
     plot.wait_for(state="attached")
-    page.mouse.move(across["x"] + part * across["width"], across["y"] + 20)
     said = page.locator(".vega-embed svg text", has_text=" items to people").first
-    page.wait_for_timeout(300)
+    for nudge in range(40):
+        across = page.locator(".vega-embed svg .mark-line path").first.bounding_box()
+        page.mouse.move(across["x"] + part * across["width"], across["y"] + 20 + nudge % 2)
+        page.wait_for_timeout(250)
+        if said.text_content().startswith(awaited):
+            break
     return said.text_content()
