@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from recon_kit.present import modelcharts, tables
+from recon_kit.present import tables
 from recon_kit.present.drawing import Chart
 from recon_kit.present.rows import RowsView
 from recon_kit.present.show import View
@@ -125,6 +125,8 @@ class ModelView(View):
 
     def charts(self) -> list[Chart]:
         """The weights, and where pairs were held out their reliability."""
+        from recon_kit.present import modelcharts  # loads altair, which takes a second
+
         found = [modelcharts.weights(pl.DataFrame(self.card["weights"]))]
         as_is = self.card["calibration"].startswith("not calibrated")
         bands = [

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from recon_kit.model import Run
 from recon_kit.present.base import About
-from recon_kit.present.review import ReviewView
 from recon_kit.present.rows import RowsView
 from recon_kit.resolution.identity import reviewer_name
 from recon_kit.settings import Reconciliation
@@ -16,6 +16,9 @@ from recon_kit.tuning import audit, worklist
 from recon_kit.workbench import asked, naming
 from recon_kit.workbench.desk import LedgerDesk, Sitting
 from recon_kit.workbench.distilling import Distilling
+
+if TYPE_CHECKING:
+    from recon_kit.present.review import ReviewView
 
 
 class Reviewing(Distilling):
@@ -38,6 +41,8 @@ class Reviewing(Distilling):
             blind: leave out scores, weights, reasons and everything else the system thinks.
             reviewer: under which name decisions are recorded; see `resolution.identity`.
         """
+        from recon_kit.present.review import ReviewView  # loads Jupyter's widgets
+
         runs = self._runs(reconciliation)
         read, drawn, about = self._waiting(reconciliation, runs)
         sitting = Sitting(
