@@ -115,7 +115,15 @@ RUN_TABLES: dict[str, dict[str, pl.DataType]] = {
         "amount_minor": pl.Int64(), "currency": pl.String(), "owner": pl.String(),
         "opened_at": UTC, "suggested_action": pl.String(),
     },
+    # Events that a canary judged, with the component they stand in and its certificate.
+    "canary_events": {
+        "event_key": pl.String(), "reconciliation": pl.String(), "side": pl.String(),
+        "method": pl.String(), "certificate_id": pl.String(), "component": pl.String(),
+    },
 }  # fmt: skip
+# Tables that runs of an earlier version did not have: without a row they leave no trace in a
+# result hash, so that old hashes still hold.
+LATER_TABLES: tuple[str, ...] = ("canary_events",)
 # What a run changed against its base, by table and by the first column of the table's rows;
 # `change` is added, changed or withdrawn; one row (`base`) says that the run is kept so.
 RUN_CHANGES: dict[str, pl.DataType] = {
@@ -165,7 +173,8 @@ class Certificate:
     From `threshold` and `margin` on it is `fmr_max` with probability `confidence`, proven by
     `labels` labels of the audit sample. It holds for one `model_hash`: of the model that scores,
     or, for a method without one, of the settings that shape it
-    (`matching.authority.method_hash`). `voided` says why it holds no more.
+    (`matching.authority.method_hash`). `voided` says why it holds no more. A `share` under 1 makes
+    it a canary: it acts on that share of components, beside what is in force for the others.
     """
 
     certificate_id: str
@@ -179,6 +188,12 @@ class Certificate:
     labels: int
     expires_at: datetime
     voided: str | None = None
+    share: float = 1.0
+
+    @property
+    def canary(self) -> bool:
+        """Whether it acts on a share of components alone."""
+        return self.share < 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,22 @@ def test_the_result_hash_is_of_the_rows_and_nothing_else(store, tmp_path):
     )
 
 
+def test_a_table_of_a_later_version_leaves_no_trace_while_it_is_empty(store, monkeypatch):
+    """Hashes of runs that were made before it was known still hold; a row of it counts."""
+    row = complete([{"event_key": "e"}], model.RUN_TABLES["canary_events"])
+
+    def result(run_id, **more):
+        tables = {"matches": matches("m1"), **more}
+        store.commit_run(replace(RUN, run_id=run_id), tables, recorded_at=T0)
+        return store.run(run_id).result_hash
+
+    empty, full = result("a", canary_events=row.head(0)), result("b", canary_events=row)
+    earlier = {n: c for n, c in model.RUN_TABLES.items() if n not in model.LATER_TABLES}
+    monkeypatch.setattr(model, "RUN_TABLES", earlier)
+
+    assert result("c") == empty != full
+
+
 def test_the_current_run_moves_and_moves_back(store):
     """A newer live run becomes current; making the older one current again is its undo."""
     store.commit_run(RUN, {}, recorded_at=T0)

@@ -66,6 +66,44 @@ def test_a_voided_certificate_means_review_even_where_the_workspace_chose_auto()
     )  # fmt: skip
 
 
+TRIED = replace(HELD, certificate_id="c2", threshold=0.7, share=0.1)
+
+
+def test_a_canary_acts_on_its_share_beside_what_is_in_force() -> None:
+    """The settings or the certificate in force rule the rest; the screen tells both."""
+    alone = authority(REVIEW, "probable", (TRIED,), MAY, "m1")
+    beside = authority(REVIEW, "probable", (HELD, TRIED), MAY, "m1")
+
+    assert (alone.state, alone.share) == ("review", 0.1)
+    assert alone.canary is not None
+    assert (alone.canary.threshold, alone.canary.certificate_id) == (0.7, "c2")
+    assert alone.said == (
+        "canary on 10 % of components, certified until 2026-06-30, at most 2.0% wrong with 95% "
+        "confidence; elsewhere for review: no certificate yet; a person decides until one holds"
+    )
+    assert (beside.state, beside.threshold, beside.certificate_id) == ("certified", 0.87, "c1")
+    assert beside.canary == alone.canary
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [{"voided": "worse"}, {"model_hash": "m2"}, {"expires_at": MAY}],
+)
+def test_a_canary_that_does_not_hold_acts_nowhere(gone) -> None:
+    """Taken back, of another model, or expired: what is in force rules all components."""
+    found = authority(REVIEW, "probable", (HELD, replace(TRIED, **gone)), MAY, "m1")
+
+    assert (found.state, found.canary, found.share) == ("certified", None, 1.0)
+
+
+def test_a_canary_that_failed_alone_means_review_even_where_the_workspace_chose_auto() -> None:
+    """Something is known to be wrong, and nothing else was ever proven."""
+    found = authority(AUTO, "probable", (replace(TRIED, voided="worse"),), MAY, "m1")
+
+    assert not found.alone
+    assert "the certificate was voided (worse)" in found.said
+
+
 def test_a_method_without_a_model_is_bound_to_the_settings_that_shape_it() -> None:
     """A certificate for a window of ten days says nothing of one of thirty."""
     narrow = rec(window={"before": "1d", "after": "10d"})

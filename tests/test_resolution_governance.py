@@ -62,6 +62,40 @@ def test_going_back_is_a_new_row_and_a_void_one_says_why():
     assert now(rows, [*voided, word(6, "c1", "rolled_back")]) == [("probable", "c1", 0.9, None)]
 
 
+def test_a_canary_stands_beside_what_acts_on_all():
+    """Promoted to a tenth: both act. Widened, it is still one; to all, it is alone."""
+    rows = [certificate(1, "c1"), certificate(2, "c2", threshold=0.8)]
+    whole, tenth = word(3, "c1", "promoted"), word(4, "c2", "promoted") | {"share": 0.1}
+    both = [("probable", "c1", 1.0, None), ("probable", "c2", 0.1, None)]
+
+    assert shares(rows, [whole, tenth]) == both
+    wider = [whole, tenth, word(5, "c2", "promoted") | {"share": 0.5}]
+    assert shares(rows, wider) == [both[0], ("probable", "c2", 0.5, None)]
+    assert shares(rows, [*wider, word(6, "c2", "promoted")]) == [("probable", "c2", 1.0, None)]
+    assert shares(rows, [*wider, word(6, "c1", "promoted")]) == [("probable", "c1", 1.0, None)]
+
+
+def test_a_canary_that_was_taken_back_says_why():
+    """What acts on all is untouched; where nothing did, the canary alone is known as void."""
+    rows = [certificate(1, "c1"), certificate(2, "c2", threshold=0.8)]
+    tenth, void = word(4, "c2", "promoted") | {"share": 0.1}, word(5, "c2", "voided", "worse")
+
+    assert shares(rows, [word(3, "c1", "promoted"), tenth, void]) == [
+        ("probable", "c1", 1.0, None), ("probable", "c2", 0.1, "worse"),
+    ]  # fmt: skip
+    assert shares(rows, [tenth, void]) == [("probable", "c2", 0.1, "worse")]
+
+
+def shares(rows, words):
+    """What is in force: certificate, share of components and why it is void, by method."""
+    found = governance.certificates(
+        complete(rows, TABLES["certificates"].columns),
+        complete(words, TABLES["approvals"].columns),
+        "orders_to_payments",
+    )
+    return [(c.method, c.certificate_id, c.share, c.voided) for c in found]
+
+
 def ruling(name, minor_units=0, days=90):
     """A rule of orders_to_payments."""
     return Rule.model_validate({

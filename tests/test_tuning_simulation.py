@@ -138,6 +138,35 @@ def test_a_canary_may_be_looked_at_after_every_label():
     assert alarms(3 * PROMISE, 100) >= 0.95
 
 
+def test_a_canary_of_components_that_fail_together_alarms_no_more_often():
+    """Look-alikes are wrong together: a bet for each component keeps the promise.
+
+    At exactly the promised rate, components of up to twenty matches that are all right or all
+    wrong, drawn one by one, looked at after every label. A bet for each label breaks it.
+    """
+    rng = np.random.default_rng(21)
+    began, later = NOW, NOW + timedelta(days=30)
+    runs = 600 * LONG
+    most = DELTA + 3 * math.sqrt(DELTA * (1 - DELTA) / runs)
+
+    def alarms(*, by_component: bool) -> float:
+        found = 0
+        for _ in range(runs):
+            size = rng.integers(1, 21, 300)
+            component = np.repeat(np.arange(300), size)
+            wrong = np.repeat(rng.random(300) < PROMISE, size)
+            order = rng.permutation(component.size)
+            named = [str(c) for c in component[order]] if by_component else None
+            watched = canary.watch(
+                wrong[order], PROMISE, began=began, as_of=later, components=named
+            )
+            found += watched.state == "roll_back"
+        return found / runs
+
+    assert alarms(by_component=True) <= DELTA
+    assert alarms(by_component=False) > most
+
+
 def test_evidence_does_not_grow_by_itself():
     """The e-process has mean at most 1 when the rate is just what was promised."""
     rng = np.random.default_rng(9)

@@ -127,7 +127,7 @@ def test_a_key_that_vanishes_is_drift(bench):
 @pytest.mark.parametrize(("wrong", "code", "state"), [(0, 4, "observe"), (25, 3, "roll_back")])
 def test_matches_under_a_certificate_are_watched(bench, capsys, wrong, code, state):
     """160 drawn from the matches made since: all right is too early to say, 25 wrong end it."""
-    assert bench.watch().frame.row(0)[:3] == ("observe", 0, 0)
+    assert bench.watch().frame.row(0)[:4] == ("all", "observe", 0, 0)
     more(bench, NEW)
     bench.reconcile()
     before = bench.store.rows("audit_draws").drop_nulls("event_key")["event_key"]

@@ -62,7 +62,7 @@ def labels_draw(  # noqa: PLR0913 - a plan has these parts, each with a default
     reconciliation: str | None = None,
     rate: float = 0.02,
     count: int | None = None,
-    strata: Literal["none", "method", "amount"] = "none",
+    strata: Literal["none", "method", "amount", "canary"] = "none",
     rates: dict[str, float] | None = None,
     common: Common = COMMON,
 ) -> int:
@@ -73,7 +73,7 @@ def labels_draw(  # noqa: PLR0913 - a plan has these parts, each with a default
     reconciliation: Whose events; needed when several are declared.
     rate: Share of everything that the current run decided.
     count: About so many new items, instead of a rate.
-    strata: Give every method, or every band of amounts, a rate of its own.
+    strata: Give every method, every band of amounts, or canary and rest, a rate of its own.
     rates: Those rates, such as `--rates.probable 0.2`; all others have the rate.
     """
     result = bench_of(common).draw_audit(

@@ -51,6 +51,7 @@ def compare(  # noqa: PLR0913 - what may differ, each with a default
     reconciliation: str | None = None,
     *,
     change: str | None = None,
+    share: float | None = None,
     threshold: float | None = None,
     margin: float | None = None,
     settings: Path | None = None,
@@ -65,6 +66,7 @@ def compare(  # noqa: PLR0913 - what may differ, each with a default
     ----------
     reconciliation: Needed when several are declared.
     change: A certificate, model or rule as if promoted: first characters of its content hash.
+    share: As if that certificate were promoted to this share of components, as a canary.
     threshold: As if `probable` matched by itself from this confidence on.
     margin: With threshold, the least lead over the best rival.
     settings: Another recon.toml for the same sources.
@@ -73,8 +75,8 @@ def compare(  # noqa: PLR0913 - what may differ, each with a default
     as_of: A sequence number or a date: on what was known then.
     """
     found = bench_of(common).compare(
-        reconciliation, change=change, threshold=threshold, margin=margin, settings=settings,
-        before=before, after=after, as_of=as_of, progress=progress,
+        reconciliation, change=change, share=share, threshold=threshold, margin=margin,
+        settings=settings, before=before, after=after, as_of=as_of, progress=progress,
     )  # fmt: skip
     return show(found, common)
 
@@ -109,27 +111,34 @@ def certify(  # noqa: PLR0913 - a promise has these parts, each with a default
 
 
 @app.command
-def promote(
+def promote(  # noqa: PLR0913 - how far a change acts, each with a default
     change: str | None = None,
     *,
     threshold: float | None = None,
+    share: float | None = None,
     reconciliation: str | None = None,
     by: str | None = None,
     common: Common = COMMON,
 ) -> int:
     """Put an approved change in force, or propose it; without CHANGE, list all of them.
 
-    Exit 3 when it waits for approval.
+    Exit 3 when it waits for approval. With --share 0.1 a certificate is tried as a canary first:
+    on one in ten components (events that compete for one another), chosen by hash; all others
+    stay under what was in force. `recon watch` holds the two parts against each other; widen it
+    with --share 0.5 and 1, or take it back with `recon rollback`.
 
     Parameters
     ----------
     change: First characters of the content hash of a certificate, model or rule.
     threshold: A stricter threshold that the same certificate proves.
+    share: Of how many components, above 0 and up to 1; of all, where not given.
     reconciliation: Whose changes are listed.
     by: Who promotes.
     """
     bench = bench_of(common)
-    shown = bench.promote(change, threshold=threshold, reconciliation=reconciliation, by=by)
+    shown = bench.promote(
+        change, threshold=threshold, share=share, reconciliation=reconciliation, by=by
+    )
     waits = change is not None and not any("is in force" in note for note in shown.notes)
     return show(shown, common, HOLD if waits else DONE)
 
@@ -217,15 +226,18 @@ def watch(
 ) -> int:
     """Judge the matches made under a certificate by what was drawn and labelled since.
 
-    Exit 3 when they are surely worse than promised, 4 while it is too early to say.
+    Look as often as you like. Where a certificate is tried on a share of components, that canary is
+    held against the rest. Exit 3 when matches are surely worse than promised, 4 while it is too
+    early to say, 0 when nothing speaks against them.
 
     Parameters
     ----------
     reconciliation: Needed when several are declared.
     method: Whose certificate.
-    apply: Roll the certificate back where its matches are surely worse than promised.
+    apply: Roll back what is surely worse than promised.
     by: Who rolls back.
     """
     found = bench_of(common).watch(reconciliation, method=method, apply=apply, by=by)
-    states = found.frame["state"].to_list()
-    return show(found, common, {"roll_back": HOLD, "go": DONE}.get("".join(states), UNKNOWN))
+    states = found.frame["state"].drop_nulls().to_list()
+    first = "roll_back" if "roll_back" in states else next(iter(states), "")
+    return show(found, common, {"roll_back": HOLD, "go": DONE}.get(first, UNKNOWN))

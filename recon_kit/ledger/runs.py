@@ -147,7 +147,8 @@ def result_digest(engine: Engine, sources: Mapping[str, str]) -> str:
                 f"select {text} as t from {source} where {share} order by t"
                 for share in _shares(first, rows)
             )
-        parts += [name, digest]
+        if digest is not None or name not in model.LATER_TABLES:
+            parts += [name, digest]
     return model.digest("result", *parts)
 
 

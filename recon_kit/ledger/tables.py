@@ -96,9 +96,10 @@ TABLES: dict[str, Table] = {
         "threshold": REAL, "margin": REAL, "fmr_max": REAL, "confidence": REAL, "labels": INT,
         "json": TEXT, "expires_at": UTC, "recorded_at": UTC,
     }, unique=("seq",), veiled=("json",)),
+    # `share`: put in force for so many of all components only; null is all of them.
     "approvals": _table({
         "content_hash": TEXT, "kind": TEXT, "approver": TEXT, "role": TEXT, "verdict": TEXT,
-        "note": TEXT, "recorded_at": UTC,
+        "note": TEXT, "recorded_at": UTC, "share": REAL,
     }, unique=("seq",), veiled=("note",)),
     "case_entries": _table({
         "case_id": TEXT, "entry": TEXT, "actor": TEXT, "reason_code": TEXT, "note": TEXT,

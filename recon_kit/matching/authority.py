@@ -10,13 +10,16 @@ The one answer for every method whose matches no key proves. In order:
 
 A certificate that was voided means that something is known to be wrong: review, whatever the
 settings say. A method without a score has a confidence of null; it counts as 1.
+
+A certificate may act as a canary, on a share of components (`canary`), while the answer above holds
+for all others. A canary that was voided, has expired or speaks of another model acts nowhere.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -43,6 +46,8 @@ class Authority:
 
     `threshold` is the least confidence and `margin` the least lead over the best rival of a match;
     `certificate_id` names the certificate that allows it, `said` is a sentence for screens.
+    `canary` is what the method may do instead on a `share` of components, where a certificate is
+    tried.
     """
 
     state: Literal["certified", "uncertified", "review"]
@@ -50,6 +55,8 @@ class Authority:
     margin: float
     certificate_id: str | None
     said: str
+    canary: Authority | None = None
+    share: float = 1.0
 
     @property
     def alone(self) -> bool:
@@ -69,7 +76,8 @@ def authority(
     Args:
         rec: the reconciliation.
         method: one of `METHODS`.
-        certificates: the newest of each reconciliation and method; others are no concern.
+        certificates: of each reconciliation and method the one put in force last and, after it,
+            its canary; others are no concern.
         as_of: the moment of the run; a certificate holds until it expires.
         model_hash: of the model that scored, for the method that has one.
     """
@@ -81,19 +89,32 @@ def authority(
         getattr(settings, "margin_min", 0.0),
     )
     mine = [c for c in certificates if (c.reconciliation, c.method) == (rec.name, method)]
+    bound_to = method_hash(rec, method, model_hash)
+    tried = [c for c in mine if c.canary and not _lapse(c, as_of, bound_to)]
+    # a canary that failed where nothing else was in force is the last word on the method
+    ruling = [c for c in mine if not c.canary] or [c for c in mine if c.voided is not None]
     lapse, voided = "no certificate yet", False
-    if mine:
-        newest = mine[-1]
-        voided = newest.voided is not None
-        lapse = _lapse(newest, as_of, method_hash(rec, method, model_hash))
-        if not lapse:
-            return Authority(
-                "certified", newest.threshold, newest.margin, newest.certificate_id, told(newest)
-            )
-    if settings.uncertified == "auto" and not voided:
-        return Authority("uncertified", threshold, margin, None, f"uncertified: {lapse}")
-    said = f"for review: {lapse}; a person decides until one holds"
-    return Authority("review", threshold, margin, None, said)
+    if ruling:
+        voided = ruling[-1].voided is not None
+        lapse = _lapse(ruling[-1], as_of, bound_to)
+    if ruling and not lapse:
+        found = _certified(ruling[-1])
+    elif settings.uncertified == "auto" and not voided:
+        found = Authority("uncertified", threshold, margin, None, f"uncertified: {lapse}")
+    else:
+        said = f"for review: {lapse}; a person decides until one holds"
+        found = Authority("review", threshold, margin, None, said)
+    return _beside(found, tried[-1]) if tried else found
+
+
+def _certified(held: Certificate) -> Authority:
+    return Authority("certified", held.threshold, held.margin, held.certificate_id, told(held))
+
+
+def _beside(found: Authority, tried: Certificate) -> Authority:
+    """What a method may do while a certificate is tried on a share of components."""
+    said = f"{told(tried)}; elsewhere {found.said}"
+    return replace(found, said=said, canary=_certified(tried), share=tried.share)
 
 
 def in_force(
@@ -103,12 +124,30 @@ def in_force(
     stored: StoredModel | None,
 ) -> dict[str, str]:
     """By method, the certificate under which its matches stand; methods without one are absent."""
+    held = _held(rec, certificates, as_of, stored)
+    return {m: a.certificate_id for m, a in held.items() if a.certificate_id is not None}
+
+
+def on_trial(
+    rec: Reconciliation,
+    certificates: Sequence[Certificate],
+    as_of: datetime,
+    stored: StoredModel | None,
+) -> dict[str, str]:
+    """By method, the certificate that acts on a share of components; others are absent."""
+    held = _held(rec, certificates, as_of, stored)
+    tried = {m: a.canary.certificate_id for m, a in held.items() if a.canary is not None}
+    return {method: named for method, named in tried.items() if named is not None}
+
+
+def _held(
+    rec: Reconciliation,
+    certificates: Sequence[Certificate],
+    as_of: datetime,
+    stored: StoredModel | None,
+) -> dict[str, Authority]:
     scored = stored.model_hash if stored else None
-    held = {
-        method: authority(rec, method, certificates, as_of, scored).certificate_id
-        for method in METHODS
-    }
-    return {method: named for method, named in held.items() if named is not None}
+    return {method: authority(rec, method, certificates, as_of, scored) for method in METHODS}
 
 
 def method_hash(rec: Reconciliation, method: str, model_hash: str | None) -> str:
@@ -125,10 +164,16 @@ def method_hash(rec: Reconciliation, method: str, model_hash: str | None) -> str
 
 def told(certificate: Certificate) -> str:
     """The promise in words."""
+    where = f"canary on {percent(certificate.share)} of components, " if certificate.canary else ""
     return (
-        f"certified until {certificate.expires_at:%Y-%m-%d}, at most {certificate.fmr_max:.1%} "
-        f"wrong with {certificate.confidence:.0%} confidence"
+        f"{where}certified until {certificate.expires_at:%Y-%m-%d}, at most "
+        f"{certificate.fmr_max:.1%} wrong with {certificate.confidence:.0%} confidence"
     )
+
+
+def percent(share: float) -> str:
+    """A share as people write it: 0.1 is 10 %."""
+    return f"{share * 100:.4g} %"
 
 
 def _lapse(certificate: Certificate, as_of: datetime, bound_to: str) -> str:

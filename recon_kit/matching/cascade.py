@@ -19,6 +19,7 @@ from recon_kit.matching import (
     answers,
     attach,
     authority,
+    canary,
     decided,
     decomposed,
     dispose,
@@ -43,7 +44,7 @@ class MatchingContext:
 
     `as_of` is the moment that decides what is still in flight, `timezone` the business zone,
     `holidays` an ISO country, `model` the stored model of the probabilistic method,
-    `certificates` the newest of each method (see `authority`), `rules` those in force,
+    `certificates` those of each method (see `authority`), `rules` those in force,
     `normalisers` how each source spells its keys (see `spelling`), `code_hash` names the code that
     ran. `retrain` learns terms and odds anew though the model has some.
     """
@@ -186,9 +187,9 @@ def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
         context = replace(context, model=method(engine, rec, context) or context.model)
     attach.run(engine, rec)
     decided.close_residuals(engine)
-    dispose.run(
-        engine, rec, authority.in_force(rec, context.certificates, context.as_of, context.model)
-    )
+    promised = (rec, context.certificates, context.as_of, context.model)
+    dispose.run(engine, rec, authority.in_force(*promised), authority.on_trial(*promised))
+    engine.run(canary.keep_step(rec))
     proposals.run(engine, rec)
     engine.run(evidence.keep_step(rec))
     answers.keep(engine)
@@ -223,7 +224,7 @@ def _begin(engine: Engine, rec: Reconciliation, context: MatchingContext) -> Non
     pool.build(engine, rec)
     put_calendar(engine, rec, context)
     engine.run(*exact.prepare(), proposals.prepare(), evidence.prepare(), dispose.currencies())
-    engine.run(answers.prepare(), learned.prepare(), pool.test_note_step(rec))
+    engine.run(answers.prepare(), learned.prepare(), canary.prepare(), pool.test_note_step(rec))
 
 
 def put_calendar(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:

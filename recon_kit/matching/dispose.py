@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from recon_kit import model, money
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import amounts, keys
+from recon_kit.matching import amounts, canary, keys
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -27,12 +27,19 @@ def currencies() -> Step:
     )
 
 
-def run(engine: Engine, rec: Reconciliation, certificates: Mapping[str, str]) -> None:
+def run(
+    engine: Engine,
+    rec: Reconciliation,
+    certificates: Mapping[str, str],
+    on_trial: Mapping[str, str],
+) -> None:
     """Write `out_matches` and `out_match_members`; `attach` must have run.
 
-    `certificates` names, by method, the certificate under which its matches stand.
+    `certificates` names, by method, the certificate under which its matches stand, `on_trial` the
+    one under which those of its components on trial do.
     """
-    engine.run(*note_steps(rec), *id_steps(), *out_steps(rec, certificates))
+    held = _certificate(certificates, on_trial)
+    engine.run(*note_steps(rec), *id_steps(), *out_steps(rec, held))
 
 
 def note_steps(rec: Reconciliation) -> tuple[Step, ...]:
@@ -137,11 +144,12 @@ group by mid""",
     )
 
 
-def out_steps(rec: Reconciliation, certificates: Mapping[str, str]) -> tuple[Step, ...]:
+def out_steps(rec: Reconciliation, certificate: str) -> tuple[Step, ...]:
     """`heads` (a row per match, with what identifies it), and the two tables of a run on it.
 
     Most matches are pairs, and stand already in the join that made them, identity and all: they
-    are read from there. What else is a match is in `larger_heads`.
+    are read from there. What else is a match is in `larger_heads`. `certificate` is SQL of the
+    certificate of a match.
     """
     pair = model.digest_sql(
         quote_text(rec.name), "least(left_key, right_key)", "greatest(left_key, right_key)"
@@ -149,7 +157,7 @@ def out_steps(rec: Reconciliation, certificates: Mapping[str, str]) -> tuple[Ste
     many = f"left(sha256({quote_text(rec.name)} || chr(31) || listed), 32)"
     constant = {
         "reconciliation": f"{quote_text(rec.name)} as reconciliation",
-        "certificate_id": f"{_certificate(certificates)} as certificate_id",
+        "certificate_id": f"{certificate} as certificate_id",
         "inputs_hash": "null::varchar as inputs_hash",
     }
     same = f"coalesce(match_id, {pair})"
@@ -199,13 +207,19 @@ from member_rows m join larger_heads h using (mid)""",
     )  # fmt: skip
 
 
-def _certificate(certificates: Mapping[str, str]) -> str:
-    """The certificate of a match, by its method."""
-    arms = " ".join(
-        f"when {quote_text(method)} then {quote_text(named)}"
+def _certificate(certificates: Mapping[str, str], on_trial: Mapping[str, str]) -> str:
+    """The certificate of a match, by its method and whether its component is on trial."""
+    tried = [
+        f"when method = {quote_text(method)} and {canary.on_trial_sql(method, 'mid')}"
+        f" then {quote_text(named)}"
+        for method, named in sorted(on_trial.items())
+    ]
+    held = [
+        f"when method = {quote_text(method)} then {quote_text(named)}"
         for method, named in sorted(certificates.items())
-    )
-    return f"case method {arms} end" if arms else "null::varchar"
+    ]
+    arms = " ".join([*tried, *held])
+    return f"case {arms} end" if arms else "null::varchar"
 
 
 def _head(rec: Reconciliation) -> str:

@@ -14,8 +14,10 @@ from datetime import datetime
 import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import amounts, keys, probable, splits, stored, trust
+from recon_kit.matching import amounts, canary, keys, probable, splits, stored, trust
+from recon_kit.matching.assign import WEIGHT_FLOOR
 from recon_kit.matching.authority import Authority, authority
+from recon_kit.matching.components import components_sql
 from recon_kit.model import Certificate, StoredModel
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
@@ -54,6 +56,7 @@ def run(  # noqa: PLR0913 - what a run depends on, handed down by name
     model_hash = scored.model.model_hash if scored.model else None
     allowed = authority(rec, "probable", certificates, as_of, model_hash)
     trust.weigh(engine, trained)
+    canary.choose(engine, "probable", allowed, members_sql())
     engine.run(*likely_steps(rec, allowed), *live_steps(rec, model_hash))
     return scored.model
 
@@ -90,8 +93,29 @@ join open_right r on r.pool_eid = b.right_eid""",
     return (*sides, barred)
 
 
+def members_sql() -> str:
+    """Query of `eid, component`: events joined by pairs that might stand, or that were picked.
+
+    A pair that is worth less than no pair decides nothing, so it joins nothing. Open events are
+    numbered by key, left ones first: a component's smallest number is its smallest left key.
+    """
+    links = (
+        "select left_eid as a, right_eid as b from scored_pairs"
+        f" where match_weight > {WEIGHT_FLOOR}"
+        f" union all select left_eid, right_eid from {trust.TABLE}"
+    )
+    return f"""
+select o.pool_eid as eid, l.event_key as component from ({components_sql(links)}) c
+join open_left l on l.eid = c.root
+join (select eid, pool_eid from open_left union all select eid, pool_eid from open_right) o
+  on o.eid = c.node"""
+
+
 def likely_steps(rec: Reconciliation, allowed: Authority) -> tuple[Step, ...]:
     """Picked pairs above `review_min`, and what makes each a question (null: nothing)."""
+    why = canary.either(
+        allowed, "probable", "l.pool_eid", lambda may: trust.why_code_sql(may, "a", "p", "q")
+    )
     return (
         Step(
             "likely",
@@ -103,7 +127,7 @@ from (
 select a.together, l.pool_eid as left_eid, r.pool_eid as right_eid, l.event_key as left_key,
        r.event_key as right_key, a.match_weight, a.probability as match_probability, a.margin,
        coalesce(ll.event_key, rr.event_key) as rival_key, a.rival_weight, a.equal_answers,
-       a.levels, a.weights, {trust.why_code_sql(allowed, "a", "p", "q")} as why_code
+       a.levels, a.weights, {why} as why_code
 from {trust.TABLE} a
 join open_left l on l.eid = a.left_eid
 join open_right r on r.eid = a.right_eid

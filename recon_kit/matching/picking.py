@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import answers
+from recon_kit.matching import answers, canary
 from recon_kit.matching.authority import Authority
 from recon_kit.matching.lumps import Pile
 from recon_kit.matching.runs import Ints
@@ -25,6 +25,12 @@ from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
 SHOWN_MAX = 3
+_LUMPS = "select eid, event_key as component from asked_lumps join pool using (eid)"
+# The items of answers that a certificate judges; those of other answers may stand in several.
+_ITEMS = """
+select p.eid, l.event_key as component from found_parts p join found f using (aid)
+join pool l on l.eid = f.one_eid
+where f.why_code is null or f.why_code in ('below_floor', 'uncertified')"""
 _DAY = 86_400_000_000  # microseconds
 CANDIDATES: dict[str, pl.DataType] = {
     "aid": pl.Int64(), "one_eid": pl.Int64(), "currency": pl.String(), "one_sum": pl.Int64(),
@@ -68,9 +74,14 @@ def settle(
     every = found.candidates.join(tallies, on="one_eid")
     lone = (pl.col("equal_answers") == 1) & (pl.col("size") < size_min(rec, method))
     lone &= ~pl.col("residual")
-    known = _judged(every.filter(~lone), found.kind, allowed)
+    asked = every.filter(~lone)
+    engine.put("asked_lumps", asked.select(eid="one_eid").unique(maintain_order=True))
+    canary.choose(engine, method, allowed, _LUMPS)
+    each = canary.parts(engine, method, allowed, asked, "one_eid")
+    known = pl.concat([_judged(rows, found.kind, may) for rows, may in each])
     engine.put("found", known)
     engine.put("found_parts", found.parts(known))
+    canary.choose(engine, method, allowed, _ITEMS)
     told = every["one_eid"].unique().implode()
     left = tallies.filter(pl.col("equal_answers") > 0, ~pl.col("one_eid").is_in(told))
     note(engine, found.kind, "ambiguous", left.select("one_eid", number="equal_answers"))

@@ -16,12 +16,17 @@ from __future__ import annotations
 
 from recon_kit import workdays
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import amounts, answers, keys
+from recon_kit.matching import amounts, answers, canary, keys
 from recon_kit.matching.authority import Authority
 from recon_kit.settings import Reconciliation
 
 # What is open after `run`.
 STILL_OPEN = answers.still_open("window")
+# Each pair with its component.
+_MEMBERS = """
+select unnest([s.eid, s.other]) as eid, l.event_key as component
+from single_0 s join single_1 t on t.eid = s.other and t.other = s.eid
+join rest l on l.eid = s.eid"""
 # Rows tell an amount in up to two currencies, so one candidate may be counted twice.
 _COUNTED_MAX = 2
 
@@ -31,6 +36,7 @@ def run(engine: Engine, rec: Reconciliation, zone: str, allowed: Authority) -> b
     engine.run(row_step(rec, zone), close_step(rec), rank_step())
     for side in (0, 1):
         engine.run(*count_steps(side))
+    canary.choose(engine, "window", allowed, _MEMBERS)
     engine.run(*pair_steps(rec, allowed), *live_steps(rec))
     return engine.one("select count(*) from window_pairs where why_code is null")[0] != 0
 
@@ -151,7 +157,7 @@ group by eid having count(*) = 1""",
 
 def pair_steps(rec: Reconciliation, allowed: Authority) -> tuple[Step, ...]:
     """`window_pairs`: each is the only candidate of the other; `why_code` null: a match."""
-    certain = "null" if allowed.alone else "'uncertified'"
+    why = canary.either(allowed, "window", "left_eid", lambda may: _why(rec, may))
     return (
         Step(
             "window_common",
@@ -169,9 +175,7 @@ select greatest(1, max(epoch_us(ts)) - min(epoch_us(ts))) as us from pool where 
             "window_pairs",
             f"""
 create or replace table window_pairs as
-select *, case when {_differ(rec)} then 'key_differs'
-               when confidence < {allowed.threshold!r} then 'below_floor'
-               else {certain} end as why_code
+select *, {why} as why_code
 from (
     select p.*, l as l_, r as r_, {amounts.pair_money(rec)},
            l.dead <> r.dead as status_note, l.event_key as left_key, r.event_key as right_key,
@@ -191,6 +195,14 @@ where amount_note is null""",
             "each is the other's only candidate",
         ),
     )
+
+
+def _why(rec: Reconciliation, allowed: Authority) -> str:
+    """What makes a pair a question, null where nothing does."""
+    certain = "null" if allowed.alone else "'uncertified'"
+    return f"""case when {_differ(rec)} then 'key_differs'
+                when confidence < {allowed.threshold!r} then 'below_floor'
+                else {certain} end"""
 
 
 def _differ(rec: Reconciliation) -> str:

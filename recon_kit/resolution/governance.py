@@ -2,7 +2,8 @@
 
 A change (a certificate with its threshold, a model, a rule) is known by the hash of its content.
 What happens to it is appended: `proposed` by its author, `approved` or `rejected`, `promoted`,
-`voided` with the reason; going back is `rolled_back`, a new row that points at old content.
+`voided` with the reason; going back is `rolled_back`, a new row that points at old content. A
+certificate may be promoted to a `share` of components first: a canary.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ NOT_IN_FORCE: tuple[str, ...] = ("proposed", "approved", "rejected")  # changes 
 def certificates(
     rows: pl.DataFrame, approvals: pl.DataFrame, reconciliation: str
 ) -> tuple[Certificate, ...]:
-    """Per method the certificate that was put in force last; `voided` where it was taken back.
+    """Per method the certificate that was put in force last, and the canary beside it.
 
     Args:
         rows: table `certificates` as of a sequence.
@@ -31,10 +32,12 @@ def certificates(
         reconciliation: whose certificates.
 
     Returns:
-        At most one per method, in order of method. Expiry is for the reader's clock to judge.
+        In order of method: at most one that acts on all components, then at most one canary, put
+        in force after it (a promotion to all ends the canary before it). `voided` says why one was
+        taken back. Expiry is for the reader's clock to judge.
     """
     words = approvals.filter(pl.col("kind") == "certificate").select(
-        "seq", "verdict", "note", certificate_id="content_hash"
+        "seq", "verdict", "note", pl.col("share").fill_null(1.0), certificate_id="content_hash"
     )
     known = rows.filter(pl.col("reconciliation") == reconciliation).unique(
         "certificate_id", keep="first", maintain_order=True
@@ -42,7 +45,11 @@ def certificates(
     placed = words.filter(pl.col("verdict").is_in(PUT_IN_FORCE)).join(
         known.drop("seq"), on="certificate_id"
     )
-    newest = placed.sort("seq").unique("method", keep="last").sort("method")
+    whole = placed.filter(pl.col("share") >= 1).sort("seq").unique("method", keep="last")
+    since = placed.join(whole.select("method", whole="seq"), on="method", how="left")
+    beside = (pl.col("share") < 1) & (pl.col("seq") > pl.col("whole").fill_null(0))
+    canaries = since.filter(beside).drop("whole").sort("seq").unique("method", keep="last")
+    newest = pl.concat([whole, canaries]).sort("method", "seq")
     voided = words.filter(pl.col("verdict") == "voided").sort("seq")
     found = []
     for row in newest.iter_rows(named=True):

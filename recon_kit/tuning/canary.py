@@ -1,17 +1,20 @@
-"""Let a change act on a small, fixed share of events first, and watch it.
+"""Watch what matches without a person, by the labels drawn since: all of it, or a canary's share.
 
-Every audited match of the share is one label. `watch` may be looked at after each of them:
-evidence against the promised rate grows as an e-process, which at the promised rate exceeds 1/delta
-at any time with probability at most delta (peeking at a plain test alarms in one run of five).
+`watch` may be looked at after each label: evidence against the promised rate grows as an e-process,
+which at the promised rate exceeds 1/delta at any time with probability at most delta (peeking at a
+plain test alarms in one run of five). Events of one component compete, so they are wrong together:
+where components are known, each is one bet, the share of its labels that are wrong.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 import numpy as np
+import polars as pl
 from numpy.typing import ArrayLike
 
 from recon_kit import stats
@@ -22,11 +25,11 @@ OBSERVE_DAYS = 14
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What the labels of a canary say so far.
+    """What labels say so far.
 
     `state` is `roll_back` (surely worse than promised), `observe` (too early, or too few labels)
     or `go` (observed long enough, certified, nothing against it). `evidence` is the largest value
-    of the e-process, `alarm_at` the number of labels at which it crossed, if it did.
+    of the e-process, `alarm_at` the number of bets at which it crossed, if it did.
     """
 
     state: Literal["roll_back", "observe", "go"]
@@ -37,26 +40,29 @@ class Watched:
     said: str
 
 
-def watch(
+def watch(  # noqa: PLR0913 - labels, promise and clocks, handed down by name
     wrong: ArrayLike,
     fmr_max: float,
     *,
     began: datetime,
     as_of: datetime,
     delta: float = DELTA,
+    components: Sequence[str] | None = None,
 ) -> Watched:
-    """Judge a canary; may be asked as often as one likes.
+    """Judge matches by their labels; may be asked as often as one likes.
 
     Args:
-        wrong: labels of its matches in the order of their draw, 1 for a wrong match.
+        wrong: labels of the matches in the order of their draw, 1 for a wrong match.
         fmr_max: the promised rate.
         began: when the change began to act; it is watched for `OBSERVE_DAYS` at least, whatever
             the labels say, as weeks have habits.
         as_of: now.
         delta: chance of a false alarm.
+        components: the component of each match; each match is one of its own, where not given.
     """
     told = np.asarray(wrong, dtype=np.float64)
-    path = np.append(1.0, stats.e_process(told, fmr_max))  # before the first label: none
+    bets = told if components is None else _bets(told, components)
+    path = np.append(1.0, stats.e_process(bets, fmr_max))  # before the first label: none
     labels, errors, evidence = told.size, int(told.sum()), float(path.max())
     over = np.flatnonzero(path >= 1 / delta)
     if over.size:
@@ -66,7 +72,7 @@ def watch(
         )
         return Watched("roll_back", labels, errors, evidence, int(over[0]), said)
     until = began + timedelta(days=OBSERVE_DAYS)
-    needed = stats.labels_needed(errors, fmr_max, delta) - labels
+    needed = stats.labels_needed(int((bets > 0).sum()), fmr_max, delta) - bets.size
     if as_of < until:
         said = f"observe until {until:%Y-%m-%d}: {errors} wrong of {labels:,} so far"
     elif needed > 0:
@@ -75,3 +81,10 @@ def watch(
         said = f"go: {errors} wrong of {labels:,} in {(as_of - began).days} days"
         return Watched("go", labels, errors, evidence, None, said)
     return Watched("observe", labels, errors, evidence, None, said)
+
+
+def _bets(wrong: stats.Floats, components: Sequence[str]) -> stats.Floats:
+    """Share of wrong labels of each component, in the order of their first draws."""
+    rows = pl.DataFrame({"component": list(components), "wrong": wrong})
+    shares = rows.group_by("component", maintain_order=True).agg(pl.col("wrong").mean())
+    return np.asarray(shares["wrong"].to_numpy(), dtype=np.float64)

@@ -31,7 +31,7 @@ from recon_kit.model import Run
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
-Strata = Literal["none", "method", "amount"]
+Strata = Literal["none", "method", "amount", "canary"]
 WHOLE = "all"  # the stratum of a draw that is not stratified
 UNMATCHED = "unmatched"
 
@@ -40,9 +40,9 @@ UNMATCHED = "unmatched"
 class DrawPlan:
     """How much to draw: a rate, or about so many new items; by strata with own rates if wanted.
 
-    `strata` is `none`, `method` (the method that matched or proposed, else `unmatched`) or
-    `amount` (powers of ten of the currency's major unit, such as `100 to 999`); `rates` gives
-    strata their own rate, all others have `rate`.
+    `strata` is `none`, `method` (the method that matched or proposed, else `unmatched`), `amount`
+    (powers of ten of the currency's major unit, such as `100 to 999`) or `canary` (what a canary
+    judged, else `rest`); `rates` gives strata their own rate, all others have `rate`.
     """
 
     rate: float = 0.02
@@ -124,6 +124,8 @@ def frame_steps(
         "none": quote_text(WHOLE),
         "method": "d.method",
         "amount": f"coalesce(({_band_sql(f'e.{measure}', 'e.currency')}), 'no amount')",
+        "canary": f"case when d.event_key in (select event_key from canary_events where {this_run})"
+        " then 'canary' else 'rest' end",
     }[strata]
     return (
         Step(

@@ -9,6 +9,7 @@ import polars as pl
 
 from recon_kit.errors import GovernanceError, UnknownNameError
 from recon_kit.ledger.store import Store
+from recon_kit.matching.authority import percent
 from recon_kit.model import Certificate
 from recon_kit.resolution import governance
 from recon_kit.resolution.approvals import Approval, Kind, approved
@@ -94,6 +95,7 @@ def states(store: Store, settings: Governance, reconciliation: str | None) -> pl
     """Where every change stands, in the columns of `STATE_SCHEMA`, newest first."""
     said = store.rows("approvals")
     every = known(store, reconciliation)
+    shares = {name: _shares(store, name) for name in every["reconciliation"].unique()}
     rows = []
     for row in every.reverse().iter_rows(named=True):
         change = Change(**row)
@@ -102,7 +104,8 @@ def states(store: Store, settings: Governance, reconciliation: str | None) -> pl
         by_a_run = held and standing.state == "not_proposed"
         rows.append({
             "what": change.what, "kind": change.kind, "reconciliation": change.reconciliation,
-            "state": "in force" if held else standing.state.replace("_", " "),
+            "state": _state(shares[change.reconciliation].get(change.content_hash))
+            if held else standing.state.replace("_", " "),
             "said": "learned by a run" if by_a_run else standing.said,
             "author": standing.author or change.author,
             "content_hash": change.content_hash,
@@ -116,10 +119,24 @@ def in_force(store: Store, change: Change) -> bool:
 
 
 def current(store: Store, reconciliation: str, method: str) -> Certificate | None:
-    """The certificate of a method that was put in force last, voided or not."""
+    """The certificate of a method that was put in force last, voided or not.
+
+    One that acts on all components, where there is any; else the canary.
+    """
+    return next(iter(held(store, reconciliation, method)), None)
+
+
+def held(store: Store, reconciliation: str, method: str) -> list[Certificate]:
+    """The certificates of a method: for all components, then its canary; voided or not."""
     rows, said = store.rows("certificates"), store.rows("approvals")
     found = governance.certificates(rows, said, reconciliation)
-    return next((c for c in found if c.method == method), None)
+    return [c for c in found if c.method == method]
+
+
+def canary(store: Store, reconciliation: str, method: str) -> Certificate | None:
+    """The certificate that is tried on a share of components now; none where none is."""
+    mine = [c for c in held(store, reconciliation, method) if c.canary and c.voided is None]
+    return mine[0] if mine else None
 
 
 def tightens(store: Store, change: Change, as_of: datetime) -> bool:
@@ -129,6 +146,7 @@ def tightens(store: Store, change: Change, as_of: datetime) -> bool:
     now = current(store, change.reconciliation, str(change.method))
     return (
         now is not None
+        and not now.canary
         and now.voided is None
         and as_of < now.expires_at
         and now.model_hash == change.model_hash
@@ -138,13 +156,17 @@ def tightens(store: Store, change: Change, as_of: datetime) -> bool:
 
 
 def before(store: Store, change_kind: Kind, reconciliation: str, method: str) -> list[str]:
-    """Contents of a kind that were put in force, oldest first, each once, the last one last."""
+    """Contents of a kind that were put in force, oldest first, each once, the last one last.
+
+    What was tried on a share of components alone is left out.
+    """
     every = known(store, reconciliation).filter(pl.col("kind") == change_kind)
     if change_kind == "certificate":
         every = every.filter(pl.col("method") == method)
     words = store.rows("approvals").filter(
         pl.col("verdict").is_in(governance.PUT_IN_FORCE)
         & pl.col("content_hash").is_in(every["content_hash"].implode())
+        & (pl.col("share").fill_null(1.0) >= 1)
     )
     return (
         words.sort("seq").unique("content_hash", keep="last").sort("seq")["content_hash"].to_list()
@@ -168,6 +190,16 @@ def _standing(store: Store, change: Change) -> set[str]:
         pl.col("verdict").is_in([*governance.PUT_IN_FORCE, "voided"])
     )["verdict"].to_list()  # fmt: skip
     return {change.content_hash} if last and last[-1] != "voided" else set()
+
+
+def _shares(store: Store, reconciliation: str) -> dict[str, float]:
+    """Certificates that stand, with the share of components that each acts on."""
+    rows, said = store.rows("certificates"), store.rows("approvals")
+    return {c.certificate_id: c.share for c in governance.certificates(rows, said, reconciliation)}
+
+
+def _state(share: float | None) -> str:
+    return f"canary on {percent(share)}" if share is not None and share < 1 else "in force"
 
 
 def _columns(frames: list[pl.DataFrame]) -> set[str]:

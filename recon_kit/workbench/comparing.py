@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from recon_kit.errors import SettingsError, UnknownNameError
+from recon_kit.matching.authority import percent
 from recon_kit.matching.rules import parse
 from recon_kit.model import Certificate, Run
 from recon_kit.present.changed import ChangesView
@@ -30,6 +31,7 @@ class Comparing(Face):
         reconciliation: str | None = None,
         *,
         change: str | None = None,
+        share: float | None = None,
         threshold: float | None = None,
         margin: float | None = None,
         settings: Path | str | None = None,
@@ -46,6 +48,7 @@ class Comparing(Face):
         Args:
             reconciliation: needed where several are declared.
             change: a certificate, model or rule as if promoted: first characters of its hash.
+            share: as if that certificate were promoted to this share of components, as a canary.
             threshold: as if `probable` matched by itself from this confidence on.
             margin: with `threshold`, the least lead over the best rival.
             settings: another `recon.toml` for the same sources.
@@ -67,7 +70,7 @@ class Comparing(Face):
             )
         seq, moment = asof.meant(as_of, self.store, self.settings, self.now())
         base = Request(rec, seq, moment, "shadow", recorded_at=self.now())
-        other, told, what = self._other(rec, change, (threshold, margin), settings)
+        other, told, what = self._other(rec, (change, share), (threshold, margin), settings)
         told_settings = load(Path(settings)) if settings is not None else self.settings
         varied = replace(base, reconciliation=other, variant=told)
         runs = (
@@ -79,12 +82,13 @@ class Comparing(Face):
     def _other(
         self,
         rec: Reconciliation,
-        change: str | None,
+        named: tuple[str | None, float | None],
         cut: tuple[float | None, float | None],
         settings: Path | str | None,
     ) -> tuple[Reconciliation, Variant, str]:
         """The reconciliation and variant of the other side, and what it is in words."""
         other, told, what = rec, IN_FORCE, []
+        change, share = named
         if settings is not None:
             other = load(Path(settings)).reconciliation(rec.name)
             what.append(f"the settings of {Path(settings).name}")
@@ -94,8 +98,9 @@ class Comparing(Face):
                 raise SettingsError(
                     f"{found.content_hash[:12]} belongs to {found.reconciliation}, not {rec.name}"
                 )
-            told = self._as_if(found)
-            what.append(f"{found.kind} {found.content_hash[:12]} ({found.what})")
+            told = self._as_if(found, share)
+            on = f" on {percent(share)} of components" if share is not None else ""
+            what.append(f"{found.kind} {found.content_hash[:12]} ({found.what}){on}")
         threshold, margin = cut
         if threshold is not None:
             other = _from(other, threshold, margin)
@@ -103,8 +108,13 @@ class Comparing(Face):
             what.append(f"probable from {threshold:g} on, uncertified")
         return other, told, " and ".join(what)
 
-    def _as_if(self, found: Change) -> Variant:
-        """What would be in force had the change been promoted."""
+    def _as_if(self, found: Change, share: float | None) -> Variant:
+        """What would be in force had the change been promoted, to a share of components or all."""
+        if share is not None and (found.kind != "certificate" or not 0 < share < 1):
+            raise SettingsError(
+                f"share {share:g} of a {found.kind}: only a certificate can be tried on a share of "
+                "components, above 0 and under 1"
+            )
         if found.kind == "model":
             return Variant(model=self.store.model(found.content_hash))
         rows, said = self.store.rows("certificates"), self.store.rows("approvals")
@@ -112,8 +122,12 @@ class Comparing(Face):
             row = rows.filter(pl.col("certificate_id") == found.content_hash).row(0, named=True)
             named = {n: row[n] for n in Certificate.__dataclass_fields__ if n in row}
             held = governance.certificates(rows, said, found.reconciliation)
-            others = tuple(c for c in held if c.method != found.method)
-            return Variant(certificates=(*others, Certificate(**named)))
+            # a canary stands beside what acts on all components, and ends the one before it
+            kept = tuple(
+                c for c in held
+                if c.method != found.method or (share is not None and not c.canary)
+            )  # fmt: skip
+            return Variant(certificates=(*kept, Certificate(**named, share=share or 1.0)))
         texts = self.store.rows("rules")
         text = texts.filter(pl.col("content_hash") == found.content_hash)["json"][0]
         rule = parse(text)

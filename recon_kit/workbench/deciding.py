@@ -236,7 +236,7 @@ class Deciding(Face):
         *,
         rate: float = 0.02,
         count: int | None = None,
-        strata: Literal["none", "method", "amount"] = "none",
+        strata: Literal["none", "method", "amount", "canary"] = "none",
         rates: Mapping[str, float] | None = None,
     ) -> RowsView:
         """Draw left events of the current run for the audit sample, and log the draw.
@@ -247,7 +247,8 @@ class Deciding(Face):
             reconciliation: whose; needed where several are declared.
             rate: share of the left events that were decided.
             count: about so many new items instead of a rate.
-            strata: `method` or `amount` gives every method or band of amounts a rate of its own.
+            strata: `method`, `amount` or `canary` gives every method, every band of amounts, or
+                what a canary judged and the rest a rate of its own.
             rates: those rates by stratum; all others have `rate`.
 
         Raises:

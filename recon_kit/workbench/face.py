@@ -120,9 +120,13 @@ class Face:
             certified += [
                 f"{rec.name}, {method}: {a.said}"
                 for method, a in may.items()
-                if a.state == "certified"
+                if a.state == "certified" or a.canary is not None
             ]
-            void = {c.method for c in held if c.voided is not None}
+            whole = {c.method for c in held if not c.canary}
+            void = {
+                c.method for c in held
+                if c.voided is not None and (not c.canary or c.method not in whole)
+            }  # fmt: skip
             lapsed += [f"{rec.name}, {m}: {a.said}" for m, a in may.items() if m in void]
         return {
             "uncertified": tuple(uncertified), "certified": tuple(certified),

@@ -8,6 +8,7 @@ import polars as pl
 
 from recon_kit.errors import CertificationError, GovernanceError
 from recon_kit.matching import authority
+from recon_kit.matching.authority import percent
 from recon_kit.model import Run
 from recon_kit.present.promises import CertifyView
 from recon_kit.present.rows import RowsView
@@ -27,6 +28,11 @@ _SHOWN = (
     Column("reconciliation", "Reconciliation"), Column("state", "State"),
     Column("said", "Said of it"), Column("author", "Proposed by"),
 )  # fmt: skip
+
+_CANARY_NEXT = (
+    "Next: recon run; recon labels draw --strata canary --rates.canary 1; answer what was drawn; "
+    "recon watch; then promote it with a wider --share, or recon rollback."
+)
 
 
 class Promoting(Blind):
@@ -84,6 +90,7 @@ class Promoting(Blind):
         change: str | None = None,
         *,
         threshold: float | None = None,
+        share: float | None = None,
         reconciliation: str | None = None,
         by: str | None = None,
     ) -> RowsView:
@@ -92,11 +99,19 @@ class Promoting(Blind):
         Tightening needs no approval: a certificate that asks for more than the one in force, for
         the same model, acts at once.
 
+        With a `share` under 1 a certificate is tried as a canary: on that share of components (of
+        events that compete for one another), chosen by hash; all others stay under what was in
+        force. `watch` holds the two parts against each other; a wider share adds to a narrower one.
+
         Args:
             change: first characters of its content hash; without it all changes are listed.
             threshold: a stricter one that the same certificate proves.
+            share: of how many components, such as 0.1; of all, where not given.
             reconciliation: whose changes are listed.
             by: who promotes.
+
+        Raises:
+            GovernanceError: a share of a model or rule, or of what is in force for all.
         """
         if change is None:
             return self._listed(reconciliation)
@@ -108,16 +123,18 @@ class Promoting(Blind):
         if standing.state == "not_proposed":
             self._say(found, who, "proposed")
             standing = changes.standing(self.store, self.settings.governance, found)
-        if changes.in_force(self.store, found):
+        part = self._part(found, share)
+        if changes.in_force(self.store, found) and part == self._acts_on(found):
             return self._listed(found.reconciliation, f"{_name(found)} is in force already.")
-        if changes.tightens(self.store, found, self.now()):
+        if changes.tightens(self.store, found, self.now()) and part == 1:
             self._say(found, who, "promoted", note="stricter than before")
             return self._listed(found.reconciliation, f"{_name(found)} is in force: stricter.")
         if standing.state != "approved":
             return self._listed(found.reconciliation, f"{_name(found)} {standing.said}.")
-        self._say(found, who, "promoted", note=standing.said)
-        said = f"{_name(found)} is in force, {standing.said}; the next run uses it."
-        return self._listed(found.reconciliation, said)
+        self._say(found, who, "promoted", note=standing.said, share=part if part < 1 else None)
+        where = f" on {percent(part)} of components" if part < 1 else ""
+        said = f"{_name(found)} is in force{where}, {standing.said}; the next run uses it."
+        return self._listed(found.reconciliation, said, *([_CANARY_NEXT] if where else []))
 
     def approve(
         self,
@@ -160,7 +177,8 @@ class Promoting(Blind):
     ) -> RowsView:
         """Go back to what was in force before; where there was nothing, to review by people.
 
-        Nothing is deleted: what is left is voided, and a new row points at the old content.
+        Nothing is deleted: what is left is voided, and a new row points at the old content. A
+        canary is taken back first: its components stand under what all others do again.
 
         Args:
             reconciliation: needed where several are declared.
@@ -175,6 +193,12 @@ class Promoting(Blind):
         """
         rec = self._one(reconciliation)
         who = reviewer_name(self.settings.workspace, by)
+        tried = changes.canary(self.store, rec.name, method) if kind == "certificate" else None
+        if tried is not None:
+            left = changes.find(self.store, tried.certificate_id)
+            self._say(left, who, "voided", note=reason)
+            said = "what is in force for all others acts on its components again"
+            return self._listed(rec.name, f"{_name(left)} is void as a canary; {said}.")
         order = changes.before(self.store, kind, rec.name, method)
         if kind == "rule":
             order = [c for c in order if rule and c.startswith(rule)]
@@ -244,6 +268,31 @@ class Promoting(Blind):
             promise = (attempt.plan.method, attempt.plan.margin, passed)
             return drift.reference(engine, rec, run, promise)
 
+    def _part(self, found: Change, share: float | None) -> float:
+        """The share of components that a change is to act on."""
+        part = 1.0 if share is None else share
+        if not 0 < part <= 1:
+            raise GovernanceError(
+                f"share {part:g} is none: write one above 0 and up to 1, such as 0.1. "
+                "Nothing was recorded."
+            )
+        if part < 1 and found.kind != "certificate":
+            raise GovernanceError(
+                f"a {found.kind} acts on all components; only a certificate can be tried on a "
+                "share. `recon compare --change` shows what it would do. Nothing was recorded."
+            )
+        if part < 1 and changes.in_force(self.store, found) and self._acts_on(found) == 1:
+            raise GovernanceError(
+                f"{_name(found)} is in force for all components; a share of them would take it "
+                "from the others: `recon rollback` does that. Nothing was recorded."
+            )
+        return part
+
+    def _acts_on(self, found: Change) -> float:
+        """The share of components that a change in force acts on."""
+        held = changes.held(self.store, found.reconciliation, str(found.method))
+        return next((c.share for c in held if c.certificate_id == found.content_hash), 1.0)
+
     def _stricter(self, found: Change, threshold: float, who: str) -> Change:
         if found.kind != "certificate":
             raise GovernanceError(f"a {found.kind} has no threshold. Nothing was recorded.")
@@ -257,9 +306,10 @@ class Promoting(Blind):
     def _say(self, change: Change, who: str, verdict: str, **more: Any) -> None:
         row = {
             "content_hash": change.content_hash, "kind": change.kind, "approver": who,
-            "verdict": verdict, "role": None, "note": None, **more,
+            "verdict": verdict, "role": None, "note": None, "share": None, **more,
         }  # fmt: skip
-        frame = pl.DataFrame([row], schema_overrides={"role": pl.String, "note": pl.String})
+        kinds = {"role": pl.String, "note": pl.String, "share": pl.Float64}
+        frame = pl.DataFrame([row], schema_overrides=kinds)
         self.store.append("approvals", frame, self._clock())
 
     def _listed(self, reconciliation: str | None, *said: str) -> RowsView:

@@ -245,10 +245,11 @@ def _drifted(
 ) -> list[tuple[Certificate, str]]:
     """Certificates in use that the run being made shows to have drifted, with the reason."""
     rec, held = request.reconciliation, told.certificates or ()
-    used = authority.in_force(rec, held, request.as_of_time, told.model)
+    promised = (rec, held, request.as_of_time, told.model)
+    used = {*authority.in_force(*promised).values(), *authority.on_trial(*promised).values()}
     if request.kind != "live" or not used:
         return []
-    acting = [c for c in held if used.get(c.method) == c.certificate_id]
+    acting = [c for c in held if c.certificate_id in used]
     return drift.lapsed(engine, rec, store.rows("certificates"), acting)
 
 
@@ -296,10 +297,16 @@ def _run(settings: Settings, request: Request, told: Variant) -> Run:
     inputs = (
         "run", rec.name, run.kind, str(run.as_of_seq), run.as_of_time.isoformat(),
         run.settings_hash, run.rules_hash, run.model_hash, run.code_hash,
-        *(part for c in told.certificates or () for part in (c.certificate_id, c.voided)),
+        *(part for c in told.certificates or () for part in _words(c)),
         *told.without,
     )  # fmt: skip
     return replace(run, run_id=model.digest(*inputs))
+
+
+def _words(held: Certificate) -> tuple[str | None, ...]:
+    """What a run depends on of a certificate."""
+    share = (repr(held.share),) if held.canary else ()
+    return (held.certificate_id, held.voided, *share)
 
 
 def _past(store: Store, request: Request) -> list[str]:

@@ -145,7 +145,7 @@ def why_view(engine: Engine, rec: Reconciliation, key: str, asked: Asked, about:
     free = candidates.select("other_key", "free")
     near = replace(near, pairs=near.pairs.join(free, on="other_key", maintain_order="left"))
     further = trail.other_keys(engine, rec, found) if found.match.height else []
-    stakes = whatif.Stakes(rec, asked.allowed, about.zone, further)
+    stakes = whatif.Stakes(rec, _there(engine, asked, key), about.zone, further)
     event = engine.rows(_EVENT, [key])
     return WhyView(
         label=str(event["native_id"][0] or key[:8]),
@@ -191,3 +191,16 @@ def _weights(found: evidence.Why, near: beside.Beside) -> pl.DataFrame:
     told = ladders.explain(json.loads(pair["levels"]), json.loads(pair["weights"]))[:-1]
     rows = [(f"{r['step']}: {r['level']}", float(r["weight"])) for r in told]
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _there(engine: Engine, asked: Asked, key: str) -> Authority:
+    """What the probabilistic method may do alone where an event stands: in a canary, or beside."""
+    allowed = asked.allowed
+    if allowed.canary is None:
+        return allowed
+    tried = engine.one(
+        "select count(*) from canary_events where run_id = $1 and event_key = $2"
+        " and method = 'probable'",
+        [asked.run_id, key],
+    )
+    return allowed.canary if tried != (0,) else replace(allowed, canary=None)
