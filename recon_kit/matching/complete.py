@@ -13,24 +13,17 @@ from recon_kit.matching import amounts, keys
 from recon_kit.matching.dispose import residual_open
 from recon_kit.settings import Reconciliation
 
-# What is open after `run`.
-STILL_OPEN = """
-    select eid from rest
-    anti join (select eid from late_parts semi join completed using (mid)) added using (eid)"""
 
-
-def run(engine: Engine, rec: Reconciliation) -> bool:
-    """Complete matches from `rest`; returns whether any was."""
+def run(engine: Engine, rec: Reconciliation) -> None:
+    """Complete matches from `rest`, which is without their parts then (see `exact.taken_step`)."""
     if rec.cardinality == "one_to_one" or not rec.keys:
-        return False
+        return
     engine.run(needy_step(rec))
     if not engine.count("needy"):
-        return False
+        return
     engine.run(*found_steps(rec))
-    if not engine.count("completed"):
-        return False
-    engine.run(*live_steps(rec))
-    return True
+    if engine.count("completed"):
+        engine.run(*live_steps(rec))
 
 
 def needy_step(rec: Reconciliation) -> Step:
@@ -106,6 +99,7 @@ union all
 select mid, {many}_eid, 'part', true, {many}_sum from more_pairs semi join completed using (mid)
 union all
 select mid, eid, 'part', true, v from late_parts semi join completed using (mid);
+insert into taken select eid from late_parts semi join completed using (mid);
 create or replace table completed_heads as
 select * exclude (left_eid, right_eid, left_key, right_key)
 from more_pairs semi join completed using (mid)

@@ -17,8 +17,8 @@ from recon_kit.settings import Reconciliation
 NAMES_ALIKE = 0.85
 
 
-def steps(rec: Reconciliation, zone: str) -> tuple[Step, ...]:
-    """Make `verdicts` for the pairs of table `suspects(left_eid, right_eid)`."""
+def steps(rec: Reconciliation, zone: str, suspects: str = "suspects") -> tuple[Step, ...]:
+    """Make `verdicts` for the pairs of a table with `left_eid, right_eid`."""
     return (
         Step(
             "verdicts",
@@ -28,7 +28,7 @@ with faces as (
     select eid, {_mail("email")} as mail, {name_sql("customer_name")} as name,
            {_phone("phone")} as phone
     from people
-    where eid in (select left_eid from suspects union all select right_eid from suspects)
+    where eid in (select left_eid from {suspects} union all select right_eid from {suspects})
 )
 select left_eid, right_eid,
        case when {_same_person()} then 'agree'
@@ -36,7 +36,7 @@ select left_eid, right_eid,
               or (a.name is not null and b.name is not null) then 'disagree'
             else 'unknown' end as customer,
        {late_sql(rec, zone)} as late
-from suspects
+from {suspects}
 join second_look l on l.eid = left_eid
 join second_look r on r.eid = right_eid
 left join faces a on a.eid = left_eid

@@ -36,19 +36,29 @@ def run(
     """Write `out_matches` and `out_match_members`; `attach` must have run.
 
     `certificates` names, by method, the certificate under which its matches stand, `on_trial` the
-    one under which those of its components on trial do.
+    one under which those of its components on trial do. Where nothing hangs on a match, or nobody
+    tells of a refund, what would look for it is left out.
     """
-    held = _certificate(certificates, on_trial)
-    engine.run(*note_steps(rec), *id_steps(), *out_steps(rec, held))
+    hanging, refunds = (bool(told) for told in engine.one(
+        "select exists (from live_attached),"
+        " exists (from events where refunded_amount is not null)"
+        if "refund" in rec.attach
+        else "select exists (from live_attached), false"
+    ))  # fmt: skip
+    if hanging or refunds:
+        engine.run(refund_step(rec))
+    engine.run(
+        *note_steps(rec, refunds=hanging or refunds),
+        *id_steps(hanging=hanging),
+        *out_steps(rec, _certificate(certificates, on_trial), hanging=hanging),
+    )
 
 
-def note_steps(rec: Reconciliation) -> tuple[Step, ...]:
-    """`notes(mid, note)`: disagreements that need more than the two sums to see."""
-    allowed = keys.allowed_sql(rec.tolerance, "told_left")
-    return (
-        Step(
-            "refund_claims",
-            f"""
+def refund_step(rec: Reconciliation) -> Step:
+    """`refunds_seen` and `refund_claims`: refunds told as events, and in a column."""
+    return Step(
+        "refund_claims",
+        f"""
 create or replace table refunds_seen as
 select l.mid, a.home, sum(l.allocated) as total
 from live_attached l join attached a using (eid) where a.event_type = 'refund'
@@ -65,12 +75,17 @@ select s.mid, p.side, sum(abs(c.refunded_amount)) as total
 from claimed c join pool p using (event_key) join standing_in s using (eid)
 join live_currency l using (mid)
 where p.currency = l.currency group by s.mid, p.side""",
-            "what each side says was refunded, in columns and as events",
-        ),
-        Step(
-            "notes",
-            f"""
-create or replace table notes as
+        "what each side says was refunded, in columns and as events",
+    )
+
+
+def note_steps(rec: Reconciliation, *, refunds: bool) -> tuple[Step, ...]:
+    """`notes(mid, note)`: disagreements that need more than the two sums to see.
+
+    `refunds` is whether `refund_step` has run.
+    """
+    allowed = keys.allowed_sql(rec.tolerance, "told_left")
+    differ = f"""
 select mid, 'refund_mismatch' as note from (
     select mid, coalesce(lc.total, abs(ls.total)) as told_left,
            coalesce(abs(rs.total), rc.total) as told_right
@@ -80,8 +95,13 @@ select mid, 'refund_mismatch' as note from (
     left join (from refunds_seen where home = 0) ls using (mid)
     left join (from refunds_seen where home = 1) rs using (mid))
 where told_left is not null and abs(told_left - coalesce(told_right, 0)) > {allowed}
-union all
-select mid, 'fee_mismatch' from (
+union all"""
+    return (
+        Step(
+            "notes",
+            f"""
+create or replace table notes as{differ if refunds else ""}
+select mid, 'fee_mismatch' as note from (
     select o.mid, o.diff, sum(f.fee) filter (o.side = 0) as left_fee,
            sum(f.fee) filter (o.side = 1) as right_fee
     from (
@@ -104,21 +124,20 @@ select mid, 'duplicate' from live_members where role = 'duplicate' group by mid"
     )
 
 
-def id_steps() -> tuple[Step, ...]:
-    """Members of matches that are more than a pair, and what is noted of each match."""
-    return (
-        Step(
-            "hung",
-            "create or replace table hung as select distinct mid from live_attached",
-            "pairs that are larger matches, because something hangs on them",
-        ),
-        Step(
-            "member_rows",
-            """
-create or replace table member_rows as
-select g.mid, p.event_key, p.side, m.role, m.counts, m.allocated, g.key_used,
-       null::varchar as parent
-from live_groups g join live_members m using (mid) join pool p using (eid)
+def id_steps(*, hanging: bool) -> tuple[Step, ...]:
+    """Members of matches that are more than a pair, and what is noted of each match.
+
+    `hanging` is whether anything hangs on a match: a pair with something on it is no mere pair.
+    """
+    hung = Step(
+        "hung",
+        "create or replace table hung as select distinct mid from live_attached",
+        "pairs that are larger matches, because something hangs on them",
+    )
+    hangs = (
+        ""
+        if not hanging
+        else """
 union all
 select a.mid, p.event_key, p.home, a.role, false, a.allocated, a.key_used, a.parent
 from live_attached a join pool p using (eid)
@@ -127,7 +146,17 @@ select mid, event_key, side,
        case when (side = 0) = (mid = left_eid) then 'principal' else 'part' end, true,
        case side when 0 then left_sum else right_sum end, key_used, null
 from (select *, unnest([left_key, right_key]) as event_key, unnest([0, 1]) as side
-      from live_pairs semi join hung using (mid))""",
+      from live_pairs semi join hung using (mid))"""
+    )
+    return (
+        *((hung,) if hanging else ()),
+        Step(
+            "member_rows",
+            f"""
+create or replace table member_rows as
+select g.mid, p.event_key, p.side, m.role, m.counts, m.allocated, g.key_used,
+       null::varchar as parent
+from live_groups g join live_members m using (mid) join pool p using (eid){hangs}""",
             "their members",
         ),
         Step(
@@ -144,12 +173,13 @@ group by mid""",
     )
 
 
-def out_steps(rec: Reconciliation, certificate: str) -> tuple[Step, ...]:
+def out_steps(rec: Reconciliation, certificate: str, *, hanging: bool) -> tuple[Step, ...]:
     """`heads` (a row per match, with what identifies it), and the two tables of a run on it.
 
     Most matches are pairs, and stand already in the join that made them, identity and all: they
-    are read from there. What else is a match is in `larger_heads`. `certificate` is SQL of the
-    certificate of a match.
+    are read from there. What else is a match is in `larger_heads`. Each pair is read once and
+    written twice, as its principal and as its part. `certificate` is SQL of the certificate of a
+    match.
     """
     pair = model.digest_sql(
         quote_text(rec.name), "least(left_key, right_key)", "greatest(left_key, right_key)"
@@ -162,20 +192,24 @@ def out_steps(rec: Reconciliation, certificate: str) -> tuple[Step, ...]:
     }
     same = f"coalesce(match_id, {pair})"
     one, part = ("right", "left") if keys.one_side(rec) == "right" else ("left", "right")
+    pairs = "live_pairs anti join hung using (mid)" if hanging else "live_pairs"
+    larger = "live_groups"
+    if hanging:
+        larger = """(select * exclude (left_eid, right_eid, left_key, right_key, match_id)
+      from live_pairs semi join hung using (mid) union all by name from live_groups)"""
     return (
         Step(
             "heads",
             f"""
 create or replace table larger_heads as
 select {many} as match_id, {_head(rec)}, mid
-from (select * exclude (left_eid, right_eid, left_key, right_key, match_id) from live_pairs
-      semi join hung using (mid) union all by name from live_groups)
+from {larger}
 left join said_of using (mid)
 join (select mid, string_agg(event_key || chr(31), '' order by event_key) as listed
       from member_rows group by mid) using (mid);
 create or replace view heads as
 select {same} as match_id, {_head(rec)}, mid
-from live_pairs left join said_of using (mid) anti join hung using (mid)
+from (from {pairs}) left join said_of using (mid)
 union all
 from larger_heads""",
             "the same members are the same match on any machine",
@@ -192,12 +226,12 @@ from heads left join live_rules using (mid)""",
             "out_match_members",
             f"""
 create or replace view out_match_members as
-select {same} as match_id, {one}_key as event_key, '{one}' as side, 'principal' as role,
-       true as counts, {one}_sum::bigint as allocated_minor, key_used, null::varchar as parent
-from live_pairs anti join hung using (mid)
-union all
-select {same}, {part}_key, '{part}', 'part', true, {part}_sum::bigint, key_used, null
-from live_pairs anti join hung using (mid)
+select {same} as match_id, case n when 0 then {one}_key else {part}_key end as event_key,
+       case n when 0 then '{one}' else '{part}' end as side,
+       case n when 0 then 'principal' else 'part' end as role, true as counts,
+       (case n when 0 then {one}_sum else {part}_sum end)::bigint as allocated_minor, key_used,
+       null::varchar as parent
+from (from {pairs}) cross join (values (0), (1)) twice(n)
 union all
 select h.match_id, m.event_key, case m.side when 0 then 'left' else 'right' end, m.role,
        m.counts, m.allocated::bigint, m.key_used, m.parent

@@ -51,6 +51,7 @@ create or replace table live_members (mid bigint, eid bigint, role varchar, coun
 create or replace table more_pairs ({LIVE_COLUMNS}, left_eid bigint, right_eid bigint,
     left_key varchar, right_key varchar);
 create or replace view live_pairs as select *, null::varchar as match_id from more_pairs;
+create or replace table taken (eid bigint);
 create or replace table conflicts (left_eid bigint, right_eid bigint, key_used varchar,
     why_code varchar);
 create or replace table ambiguous (left_eid bigint, right_eid bigint, key_used varchar)""",
@@ -82,20 +83,20 @@ def run(
         crowded, suspected, rated = _exceptions(engine)
         unequal = crowded and groups.run(engine, rec, key, barred=barred)
         if number == 0:
-            engine.run(*late.steps(rec))
+            engine.run(*late.steps(rec, _lone()))
         if suspected:
-            engine.run(*contradictions.steps(rec, zone), *(fx.steps(rec) if rated else ()))
-            engine.run(*veto_steps(rated=rated))
+            engine.run(*contradictions.steps(rec, zone, "suspect_pairs"))
+            engine.run(*(fx.steps(rec) if rated else ()), *veto_steps(rated=rated))
         if unequal:
             groups.resolve(engine, rec, key, zone)
-        known = "rest" if number else f"(select {late.key_columns(rec)} from second_look)"
-        still_open = _open(crowded=crowded, suspected=suspected)
-        engine.run(rest_step(number + 2, still_open, known))
+        engine.run(taken_step(number), *((open_step(rec),) if number == 0 else ()))
     if not rec.keys:
-        engine.run(keyless_step(), *late.steps(rec))
-    if complete.run(engine, rec):
-        engine.run(rest_step(len(rec.keys) + 2, complete.STILL_OPEN))
+        engine.run(keyless_step(), *late.steps(rec, "select eid, event_key from rest"))
+        return
+    engine.run(live_step(rec))
+    complete.run(engine, rec)
     repair.run(engine, rec, zone, normalisers or {})
+    engine.run(rest_step(len(rec.keys) + 2))
 
 
 def _exceptions(engine: Engine) -> tuple[bool, bool, bool]:
@@ -112,9 +113,9 @@ def keyless_step() -> Step:
     return Step(
         "keyless",
         """
-create or replace view lone as select eid from rest;
-create or replace table crowd_rows (eid bigint);
-create or replace table suspect_pairs (left_eid bigint, right_eid bigint)""",
+create or replace table crowd_rows (eid bigint, event_key varchar);
+create or replace table suspect_pairs (left_eid bigint, right_eid bigint, left_key varchar,
+    right_key varchar)""",
         "no key is declared",
     )
 
@@ -134,7 +135,6 @@ def pair_steps(
         "case when left_key < right_key then left_key else right_key end",
         "case when left_key < right_key then right_key else left_key end",
     )
-    stand = "".join(f"\n{_joined(rec, i)} where stands\nunion all" for i in range(number + 1))
     return (
         Step(
             f"{key}.crowd",
@@ -169,22 +169,37 @@ from (
             "one left and one right event carry the key",
         ),
         Step(
-            f"{key}.lone",
+            f"{key}.suspects",
             f"""
-create or replace view live_pairs as{stand}
-select *, null::varchar as match_id from more_pairs;
-create or replace view lone as
-select coalesce(left_eid, right_eid) as eid from joined_{number}
-where left_eid is null or right_eid is null
-union all
-select unnest([left_eid, right_eid]) from joined_{number}
-where not met and left_eid is not null and right_eid is not null;
 create or replace table suspect_pairs as
-{_joined(rec, number)} where met and not stands;
-create or replace table suspects as select left_eid, right_eid from suspect_pairs""",
-            "who met a partner, with whom the amounts disagree, and who met nobody",
+{_joined(rec, number)} where met and not stands""",
+            "who met a partner with whom the amounts disagree",
         ),
     )
+
+
+def live_step(rec: Reconciliation) -> Step:
+    """`live_pairs`: what stands in the joins of all keys, and what came later."""
+    stand = "".join(
+        f"\n{_joined(rec, number)} where stands\nunion all" for number in range(len(rec.keys))
+    )
+    return Step(
+        "live_pairs",
+        f"""
+create or replace view live_pairs as{stand}
+select *, null::varchar as match_id from more_pairs""",
+        "matches of one left and one right event",
+    )
+
+
+def _lone() -> str:
+    """Who met nobody by the first key."""
+    return """
+    select coalesce(left_eid, right_eid) as eid, coalesce(left_key, right_key) as event_key
+    from joined_0 where left_eid is null or right_eid is null
+    union all
+    select unnest([left_eid, right_eid]), unnest([left_key, right_key]) from joined_0
+    where not met and left_eid is not null and right_eid is not null"""
 
 
 def _joined(rec: Reconciliation, number: int) -> str:
@@ -242,29 +257,54 @@ from judged where not vetoed""",
     )
 
 
-def _open(*, crowded: bool, suspected: bool) -> str:
-    """What is open after a key: no partner, a vetoed one, or a crowd that came to nothing."""
-    parts = ["select eid from lone"]
-    if suspected:
-        parts.append("select unnest([left_eid, right_eid]) from judged where vetoed")
-    if crowded:
-        parts.append("select eid from crowd_rows anti join live_members using (eid)")
-    return "\n    union all\n    ".join(parts)
+def taken_step(number: int) -> Step:
+    """`taken`: those of `second_look` that found a partner by a key so far.
+
+    What stands in the join of the first key is not among them: nobody looked at it twice.
+    """
+    joined = "".join(
+        f"\nunion all\nselect unnest([left_eid, right_eid]) from joined_{n} where stands"
+        for n in range(1, number + 1)
+    )
+    return Step(
+        "taken",
+        f"""
+create or replace table taken as
+select eid from live_members
+union all
+select unnest([left_eid, right_eid]) from more_pairs{joined}""",
+        "no partner, a vetoed one, or a crowd that came to nothing: all others are open",
+    )
 
 
-def rest_step(number: int, still_open: str, known: str = "rest") -> Step:
-    """Narrow `rest` down to some events.
+def open_step(rec: Reconciliation) -> Step:
+    """`rest` from the second key on: the rows of `second_look` that nobody has taken.
+
+    A view, as each of the further keys reads it once or twice and few rows are taken.
+    """
+    return Step(
+        "rest",
+        f"""
+create or replace view rest as
+select {late.key_columns(rec)} from second_look anti join taken using (eid)
+where side < {pool.ATTACHED};
+drop table if exists rest_1""",
+        "each key sees only what is open",
+    )
+
+
+def rest_step(number: int, still_open: str | None = None) -> Step:
+    """Narrow `rest` down to some events, or make a table of what is a view.
 
     Args:
         number: of the next working table; the one before it goes.
         still_open: query of the `eid`s that stay.
-        known: a smaller table that has all of them.
     """
+    stay = f" semi join ({still_open}) still_open using (eid)" if still_open else ""
     return Step(
         f"rest.{number}",
         f"""
-create or replace table rest_{number} as
-from {known} semi join ({still_open}) still_open using (eid);
+create or replace table rest_{number} as from rest{stay};
 create or replace view rest as from rest_{number};
 drop table if exists rest_{number - 1}""",
         "each method sees only what is open",

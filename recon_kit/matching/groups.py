@@ -5,8 +5,9 @@ side, its member the principal; the other is the `many` side. Where the many add
 are parts, and where an amount is missing only the key can join them. Groups that do not add up go
 to `uneven`, groups with several principals to `several`.
 
-Most groups are told in one currency, amount by amount, and add up: one sum says so (`alike`), and
-only what that leaves is gone through with all the questions of currencies and missing amounts.
+Most groups are told in one currency, amount by amount, and add up, or tell one payment twice: a
+sum and two extremes say so (`alike`), and only what that leaves is gone through with all the
+questions of currencies and missing amounts.
 """
 
 from __future__ import annotations
@@ -18,58 +19,78 @@ from recon_kit.settings import Reconciliation
 
 
 def run(engine: Engine, rec: Reconciliation, key: str, *, barred: bool) -> bool:
-    """Match groups of `crowd_rows` that add up; whether `resolve` has others to look at.
+    """Match groups of `crowd_rows` that explain themselves; whether `resolve` has others left.
 
     `barred` is whether a person parted any pair of the pool.
     """
-    engine.run(*alike_steps(rec, key, barred=barred))
-    left = engine.one(
-        "select (select count(*) from crowd_rows) - (select coalesce(sum(n), 0) from alike)"
-    )
-    if left[0]:
+    engine.run(alike_step(rec, barred=barred))
+    plain, others = engine.one("select count(way), count(*) - count(way) from alike")
+    if plain:
+        engine.run(*alike_live_steps(rec, key))
+    if others:
         engine.run(*steps(rec, key, barred=barred))
-    return bool(left[0])
+    return bool(others)
 
 
-def alike_steps(rec: Reconciliation, key: str, *, barred: bool = True) -> tuple[Step, ...]:
-    """Match groups of one currency that add up, every amount being told.
+def alike_step(rec: Reconciliation, *, barred: bool = True) -> Step:
+    """`alike`: joint groups, and the `way` in which those of one currency explain themselves.
 
-    Where somebody parted a pair none is taken here, nor where a match has a single part.
+    `adds_up`: every amount is told, and the parts come to the principal. `repeats`: every row of
+    the many side tells one and the same amount, which is the principal's: it was told more than
+    once. Where somebody parted a pair no group is taken here.
     """
     several_ones = rec.cardinality == "many_to_many"
-    possible = "false" if barred or rec.cardinality == "one_to_one" else "true"
     principal = "arg_min(eid, event_key)" if several_ones else "max(eid)"
-    return (
-        Step(
-            "alike",
-            f"""
+    adds_up = "false" if rec.cardinality == "one_to_one" else amounts.ties(rec, "total")
+    return Step(
+        "alike",
+        f"""
 create or replace table alike as
-select k, t, count(*) as n, count(*) filter (one) as n_one, {principal} filter (one) as mid,
-       min(currency) as c, sum(amount) filter (one) as target,
-       sum(amount) filter (not one) as total,
-       bool_or(dead) filter (one) <> bool_or(dead) filter (not one) as status_note
-from crowd_rows where {possible} group by k, t
-having n_one {">= 1" if several_ones else "= 1"} and n > n_one and count(amount) = n
-   and count(currency) = n and min(currency) = max(currency) and {amounts.ties(rec, "total")}""",
-            "one currency, every amount told, and the parts add up",
-        ),
+select *, case when not simple or {str(barred).lower()} then null
+               when n_one > 1 and not {str(several_ones).lower()} then null
+               when {adds_up} then 'adds_up'
+               when n_one = 1 and low = high and {amounts.ties(rec, "low")} then 'repeats' end
+       as way
+from (
+    select k, t, count(*) filter (one) as n_one, {principal} filter (one) as mid,
+           min(currency) as c, sum(amount) filter (one) as target,
+           sum(amount) filter (not one) as total, min(amount) filter (not one) as low,
+           max(amount) filter (not one) as high,
+           bool_or(dead) filter (one) <> bool_or(dead) filter (not one) as status_note,
+           count(amount) = count(*) and count(currency) = count(*)
+               and min(currency) = max(currency) as simple
+    from crowd_rows group by k, t having n_one > 0 and count(*) > n_one)""",
+        "one currency, every amount told, and the parts add up or repeat one another",
+    )
+
+
+def alike_live_steps(rec: Reconciliation, key: str) -> tuple[Step, ...]:
+    """Put the groups with a `way` among the matches; the earliest of repeats is the payment."""
+    return (
         Step(
             "alike_live",
             f"""
 insert into live_groups
 select mid, 'exact', {quote_text(key)}, c, left_sum, right_sum, null, status_note, null, 1.0,
        null, null
-from (select *, {amounts.side_sums(rec)} from alike);
+from (select *, {amounts.side_sums(rec)}
+      from (select * replace (case way when 'repeats' then low else total end as total)
+            from alike where way is not null));
 insert into live_members
-select a.mid, r.eid, case when r.one then 'principal' else 'part' end, true, r.amount
-from crowd_rows r join alike a on a.k = r.k and a.t = r.t""",
-            "payouts with all their members",
+select mid, eid, role, role <> 'duplicate', amount from (
+    select a.mid, r.eid, r.amount,
+           case when r.one then 'principal'
+                when a.way = 'repeats' and row_number() over (
+                    partition by r.k, r.t, r.one order by r.dead, r.ts nulls last, r.event_key) > 1
+                then 'duplicate' else 'part' end as role
+    from crowd_rows r join (from alike where way is not null) a on a.k = r.k and a.t = r.t)""",
+            "payouts with all their members, payments that were sent twice",
         ),
     )
 
 
 def steps(rec: Reconciliation, key: str, *, barred: bool = True) -> tuple[Step, ...]:
-    """Match what `alike_steps` left and still adds up; the rest is in `uneven` and `several`."""
+    """Match what `alike_step` left and still adds up; the rest is in `uneven` and `several`."""
     return (*gather_steps(rec, barred=barred), *plain_steps(rec, key))
 
 
@@ -106,8 +127,8 @@ select row_number() over () as gid, *, {unit} as unit from (
            arg_min(case when amount is not null then currency end, event_key)
                filter (one and amount is not null) as c1,
            arg_min(shown_currency, event_key) filter (one and shown is not null) as c2
-    from (from crowd_rows anti join alike using (k, t))
-    group by k, t having n_one > 0 and n_many > 0)""",
+    from (from crowd_rows semi join (from alike where way is null) left_over using (k, t))
+    group by k, t)""",
             "groups with both sides, and the currencies its principal can be told in",
         ),
         Step(

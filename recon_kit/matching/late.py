@@ -2,8 +2,8 @@
 
 After the first key most events stand in a match that nothing speaks against. For all others (open,
 in disagreement, hanging on something) one pass over `events` and one over `who` leaves three
-tables, known by `eid`: `second_look`, their rows of the pool with all their keys (`k0, t0, k1...`),
-`facts` and `people`. Later keys and methods, attachments and reasons read these.
+tables, known by `eid`: `second_look`, their rows of the pool with `external_ids` and all keys
+(`k0, t0, k1...`), `facts` and `people`. Later keys and methods, attachments and reasons read these.
 """
 
 from __future__ import annotations
@@ -23,30 +23,39 @@ def key_columns(rec: Reconciliation) -> str:
     return pool.COLUMNS + "".join(f", k{i}, t{i}" for i in range(len(rec.keys)))
 
 
-def steps(rec: Reconciliation) -> tuple[Step, ...]:
-    """Make the three tables; to be run when the plain matches of the first key stand."""
+def steps(rec: Reconciliation, lone: str) -> tuple[Step, ...]:
+    """Make the three tables; to be run when the plain matches of the first key stand.
+
+    Their rows of the pool are told anew from the events that are read here anyway: for so few,
+    that costs less than a look-up in the pool.
+
+    Args:
+        rec: its keys and measure.
+        lone: query of the `eid, event_key` that found nobody by the first key.
+    """
     further = range(1, len(rec.keys))
     texts = "".join(f", {keys.key_text(rec.keys[i])} as t{i}" for i in further)
     hashes = "".join(f", {keys.key_hash(f't{i}')} as k{i}, t{i}" for i in further)
-    first = ", k0, t0" if rec.keys else ""
+    noted = "select mid from live_groups where amount_note is not null"
+    plain = "select mid from live_groups where amount_note is null"
     return (
         Step(
             "second_look",
             f"""
 create or replace table second_look as
-select {pool.COLUMNS}{first}{hashes}, {FACTS}
-from pool join (select event_key, {FACTS}{texts} from events) e using (event_key)
-where side = {pool.ATTACHED} or eid in (
-    select eid from lone
+select eid, {pool.row_sql(rec)}{hashes}, external_ids, {FACTS}
+from (
+    {lone}
     union all
-    select unnest([left_eid, right_eid]) from suspect_pairs
+    select unnest([left_eid, right_eid]), unnest([left_key, right_key]) from suspect_pairs
     union all
-    select eid from crowd_rows anti join (
-        select eid from live_members where mid in (
-            select mid from live_groups where amount_note is null)) plain using (eid)
+    select eid, event_key from crowd_rows anti join (
+        select eid from live_members where mid in ({plain})) plain using (eid)
     union all
-    select eid from live_members where mid in (
-        select mid from live_groups where amount_note is not null));
+    select eid, event_key from pool where side = {pool.ATTACHED} or eid in (
+        select eid from live_members where mid in ({noted})
+        and eid not in (select eid from crowd_rows))
+) wanted join (select *{texts} from ({pool.told_sql(rec)})) e using (event_key);
 create or replace table further_facts as select eid, {FACTS} from second_look limit 0;
 create or replace view facts as
 select eid, {FACTS} from second_look union all from further_facts""",

@@ -62,14 +62,43 @@ where n > 0""",
 def steps(rec: Reconciliation) -> tuple[Step, ...]:
     """The statements of `build`, printable."""
     left, right = keys.side_filter(rec.left), keys.side_filter(rec.right)
-    home = f"source in ({keys.texts(rec.right.sources)})"
     hangs = "false"
     if rec.attach:
         hangs = (
             f"({keys.attached_filter(rec.left, rec.attach)}"
             f" or {keys.attached_filter(rec.right, rec.attach)})"
         )
+    return (
+        Step(
+            "pool",
+            f"""
+create or replace table pool_rows as
+select {row_sql(rec)}
+from ({told_sql(rec)}
+        where ({left} or {right} or {hangs}) and {keys.live_sql(rec)})""",
+            "every event of the two sides and what hangs on them, narrow",
+        ),
+        Step(
+            "pool_ids",
+            "create or replace view pool as select rowid as eid, * from pool_rows",
+            "integer ids keep every later join small",
+        ),
+    )
+
+
+def told_sql(rec: Reconciliation) -> str:
+    """Query of view `events`: its columns, and `side` and `t0` as the pool has them."""
+    left, right = keys.side_filter(rec.left), keys.side_filter(rec.right)
     text = "".join(f", {keys.key_text(name)} as t0" for name in rec.keys[:1])
+    return f"""
+        select *, case when {left} then {LEFT} when {right} then {RIGHT}
+                  else {ATTACHED} end::utinyint as side{text}
+        from events"""
+
+
+def row_sql(rec: Reconciliation) -> str:
+    """The columns of the pool but for `eid`, as a select list over `told_sql`."""
+    home = f"source in ({keys.texts(rec.right.sources)})"
     first = f", {keys.key_hash('t0')} as k0, t0" if rec.keys else ""
     shown = [
         _by_side(
@@ -91,28 +120,10 @@ def steps(rec: Reconciliation) -> tuple[Step, ...]:
             ATTACHED: "amount",
         }
     )
-    inner = f"""
-        select *, case when {left} then {LEFT} when {right} then {RIGHT}
-                  else {ATTACHED} end::utinyint as side{text}
-        from events
-        where ({left} or {right} or {hangs}) and {keys.live_sql(rec)}"""
-    return (
-        Step(
-            "pool",
-            f"""
-create or replace table pool_rows as
-select event_key, side, case when side < {ATTACHED} then side else ({home})::utinyint end as home,
+    return f"""event_key, side,
+       case when side < {ATTACHED} then side else ({home})::utinyint end as home,
        {measured} as amount, currency, {", ".join(shown)},
-       event_ts as ts, coalesce(status in ({keys.texts(DEAD_STATUSES)}), false) as dead{first}
-from ({inner})""",
-            "every event of the two sides and what hangs on them, narrow",
-        ),
-        Step(
-            "pool_ids",
-            "create or replace view pool as select rowid as eid, * from pool_rows",
-            "integer ids keep every later join small",
-        ),
-    )
+       event_ts as ts, coalesce(status in ({keys.texts(DEAD_STATUSES)}), false) as dead{first}"""
 
 
 def _by_side(told: dict[int, str]) -> str:

@@ -33,45 +33,38 @@ _ANY = -1  # an id that may be any of the declared keys
 
 def run(
     engine: Engine, rec: Reconciliation, zone: str, normalisers: Mapping[str, tuple[str, ...]]
-) -> bool:
-    """Match open events by repaired keys; returns whether any was."""
+) -> None:
+    """Match open events by repaired keys."""
     if not rec.keys or engine.one("select count(distinct side) from rest where side < 2")[0] != 2:
-        return False
+        return
     sources = {*rec.left.sources, *rec.right.sources}
     declared = {name: words for name, words in normalisers.items() if name in sources}
     engine.run(*row_steps(rec), *said_steps(rec, declared))
-    if engine.count("orphans"):
+    parents, memos = engine.one("select count(parent_key), count(description) from repair_rows")
+    if parents:
         engine.run(*parent_steps(rec))
-    engine.run(words_step(rec))
-    if engine.count("words"):
-        engine.run(*mention_steps(rec))
+    if memos:
+        engine.run(words_step(rec), *mention_steps(rec))
     engine.run(pair_step(rec))
     if not engine.count("repair_pairs"):
-        return False
+        return
     engine.run(
-        Step("suspects", "create or replace table suspects as select left_eid, right_eid"
-             " from repair_pairs", "pairs that a repair joins"),
-        *contradictions.steps(rec, zone), *judge_steps(rec), *live_steps(rec), rest_step(),
+        *contradictions.steps(rec, zone, "repair_pairs"), *judge_steps(rec), *live_steps(rec),
+        taken_step(),
     )  # fmt: skip
-    return engine.count("repaired_taken") > 0
 
 
 def row_steps(rec: Reconciliation) -> tuple[Step, ...]:
     """`repair_rows`: what is open, with its ids of other objects."""
-    listed = ", ".join(f"r.k{i}, r.t{i}" for i in range(len(rec.keys)))
+    listed = ", ".join(f"k{i}, t{i}" for i in range(len(rec.keys)))
     return (
         Step(
             "repair_rows",
             f"""
 create or replace table repair_rows as
-select r.eid, r.side, r.event_key, f.source, f.native_id, f.transaction_id, f.parent_key,
-       f.description, x.external_ids, {listed}
-from (from rest where side < 2) r join facts f using (eid)
-left join (select event_key, external_ids from events where external_ids is not null) x
-       on x.event_key = r.event_key;
-create or replace table orphans as
-select eid, side, event_key, source, parent_key from repair_rows
-where parent_key is not null""",
+select eid, side, event_key, source, native_id, transaction_id, parent_key, description,
+       external_ids, {listed}
+from second_look semi join rest using (eid)""",
             "open events with the ids that are no declared key",
         ),
     )
@@ -113,7 +106,7 @@ def said_steps(rec: Reconciliation, declared: Mapping[str, tuple[str, ...]]) -> 
 def parent_steps(rec: Reconciliation) -> tuple[Step, ...]:
     """Add to `said` the keys of the row that an open event names as its parent."""
     columns = ", ".join(f"{keys.key_text(k)} as t{i}" for i, k in enumerate(rec.keys))
-    wanted = "(select parent_key from orphans)"
+    wanted = "(select parent_key from repair_rows)"
     # a correction is paid out with other payments than what it corrects
     inherited = [i for i, key in enumerate(rec.keys) if key != "payout_id"]
     arms = "\nunion all ".join(
@@ -129,7 +122,7 @@ def parent_steps(rec: Reconciliation) -> tuple[Step, ...]:
             f"""
 create or replace table parent_rows as
 select distinct o.eid, o.side, e.* exclude (source, handle, event_key)
-from orphans o join (
+from (from repair_rows where parent_key is not null) o join (
     select source, event_key, {columns}, unnest([native_id, transaction_id]) as handle from events
     where native_id in {wanted} or transaction_id in {wanted}
 ) e on e.source = o.source and e.handle = o.parent_key and e.event_key <> o.event_key;
@@ -293,16 +286,14 @@ from repaired_splits group by mid""",
     )
 
 
-def rest_step() -> Step:
-    """Narrow `rest` down to what no repair has joined."""
+def taken_step() -> Step:
+    """Take what a repair has joined out of `rest` (see `exact.taken_step`)."""
     return Step(
-        "rest.repaired",
+        "repaired_taken",
         """
-create or replace table repaired_taken as
-select unnest([left_eid, right_eid]) as eid from repaired_alone
-union select unnest([left_eid, right_eid]) from repaired_splits;
-create or replace table rest_repaired as from rest anti join repaired_taken using (eid);
-create or replace view rest as from rest_repaired""",
+insert into taken
+select unnest([left_eid, right_eid]) from repaired_alone
+union select unnest([left_eid, right_eid]) from repaired_splits""",
         "each method sees only what is open",
     )
 
