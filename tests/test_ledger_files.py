@@ -124,9 +124,9 @@ def test_a_full_disk_is_said_plainly(store, tmp_path, monkeypatch):
 
 def test_a_newer_format_is_refused(store):
     """A store written by a later version is not touched."""
-    (store.path / "FORMAT").write_text("recon_kit store\n2\n", encoding="utf-8")
+    (store.path / "FORMAT").write_text("recon_kit store\n3\n", encoding="utf-8")
 
-    with pytest.raises(WorkspaceError, match="format 2; this version reads up to 1"):
+    with pytest.raises(WorkspaceError, match="format 3; this version reads up to 2"):
         Store.open(store.path)
 
 

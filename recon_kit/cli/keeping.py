@@ -58,6 +58,12 @@ def replay(*, into: Path | None = None, shuffle: int | None = None, common: Comm
 
 
 @app.command
+def compact(*, common: Common = COMMON) -> int:
+    """Make few large files of the ledger's many small ones; every reading stays as it was."""
+    return show(bench_of(common).compact(progress=progress), common)
+
+
+@app.command
 def backup(into: Path, *, common: Common = COMMON) -> int:
     """Copy the ledger to an empty folder, whoever works on it meanwhile, and check the copy.
 
@@ -107,7 +113,7 @@ def doctor(*, gc: Flag = False, common: Common = COMMON) -> int:
 
     Parameters
     ----------
-    gc: Remove files older than a day that killed processes left in the store.
+    gc: Remove files older than a day that killed processes or `recon compact` left in the store.
     """
     from recon_kit.workbench.setup import examine
 

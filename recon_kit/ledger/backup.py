@@ -15,6 +15,7 @@ from recon_kit.ledger import files, verify
 from recon_kit.ledger.catalog import Catalog
 from recon_kit.ledger.files import Places
 from recon_kit.ledger.hashchain import Checkpoint
+from recon_kit.ledger.successors import read_now
 
 
 def copy_store(places: Places, catalog: Catalog, into: Path) -> Checkpoint:
@@ -42,7 +43,7 @@ def copy_store(places: Places, catalog: Catalog, into: Path) -> Checkpoint:
         with copied.read() as reader:
             named = [
                 (places.segment(kind, sha), target.segment(kind, sha))
-                for kind, sha in reader.all("select distinct kind, sha256 from segments")
+                for kind, sha in read_now(reader).select("kind", "sha256").unique().rows()
             ]
             raw = reader.all("select distinct sha256 from artefacts")
         for source, final in [*named, *((places.raw / s, target.raw / s) for (s,) in raw)]:

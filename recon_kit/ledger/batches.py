@@ -21,6 +21,7 @@ from recon_kit.ledger.files import Places
 from recon_kit.ledger.lock import writer_lock
 from recon_kit.ledger.seal import seal
 from recon_kit.ledger.segments import Staged
+from recon_kit.ledger.successors import read_now
 from recon_kit.model import QUARANTINE_SCHEMA, Artefact, Counts, Receipt
 
 
@@ -128,10 +129,10 @@ def _look(places: Places, catalog: Catalog, draft: BatchDraft) -> _Known:
 
 
 def _event_files(places: Places, reader: Reader, where: str, value: str | int) -> tuple[Path, ...]:
-    rows = reader.all(
-        f"select sha256 from segments where kind = 'events' and {where} order by seq", (value,)
+    rows = read_now(reader, f"kind = 'events' and {where}", (value,))
+    return tuple(
+        places.segment("events", sha) for sha in rows["sha256"].unique(maintain_order=True)
     )
-    return tuple(places.segment("events", row[0]) for row in rows)
 
 
 def _prepare(places: Places, draft: BatchDraft, known: _Known) -> _Plan:

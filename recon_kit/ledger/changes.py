@@ -20,6 +20,7 @@ from recon_kit.ledger.catalog import Reader
 from recon_kit.ledger.columns import duckdb_types, names, nothing, stored
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.ledger.files import Places
+from recon_kit.ledger.successors import read_now
 from recon_kit.safe import quote_ident, quote_text
 
 # So many runs in a row may be kept as changes; the next one is a full copy again.
@@ -77,7 +78,7 @@ def base_of(reader: Reader, places: Places, run_id: str | None) -> Base | None:
     bases = {str(row[0]): row[1] for row in reader.all("select run_id, base_run_id from runs")}
     if run_id not in bases:
         return None
-    segments = reader.frame("segments", "run_id is not null")
+    segments = read_now(reader, "run_id is not null")
     parts = parts_of(bases, kept_as_changes(segments), [run_id])
     if parts.height > CHAIN_MAX:
         return None
@@ -90,12 +91,26 @@ def kept_as_changes(segments: pl.DataFrame) -> set[str]:
     return set(segments.filter(pl.col("kind") == "run_changes")["run_id"])
 
 
-def files_by_kind(places: Places, segments: pl.DataFrame) -> dict[str, list[Path]]:
-    """Files of segments by their kind."""
-    return {
-        str(kind[0]): [places.segment(str(kind[0]), sha) for sha in rows["sha256"]]
-        for kind, rows in segments.group_by("kind", maintain_order=True)
-    }
+def files_by_kind(
+    places: Places, segments: pl.DataFrame, cut: Mapping[Path, Path] | None = None
+) -> dict[str, list[Path]]:
+    """Files of segments by their kind, a merged one once.
+
+    Args:
+        places: of the store.
+        segments: rows of `segments` as read now.
+        cut: files to be read in place of others.
+    """
+    cut = cut or {}
+    once = segments.unique(
+        ["kind", "sha256", pl.when("merged").then(0).otherwise("seq")],
+        keep="first", maintain_order=True,
+    )  # fmt: skip
+    found: dict[str, list[Path]] = {}
+    for kind, sha in once.select("kind", "sha256").iter_rows():
+        path = places.segment(kind, sha)
+        found.setdefault(kind, []).append(cut.get(path, path))
+    return found
 
 
 def make_views(engine: Engine, files: Mapping[str, list[Path]], parts: pl.DataFrame) -> None:
@@ -121,16 +136,19 @@ from ({told}) c join run_parts p on p.part_run_id = c.run_id
 where c.change in ('changed', 'withdrawn') group by all""",
             "what each run changed, and up to where older rows of one name no longer count",
         ),
-        *(_table_view(name, files, plain="run_changes" not in files) for name in model.RUN_TABLES),
+        *(_table_view(name, files, parts) for name in model.RUN_TABLES),
     )
 
 
-def _table_view(name: str, files: Mapping[str, list[Path]], *, plain: bool) -> Step:
+def _table_view(name: str, files: Mapping[str, list[Path]], parts: pl.DataFrame) -> Step:
     columns = {"run_id": "varchar", **duckdb_types(model.RUN_TABLES[name])}
     written = stored(files.get(name, []), columns)
     told = [f"t.{quote_ident(c)}" for c in model.RUN_TABLES[name]]
-    body = written
-    if not plain:
+    runs = parts["part_run_id"].unique().sort().to_list()
+    # a merged file holds other runs as well
+    listed = ", ".join(map(quote_text, runs)) or "null"
+    body = f"from ({written}) where run_id in ({listed})"
+    if "run_changes" in files:
         body = f"""
 select p.run_id, {", ".join(told)}
 from ({written}) t

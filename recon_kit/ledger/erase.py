@@ -26,6 +26,7 @@ from recon_kit.ledger.files import Places
 from recon_kit.ledger.lock import writer_lock
 from recon_kit.ledger.seal import parquet_list
 from recon_kit.ledger.segments import Staged
+from recon_kit.ledger.successors import read_now
 from recon_kit.safe import quote_ident, quote_text
 
 
@@ -48,36 +49,6 @@ class Removal:
     staged: Staged | None
     source: str | None
     rows: int
-
-
-def in_place(found: pl.DataFrame, recorded: Sequence[tuple[str, str | None]]) -> pl.DataFrame:
-    """Rows of `segments` with erased files replaced by what is read in their place.
-
-    A replacement stands where the file stood whose place it took, whatever its own sequence.
-
-    Args:
-        found: rows of `segments`.
-        recorded: (sha256, replaced_by) of every erasure.
-    """
-    if not recorded:
-        return found
-    direct = dict(recorded)
-
-    def now(sha: str | None) -> str | None:
-        while sha is not None and sha in direct:
-            sha = direct[sha]
-        return sha
-
-    replaced = pl.col("sha256").replace_strict(
-        list(direct), [now(sha) for sha in direct], default=pl.col("sha256"),
-        return_dtype=pl.String,
-    )  # fmt: skip
-    came_later = [sha for sha in direct.values() if sha is not None]
-    return (
-        found.filter(~pl.col("sha256").is_in(came_later))
-        .with_columns(replaced.alias("sha256"))
-        .filter(pl.col("sha256").is_not_null())
-    )
 
 
 def refuse_erased(catalog: Catalog, name: str, sha256: str) -> None:
@@ -105,18 +76,19 @@ def erase(  # noqa: PLR0913 - whom, and the record of it: by whom, why and when
         cleanup.enter_context(writer_lock(places.lock, "erasing personal fields"))
         with catalog.read() as reader:
             listed = _present(places, reader)
-        every = [path for rows in listed.values() for path, _, _ in rows]
+        every = [one.path for rows in listed.values() for one in rows]
         with open_engine(every) as engine:
             engine.put("erased_keys", pl.DataFrame({"event_key": sorted(set(event_keys))}))
-            who = [_without(engine, places, row) for row in listed.get("who", [])]
+            who = [_without(engine, places, one) for one in listed.get("who", [])]
             raw = _told_in(engine, places, listed)
-            lines = [_blanked(engine, places, row, raw) for row in listed.get("quarantine", [])]
+            lines = [_blanked(engine, places, one, raw) for one in listed.get("quarantine", [])]
         going = [one for one in (*who, *lines) if one is not None]
         for one in going:
             if one.staged is not None:
                 cleanup.callback(segments.discard, [one.staged])
         removals = [*going, *(Removal("raw", sha, None, None, 0) for sha in raw)]
         if removals:
+            removals += _superseded(places, catalog)
             _commit(places, catalog, removals, (actor, reason, recorded_at))
     return Erased(
         len(set(event_keys)),
@@ -126,42 +98,69 @@ def erase(  # noqa: PLR0913 - whom, and the record of it: by whom, why and when
     )
 
 
-Listed = tuple[Path, str, str | None]
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A file of facts that is read: `merged` with the rows of several sequences."""
+
+    kind: str
+    sha256: str
+    source: str | None
+    merged: bool
+    path: Path
+
+    def rewrite(self, columns: str, where: str) -> str:
+        """A query of its rows in these columns and in their order, for the file written anew."""
+        order = segments.seq_column(self.kind) + ", " if self.merged else ""
+        more = f", {quote_ident(segments.seq_column(self.kind))}" if self.merged else ""
+        return (
+            f"select {columns}{more} from (select *, file_row_number from "
+            f"{parquet_list([self.path])}) {where} order by {order}file_row_number"
+        )
 
 
-def _present(places: Places, reader: Reader) -> dict[str, list[Listed]]:
-    """Files of facts by kind that are still read: path, sha256, source."""
-    gone = dict(reader.all("select sha256, replaced_by from erasures order by seq, rowid"))
-    found: dict[str, list[Listed]] = {}
-    for kind, sha, source in reader.all(
-        "select distinct kind, sha256, source from segments where run_id is null "
-        "and kind in ('events', 'retold', 'who', 'quarantine') order by kind, sha256, source"
-    ):
-        if sha not in gone:
-            found.setdefault(kind, []).append((places.segment(kind, sha), sha, source))
+def _present(places: Places, reader: Reader) -> dict[str, list[_Listed]]:
+    """Files of facts by kind that are read now."""
+    now = read_now(reader, "kind in ('events', 'retold', 'who', 'quarantine')")
+    columns = ["kind", "sha256", "source", "merged"]
+    found: dict[str, list[_Listed]] = {}
+    for kind, sha, source, merged in now.select(columns).unique().sort(columns).iter_rows():
+        path = places.segment(kind, sha)
+        found.setdefault(kind, []).append(_Listed(kind, sha, source, merged, path))
     return found
 
 
-def _without(engine: Engine, places: Places, row: Listed) -> Removal | None:
+def _superseded(places: Places, catalog: Catalog) -> list[Removal]:
+    """Merged files of personal and unreadable rows that still lie beside what took their place."""
+    with catalog.read() as reader:
+        now = {one.path for rows in _present(places, reader).values() for one in rows}
+        merged = reader.all(
+            "select kind, sha256 from compactions where kind in ('who', 'quarantine') "
+            "except select kind, sha256 from erasures order by 1, 2"
+        )
+    return [
+        Removal(kind, sha, None, None, 0)
+        for kind, sha in merged
+        if places.segment(kind, sha).exists() and places.segment(kind, sha) not in now
+    ]
+
+
+def _without(engine: Engine, places: Places, one: _Listed) -> Removal | None:
     """A segment of personal fields without the rows of the erased events."""
-    path, sha, source = row
-    table = parquet_list([path])
+    table = parquet_list([one.path])
     number = engine.one(f"select count(*) from {table} semi join erased_keys using (event_key)")[0]
     if not number:
         return None
     columns = ", ".join(quote_ident(c) for c in model.WHO_SCHEMA)
-    query = (
-        f"select {columns} from {table} anti join erased_keys using (event_key) "
-        "order by event_key, payload_hash"
-    )
+    query = one.rewrite(columns, "anti join erased_keys using (event_key)")
     staged = segments.stage(engine, places, {"who": query})
-    return Removal("who", sha, staged[0] if staged else None, source, int(str(number)))
+    taker = staged[0] if staged else None
+    return Removal("who", one.sha256, taker, one.source, int(str(number)))
 
 
-def _told_in(engine: Engine, places: Places, listed: Mapping[str, list[Listed]]) -> list[str]:
+def _told_in(engine: Engine, places: Places, listed: Mapping[str, list[_Listed]]) -> list[str]:
     """Received files that told the erased events and still lie in raw/."""
     arms = [
-        f"select distinct artefact_sha256 from {parquet_list([path for path, _, _ in rows])} "
+        f"select distinct artefact_sha256 from {parquet_list([one.path for one in rows])} "
         "semi join erased_keys using (event_key)"
         for kind, rows in listed.items()
         if kind in {"events", "retold"}
@@ -173,14 +172,13 @@ def _told_in(engine: Engine, places: Places, listed: Mapping[str, list[Listed]])
 
 
 def _blanked(
-    engine: Engine, places: Places, row: Listed, artefacts: Sequence[str]
+    engine: Engine, places: Places, one: _Listed, artefacts: Sequence[str]
 ) -> Removal | None:
     """A segment of quarantined rows without the raw lines of these files."""
-    path, sha, source = row
-    table = parquet_list([path])
     listed = ", ".join(quote_text(a) for a in artefacts) or "null"
     number = engine.one(
-        f"select count(*) from {table} where raw_line is not null and artefact_sha256 in ({listed})"
+        f"select count(*) from {parquet_list([one.path])} "
+        f"where raw_line is not null and artefact_sha256 in ({listed})"
     )[0]
     if not number:
         return None
@@ -190,9 +188,8 @@ def _blanked(
         else quote_ident(c)
         for c in model.QUARANTINE_SCHEMA
     )
-    query = f"select {columns} from {table} order by record_row, code, raw_line"
-    staged = segments.stage(engine, places, {"quarantine": query})
-    return Removal("quarantine", sha, staged[0], source, int(str(number)))
+    staged = segments.stage(engine, places, {"quarantine": one.rewrite(columns, "")})
+    return Removal("quarantine", one.sha256, staged[0], one.source, int(str(number)))
 
 
 def _commit(

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from recon_kit.errors import CorruptStoreError, FileRejectedError, LedgerError
 
-FORMAT = 1
+FORMAT = 2
+FORMAT_MERGED = 2  # from here on a row of `segments` may be read from a merged file
 BYTES_MAX = 8 * 1024**3
 _BLOCK = 1 << 20
 _READ_ONLY = 0o444
@@ -103,6 +104,17 @@ def plain_errors(doing: str, where: Path) -> Iterator[None]:
                 "committed; have the disk checked and the store verified before you go on."
             ) from why
         raise
+
+
+def require_format(places: Places, number: int) -> None:
+    """Raise the number of the store's format, so that no older version misreads what is next."""
+    if int(places.format.read_text(encoding="utf-8").split("\n")[1]) < number:
+        note_format(places, number)
+
+
+def note_format(places: Places, number: int = FORMAT) -> None:
+    """Write the format note."""
+    write_note(places.format, f"recon_kit store\n{number}\n", places.tmp)
 
 
 def sync_folder(folder: Path) -> None:

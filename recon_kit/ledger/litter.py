@@ -1,4 +1,4 @@
-"""What killed processes leave behind: files that no commit speaks of, old enough to be nobody's.
+"""Files that nothing is read from, old enough to be nobody's: left by killed processes, or merged.
 
 A writer that lives may own younger files, so only those older than a day count, and they are only
 removed under the writer lock.
@@ -11,16 +11,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from recon_kit.ledger import files
-from recon_kit.ledger.catalog import Catalog
+from recon_kit.ledger.catalog import Catalog, moment_of
 from recon_kit.ledger.files import Places
 from recon_kit.ledger.lock import writer_lock
+from recon_kit.ledger.successors import read_now
 
 AGE_HOURS_MIN = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Litter:
-    """One file that nothing speaks of: where, how long, since when."""
+    """One file that nothing is read from: where, how long, since when."""
 
     where: str
     bytes: int
@@ -28,7 +29,9 @@ class Litter:
 
 
 def litter(places: Places, catalog: Catalog, now: datetime) -> list[Litter]:
-    """Files in `tmp/`, and segments that no committed row names, older than a day.
+    """Files in `tmp/` and segments that nothing is read from, older than a day.
+
+    A segment that was merged into another counts as old a day after that, whatever its own age.
 
     Args:
         places: of the store.
@@ -38,7 +41,13 @@ def litter(places: Places, catalog: Catalog, now: datetime) -> list[Litter]:
     with catalog.read() as reader:
         named = {
             places.segment(kind, sha)
-            for kind, sha in reader.all("select distinct kind, sha256 from segments")
+            for kind, sha in read_now(reader).select("kind", "sha256").unique().rows()
+        }
+        merged = {
+            places.segment(kind, sha): moment_of(recorded_at)
+            for kind, sha, recorded_at in reader.all(
+                "select kind, sha256, max(recorded_at) from compactions group by 1, 2"
+            )
         }
     candidates = [
         path
@@ -47,7 +56,7 @@ def litter(places: Places, catalog: Catalog, now: datetime) -> list[Litter]:
         for path in sorted(folder.iterdir())
         if path not in named
     ]  # fmt: skip
-    found = [_look(path, places.root) for path in candidates if path.is_file()]
+    found = [_look(path, places.root, merged.get(path)) for path in candidates if path.is_file()]
     return [one for one in found if one.changed_at <= now - timedelta(hours=AGE_HOURS_MIN)]
 
 
@@ -63,10 +72,10 @@ def remove(places: Places, catalog: Catalog, now: datetime) -> list[Litter]:
     return found
 
 
-def _look(path: Path, root: Path) -> Litter:
+def _look(path: Path, root: Path, merged_at: datetime | None) -> Litter:
     status = path.stat()
     return Litter(
         str(path.relative_to(root)),
         status.st_size,
-        datetime.fromtimestamp(status.st_mtime, UTC),
+        merged_at or datetime.fromtimestamp(status.st_mtime, UTC),
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from recon_kit import model
 from recon_kit.ledger import files
 from recon_kit.ledger.catalog import Writer
+from recon_kit.ledger.columns import duckdb_types
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.keys import keys_sql
 from recon_kit.ledger.seal import parquet_list
@@ -100,8 +101,41 @@ def batch_queries(seq: int) -> dict[str, str]:
     }
 
 
+def columns_of(kind: str, *, merged: bool) -> dict[str, str]:
+    """Columns of a kind of segment with DuckDB's types.
+
+    Args:
+        kind: of facts, or a run table.
+        merged: with the sequence that rows of a merged file carry.
+    """
+    if kind in _FACTS:
+        columns = dict(_FACTS[kind])
+    else:
+        schema = model.RUN_CHANGES if kind == "run_changes" else model.RUN_TABLES[kind]
+        columns = {"run_id": "varchar", **duckdb_types(schema)}
+    return columns | ({seq_column(kind): "bigint"} if merged else {})
+
+
+def seq_column(kind: str) -> str:
+    """The column of a merged file that holds the sequence each row came with."""
+    return "recorded_seq" if kind == "events" else "merged_seq"
+
+
+def order_of(kind: str) -> str:
+    """What orders the rows of one sequence in a file; keys are sorted, all else as written."""
+    keys = "key_hash, event_key, kind, key"
+    return keys if kind == "keys" else "part, file_row_number"
+
+
 # Tellings that added no content: which row said again what was known.
 RETOLD: dict[str, str] = {
     "event_key": "varchar", "payload_hash": "varchar", "version_order": "varchar",
     "artefact_sha256": "varchar", "record_row": "bigint", "records": "bigint", "why": "varchar",
 }  # fmt: skip
+_FACTS: dict[str, dict[str, str]] = {
+    "events": duckdb_types(model.EVENT_SCHEMA),
+    "who": duckdb_types(model.WHO_SCHEMA),
+    "keys": duckdb_types(model.KEYS_SCHEMA),
+    "quarantine": duckdb_types(model.QUARANTINE_SCHEMA),
+    "retold": RETOLD,
+}

@@ -32,15 +32,15 @@ from pathlib import Path
 
 import polars as pl
 
-from recon_kit import model
 from recon_kit.errors import LedgerError
-from recon_kit.ledger import changes, erase, tellings
+from recon_kit.ledger import changes, segments, tellings
 from recon_kit.ledger.catalog import Catalog
-from recon_kit.ledger.columns import duckdb_types, stored
+from recon_kit.ledger.columns import stored
 from recon_kit.ledger.engine import Engine, Step, open_engine
 from recon_kit.ledger.entries import in_force
 from recon_kit.ledger.files import Places
-from recon_kit.ledger.segments import RETOLD
+from recon_kit.ledger.seal import parquet_list
+from recon_kit.ledger.successors import read_now
 from recon_kit.safe import quote_ident, quote_text
 
 PRECEDENCE = 100  # of a source that declares none
@@ -58,11 +58,14 @@ class Snapshot:
                     f"there is no sequence {as_of_seq}; the ledger holds 0 to {size}."
                 )
             until = "seq <= ?"
+            # what was erased is gone from every past as well; what was merged is read from there
+            now = read_now(reader).with_columns(
+                later=pl.col("merged") & (pl.col("seq").max().over("kind", "sha256") > self.seq)
+            )
             # what a run derived is no fact: it may be asked for whatever the sequence
-            named = reader.frame("segments", f"{until} or run_id is not null", (self.seq,))
-            # what was erased is gone from every past as well
-            gone = reader.all("select sha256, replaced_by from erasures order by seq, rowid")
-            self._segments = erase.in_place(named, [(str(a), b) for a, b in gone])
+            self._segments = now.filter(
+                (pl.col("seq") <= self.seq) | pl.col("run_id").is_not_null()
+            )
             self._artefacts = reader.frame("artefacts", until, (self.seq,))
             self._decisions = reader.frame("decisions", until, (self.seq,))
             self._bases = dict(reader.all("select run_id, base_run_id from runs"))
@@ -121,11 +124,12 @@ class Snapshot:
         files, run_files = self._files(parts["part_run_id"].to_list())
         every = {path for kinds in (files, run_files) for paths in kinds.values() for path in paths}
         with open_engine(sorted(every), threads=threads, memory_max=memory_max) as engine:
+            cut = self._cut(engine)
             self._put_small_tables(engine)
-            _make_views(engine, files)
+            _make_views(engine, {k: [cut.get(p, p) for p in paths] for k, paths in files.items()})
             changes.make_views(engine, run_files, parts)
             facts = self._segments.filter(pl.col("run_id").is_null())
-            tellings.make_views(engine, tellings.files_of(self._places, facts))
+            tellings.make_views(engine, tellings.files_of(self._places, facts, cut))
             contested = bool(self._segments["contested"].sum())
             _make_events(engine, precedence or {}, contested=contested)
             if batch is not None:
@@ -133,17 +137,30 @@ class Snapshot:
             engine.trail.clear()
             yield engine
 
+    def _cut(self, engine: Engine) -> dict[Path, Path]:
+        """Merged files that hold later rows as well, each with a copy of its rows up to now."""
+        mixed = self._segments.filter(pl.col("later") & pl.col("run_id").is_null())
+        found = {}
+        for kind, sha in mixed.select("kind", "sha256").unique(maintain_order=True).rows():
+            seq = quote_ident(segments.seq_column(kind))
+            found[self._places.segment(kind, sha)] = engine.write(
+                f"from {parquet_list([self._places.segment(kind, sha)])} where {seq} <= {self.seq}",
+                f"{kind}_{sha}",
+            )
+        return found
+
     def _make_batch_views(self, engine: Engine, batch: int) -> None:
+        """Views of one batch's rows; from a merged file only those that came with it."""
         own = self._segments.filter(pl.col("seq") == batch)
-        tables = {
-            "events": duckdb_types(model.EVENT_SCHEMA),
-            "quarantine": duckdb_types(model.QUARANTINE_SCHEMA),
-            "retold": RETOLD,
-        }
-        for kind, columns in tables.items():
-            names = own.filter(pl.col("kind") == kind)["sha256"]
-            files = {f"batch_{kind}": [self._places.segment(kind, sha) for sha in names]}
-            engine.run(_view(f"batch_{kind}", files, columns))
+        for kind in ("events", "quarantine", "retold"):
+            of_kind = own.filter(pl.col("kind") == kind)
+            files = changes.files_by_kind(self._places, of_kind).get(kind, [])
+            body = stored(files, segments.columns_of(kind, merged=False))
+            if of_kind["merged"].any():
+                body += f" where {quote_ident(segments.seq_column(kind))} = {batch}"
+            engine.run(
+                Step(f"batch_{kind}", f"create temp view batch_{kind} as {body}", "its own rows")
+            )
 
     def _files(self, parts: Sequence[str]) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
         """Files by kind: of facts (and the findings of all runs), and of the parts of runs."""
@@ -172,13 +189,18 @@ def _view(name: str, files: Mapping[str, list[Path]], columns: Mapping[str, str]
 
 def _make_views(engine: Engine, files: Mapping[str, list[Path]]) -> None:
     tables = {
-        "keys": duckdb_types(model.KEYS_SCHEMA),
-        "quarantine": duckdb_types(model.QUARANTINE_SCHEMA),
-        "retold": RETOLD,
-        "who_told": duckdb_types(model.WHO_SCHEMA),
-        "findings_told": {"run_id": "varchar", **duckdb_types(model.RUN_TABLES["findings"])},
+        "keys": "keys",
+        "quarantine": "quarantine",
+        "retold": "retold",
+        "who_told": "who",
+        "findings_told": "findings",
     }
-    engine.run(*(_view(name, files, columns) for name, columns in tables.items()))
+    engine.run(
+        *(
+            _view(name, files, segments.columns_of(kind, merged=False))
+            for name, kind in tables.items()
+        )
+    )
 
 
 def _make_events(engine: Engine, precedence: Mapping[str, int], *, contested: bool) -> None:

@@ -8,7 +8,7 @@ never deletes; one sequence numbers all commits.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -18,23 +18,17 @@ import polars as pl
 from recon_kit import model
 from recon_kit.errors import LedgerError, UnknownNameError, WorkspaceError
 from recon_kit.ledger import (
-    backup,
     batches,
     entries,
     erase,
     files,
     leases,
-    litter,
     runs,
-    verify,
 )
 from recon_kit.ledger.batches import BatchDraft
-from recon_kit.ledger.catalog import Catalog
-from recon_kit.ledger.erase import Erased
+from recon_kit.ledger.care import Care
 from recon_kit.ledger.files import Places
-from recon_kit.ledger.hashchain import Checkpoint, Problem
 from recon_kit.ledger.leases import Lease
-from recon_kit.ledger.litter import Litter
 from recon_kit.ledger.snapshot import Snapshot
 from recon_kit.ledger.tables import TABLES
 from recon_kit.model import Artefact, Receipt, Run, StoredModel
@@ -42,20 +36,11 @@ from recon_kit.model import Artefact, Receipt, Run, StoredModel
 __all__ = ["BatchDraft", "Store"]
 
 
-class Store:
+class Store(Care):
     """The ledger of one workspace; made by `create` or `open`."""
-
-    def __init__(self, places: Places) -> None:
-        self._places = places
-        self._catalog = Catalog(places)
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
-
-    @property
-    def path(self) -> Path:
-        """The store's folder."""
-        return self._places.root
 
     @classmethod
     def create(cls, path: Path, *, created_at: datetime, secret: bytes | None = None) -> Self:
@@ -78,8 +63,7 @@ class Store:
         files.refuse_unsafe_place(places.root)
         store = cls(places)
         store._catalog.make(created_at, secret or secrets.token_bytes(32))
-        places.format.write_text(f"recon_kit store\n{files.FORMAT}\n", encoding="utf-8")
-        files.sync_folder(places.root)
+        files.note_format(places)
         return store
 
     @classmethod
@@ -338,58 +322,3 @@ class Store:
     def snapshot(self, as_of_seq: int | None = None) -> Snapshot:
         """Everything committed up to `as_of_seq`; up to now when not given."""
         return Snapshot(self._places, self._catalog, as_of_seq)
-
-    def checkpoint(self, *, keep: bool = True) -> Checkpoint:
-        """State of the chain of hashes: origin, size, head.
-
-        Args:
-            keep: also write it to `checkpoints/` as a note of three lines.
-        """
-        return verify.checkpoint(self._places, self._catalog, keep=keep)
-
-    def backup(self, into: Path) -> Checkpoint:
-        """Copy the store, whoever writes meanwhile, and check the copy; see `ledger.backup`."""
-        return backup.copy_store(self._places, self._catalog, into)
-
-    def litter(self, now: datetime, *, remove: bool = False) -> list[Litter]:
-        """Files older than a day that no commit speaks of; removed where asked."""
-        act = litter.remove if remove else litter.litter
-        return act(self._places, self._catalog, now)
-
-    def erase(
-        self, event_keys: Sequence[str], *, actor: str, reason: str, recorded_at: datetime
-    ) -> Erased:
-        """Remove the personal fields of events, and the received files that told them.
-
-        Args:
-            event_keys: whose fields go, from every telling of these events, past ones included.
-            actor: who does it; kept on record.
-            reason: why; kept on record, in the chain as a keyed hash only.
-            recorded_at: when, in a zone.
-
-        Returns:
-            What was removed. Amounts, keys and descriptions stay, and so does everything that
-            runs derived.
-        """
-        with files.plain_errors("erasing personal fields", self.path):
-            return erase.erase(
-                self._places, self._catalog, event_keys,
-                actor=actor, reason=reason, recorded_at=recorded_at,
-            )  # fmt: skip
-
-    def verify(
-        self, level: verify.Level = "chain", *, since: Checkpoint | None = None
-    ) -> list[Problem]:
-        """Check that the store is what was committed.
-
-        Args:
-            level: `chain` follows the links and compares the catalog's rows with them and with
-                all noted checkpoints; `segments` hashes every file again, raw ones included, and
-                every run that is kept as changes as it reads now; `all` does both and checks
-                the catalog's pages.
-            since: a checkpoint that was kept elsewhere, which the chain must still contain.
-
-        Returns:
-            Everything that is not as committed; empty when all is well.
-        """
-        return verify.verify(self._places, self._catalog, level, since)

@@ -61,6 +61,10 @@ TABLES: dict[str, Table] = {
         "kind": TEXT, "sha256": TEXT, "replaced_by": TEXT, "rows": INT, "actor": TEXT,
         "reason": TEXT, "recorded_at": UTC,
     }, unique=("kind", "sha256"), veiled=("reason",)),
+    # Small files whose rows are read from a merged one now; what is read stays the same.
+    "compactions": _table({
+        "kind": TEXT, "sha256": TEXT, "replaced_by": TEXT, "rows": INT, "recorded_at": UTC,
+    }, unique=("seq", "kind", "sha256")),
     # What runs derived.
     "runs": _table({
         "run_id": TEXT, "reconciliation": TEXT, "kind": TEXT, "as_of_seq": INT,

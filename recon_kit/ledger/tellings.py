@@ -43,12 +43,15 @@ class Files:
     telling: Mapping[str, list[Path]]
 
 
-def files_of(places: Places, segments: pl.DataFrame) -> Files:
-    """Sort the segments of facts of a snapshot."""
+def files_of(places: Places, segments: pl.DataFrame, cut: Mapping[Path, Path]) -> Files:
+    """Sort the segments of facts of a snapshot; `cut` are files to be read in place of others."""
     marked = pl.col("restated") > 0
     revised = pl.col("source").is_in(segments.filter(marked)["source"].to_list())
     return Files(
-        *(files_by_kind(places, segments.filter(which)) for which in (~revised, revised, marked))
+        *(
+            files_by_kind(places, segments.filter(which), cut)
+            for which in (~revised, revised, marked)
+        )
     )
 
 

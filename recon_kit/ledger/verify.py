@@ -18,6 +18,7 @@ from recon_kit.ledger.engine import EngineError, open_engine
 from recon_kit.ledger.files import Places
 from recon_kit.ledger.hashchain import START, Checkpoint, Problem, link_hash
 from recon_kit.ledger.runs import result_digest
+from recon_kit.ledger.successors import read_now
 from recon_kit.ledger.tables import TABLES
 from recon_kit.safe import quote_ident, quote_text
 
@@ -148,15 +149,19 @@ def _checkpoints(places: Places, reader: Reader, since: Checkpoint | None) -> It
 
 
 def _files(places: Places, reader: Reader) -> Iterator[Problem]:
-    """Every file a committed row names holds the bytes of its name, unless it was erased."""
-    listed = reader.all("select distinct kind, sha256 from segments order by kind, sha256")
+    """Every file that is read holds the bytes of its name; what was erased is not there."""
+    listed = read_now(reader).select("kind", "sha256").unique().sort("kind", "sha256").rows()
     paths = [(sha, places.segment(kind, sha)) for kind, sha in listed]
+    gone = reader.all("select kind, sha256 from erasures order by kind, sha256")
+    erased = [places.raw / sha if kind == "raw" else places.segment(kind, sha)
+              for kind, sha in gone]  # fmt: skip
     raw = reader.all("select distinct sha256 from artefacts order by sha256")
-    erased = {sha for (sha,) in reader.all("select sha256 from erasures")}
-    for sha, path in [*paths, *((sha, places.raw / sha) for (sha,) in raw)]:
-        if sha not in erased:
-            yield from _file(sha, path)
-        elif path.exists():
+    kept = [(sha, places.raw / sha) for (sha,) in raw if places.raw / sha not in erased]
+    for sha, path in [*paths, *kept]:
+        yield from _file(sha, path)
+    now = {path for _, path in paths}
+    for path in erased:
+        if path.exists() and path not in now:
             where = f"{path.parent.name}/{path.name}"
             yield Problem("not_gone", where, "it was erased and must not be there; remove it")
 
@@ -174,7 +179,7 @@ def _file(sha: str, path: Path) -> Iterator[Problem]:
 
 def _resolved(places: Places, reader: Reader) -> Iterator[Problem]:
     """A run kept as changes reads as the rows whose hash was committed with it."""
-    told = reader.frame("segments", "run_id is not null")
+    told = read_now(reader, "run_id is not null")
     bases = dict(reader.all("select run_id, base_run_id from runs"))
     hashes = dict(reader.all("select run_id, result_hash from runs"))
     kept = changes.kept_as_changes(told)

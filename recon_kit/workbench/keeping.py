@@ -14,7 +14,7 @@ from recon_kit.present.replays import ReplayView
 from recon_kit.present.rows import RowsView
 from recon_kit.present.views import FileView
 from recon_kit.resolution.identity import reviewer_name
-from recon_kit.workbench import people, tracing
+from recon_kit.workbench import merging, people, tracing
 from recon_kit.workbench import replay as replaying
 from recon_kit.workbench.face import Face, Progress, quiet
 
@@ -84,8 +84,21 @@ class Keeping(Face):
         mark = self.store.backup(target)
         return FileView(target, f"copied and checked: {mark.size:,} links, {mark.head}")
 
+    def compact(self, *, progress: Progress = quiet) -> RowsView:
+        """Make few large segments of many small ones; every reading, past or present, stays.
+
+        `.frame` has a row per table and source: files, rows, and bytes before and after.
+
+        Args:
+            progress: told each group of files.
+        """
+        return merging.view(self.store.compact(self._clock(), progress))
+
     def litter(self, *, remove: bool = False) -> RowsView:
-        """Files older than a day that killed processes left in the store; removed where asked."""
+        """Files older than a day that nothing is read from any more; removed where asked.
+
+        Killed processes leave them, and `compact` does.
+        """
         found = self.store.litter(self._clock(), remove=remove)
         frame = pl.DataFrame(
             [(one.where, one.bytes, one.changed_at) for one in found],

@@ -1,0 +1,101 @@
+"""Care of a store: is it what was committed, may it be copied, what may leave it, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from recon_kit.ledger import backup, compact, erase, files, litter, verify
+from recon_kit.ledger.catalog import Catalog
+from recon_kit.ledger.compact import Compacted
+from recon_kit.ledger.erase import Erased
+from recon_kit.ledger.files import Places
+from recon_kit.ledger.hashchain import Checkpoint, Problem
+from recon_kit.ledger.litter import Litter
+
+
+class Care:
+    """What looks after a store; `Store` adds what is told to it and read from it."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._catalog = Catalog(places)
+
+    @property
+    def path(self) -> Path:
+        """The store's folder."""
+        return self._places.root
+
+    def checkpoint(self, *, keep: bool = True) -> Checkpoint:
+        """State of the chain of hashes: origin, size, head.
+
+        Args:
+            keep: also write it to `checkpoints/` as a note of three lines.
+        """
+        return verify.checkpoint(self._places, self._catalog, keep=keep)
+
+    def backup(self, into: Path) -> Checkpoint:
+        """Copy the store, whoever writes meanwhile, and check the copy; see `ledger.backup`."""
+        return backup.copy_store(self._places, self._catalog, into)
+
+    def compact(
+        self, recorded_at: datetime, progress: Callable[[str], None] = lambda _: None
+    ) -> list[Compacted]:
+        """Make few large segments of many small ones; what is read stays the same.
+
+        Args:
+            recorded_at: when, in a zone.
+            progress: told each group of files.
+
+        Returns:
+            What became of each group. The old files stay for a day, then they are litter.
+
+        Raises:
+            CorruptStoreError: a file is not what was committed.
+        """
+        with files.plain_errors("merging segments", self.path):
+            return compact.compact(self._places, self._catalog, recorded_at, progress)
+
+    def litter(self, now: datetime, *, remove: bool = False) -> list[Litter]:
+        """Files that nothing is read from, older than a day; removed where asked."""
+        act = litter.remove if remove else litter.litter
+        return act(self._places, self._catalog, now)
+
+    def erase(
+        self, event_keys: Sequence[str], *, actor: str, reason: str, recorded_at: datetime
+    ) -> Erased:
+        """Remove the personal fields of events, and the received files that told them.
+
+        Args:
+            event_keys: whose fields go, from every telling of these events, past ones included.
+            actor: who does it; kept on record.
+            reason: why; kept on record, in the chain as a keyed hash only.
+            recorded_at: when, in a zone.
+
+        Returns:
+            What was removed. Amounts, keys and descriptions stay, and so does everything that
+            runs derived.
+        """
+        with files.plain_errors("erasing personal fields", self.path):
+            return erase.erase(
+                self._places, self._catalog, event_keys,
+                actor=actor, reason=reason, recorded_at=recorded_at,
+            )  # fmt: skip
+
+    def verify(
+        self, level: verify.Level = "chain", *, since: Checkpoint | None = None
+    ) -> list[Problem]:
+        """Check that the store is what was committed.
+
+        Args:
+            level: `chain` follows the links and compares the catalog's rows with them and with
+                all noted checkpoints; `segments` hashes every file again, raw ones included, and
+                every run that is kept as changes as it reads now; `all` does both and checks
+                the catalog's pages.
+            since: a checkpoint that was kept elsewhere, which the chain must still contain.
+
+        Returns:
+            Everything that is not as committed; empty when all is well.
+        """
+        return verify.verify(self._places, self._catalog, level, since)
