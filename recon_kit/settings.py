@@ -90,6 +90,12 @@ class Workspace(_Frozen):
     reviewer: str | None = None  # who decides here; RECON_REVIEWER goes before it
 
 
+class Ledger(_Frozen):
+    """How long received files are kept, in days; only an erasure removes one sooner."""
+
+    raw_days_min: int = Field(default=90, ge=0)
+
+
 class Column(_Frozen):
     """Where a canonical field comes from. Exactly one of the ways below.
 
@@ -438,6 +444,7 @@ class Settings(_Frozen):
     """The whole of one `recon.toml`."""
 
     workspace: Workspace
+    ledger: Ledger = Ledger()
     sources: tuple[Source, ...] = ()
     reconciliations: tuple[Reconciliation, ...] = ()
     chains: tuple[Chain, ...] = ()

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from recon_kit.cli.app import COMMON, DONE, FAILED, Common, Flag, app, bench_of, progress, show
+from recon_kit.cli.app import (
+    COMMON,
+    DONE,
+    FAILED,
+    UNKNOWN,
+    Common,
+    Flag,
+    app,
+    bench_of,
+    progress,
+    show,
+)
 
 
 @app.command
@@ -38,7 +50,7 @@ def verify(
     """
     if replay:
         found = bench_of(common).replay(progress=progress)
-        return show(found, common, DONE if found.same else FAILED)
+        return show(found, common, _code(found))
     level = "chain" if chain and not segments else "segments" if segments and not chain else "all"
     result = bench_of(common).verify(level, since=since)
     return show(result, common, DONE if result.frame.is_empty() else FAILED)
@@ -48,13 +60,20 @@ def verify(
 def replay(*, into: Path | None = None, shuffle: int | None = None, common: Common = COMMON) -> int:
     """Tell a fresh store all files and decisions once more; exit 1 when facts or results differ.
 
+    Exit 4 when nothing differs but files that left the ledger on purpose could not be told again.
+
     Parameters
     ----------
     into: Folder of the fresh store, kept to be looked at; thrown away where not given.
     shuffle: Seed of another order in which the files arrive.
     """
     found = bench_of(common).replay(into, shuffle=shuffle, progress=progress)
-    return show(found, common, DONE if found.same else FAILED)
+    return show(found, common, _code(found))
+
+
+def _code(found: Any) -> int:
+    """Exit code of a replay."""
+    return DONE if found.same else UNKNOWN if found.unknown else FAILED
 
 
 @app.command
@@ -108,15 +127,18 @@ def erase(
 
 
 @app.command
-def doctor(*, gc: Flag = False, common: Common = COMMON) -> int:
+def doctor(*, gc: Flag = False, raw: Flag = False, common: Common = COMMON) -> int:
     """Look at the machine and the workspace, and say what could hurt.
 
     Parameters
     ----------
+    raw: Only the received files older than `raw_days_min`; with --gc drop them, on record.
     gc: Remove files older than a day that killed processes or `recon compact` left in the store.
     """
     from recon_kit.workbench.setup import examine
 
+    if raw:
+        return show(bench_of(common).old_files(drop=gc), common)
     if gc:
         return show(bench_of(common).litter(remove=True), common)
     return show(examine(common.workspace), common)

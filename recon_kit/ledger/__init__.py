@@ -13,6 +13,7 @@
 | `compact`, `erase` | files written anew: many as one, without a person |
 | `successors` | which file is read now |
 | `backup`, `litter` | a checked copy; what nothing is read from |
+| `retention` | how long received files are kept |
 | `hashchain`, `verify` | one link per commit; checking all of it |
 | `files`, `lock` | durable files; one writer at a time |
 | `engine` | the only maker of DuckDB connections |

@@ -97,10 +97,7 @@ def commit_batch(places: Places, catalog: Catalog, draft: BatchDraft) -> Receipt
     identity = (
         draft.artefact.source, draft.artefact.sha256, draft.parser_version, draft.mapping_version,
     )  # fmt: skip
-    if not (places.raw / draft.artefact.sha256).exists():
-        raise LedgerError(
-            f"{draft.artefact.name}: its bytes are not in raw/; call `receive` before committing."
-        )
+    _refuse_unkept(places, draft)
     if (known := known_batch(catalog, *identity)) is not None:
         return known
     plan = _prepare(places, draft, _look(places, catalog, draft))
@@ -108,6 +105,7 @@ def commit_batch(places: Places, catalog: Catalog, draft: BatchDraft) -> Receipt
         with writer_lock(places.lock, f"ingest {draft.artefact.source}"):
             if (known := known_batch(catalog, *identity)) is not None:
                 return known
+            _refuse_unkept(places, draft)  # dropped while it was being judged
             now = _look(places, catalog, draft)
             if now.size != plan.size:
                 segments.discard(plan.staged)
@@ -115,6 +113,13 @@ def commit_batch(places: Places, catalog: Catalog, draft: BatchDraft) -> Receipt
             return _commit(places, catalog, draft, plan)
     finally:
         segments.discard(plan.staged)
+
+
+def _refuse_unkept(places: Places, draft: BatchDraft) -> None:
+    if not (places.raw / draft.artefact.sha256).exists():
+        raise LedgerError(
+            f"{draft.artefact.name}: its bytes are not in raw/; call `receive` before committing."
+        )
 
 
 def _look(places: Places, catalog: Catalog, draft: BatchDraft) -> _Known:

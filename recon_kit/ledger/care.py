@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from recon_kit.ledger import backup, compact, erase, files, litter, verify
-from recon_kit.ledger.catalog import Catalog
+from recon_kit.ledger import backup, compact, erase, files, litter, retention, verify
+from recon_kit.ledger.catalog import Catalog, moment_of
 from recon_kit.ledger.compact import Compacted
 from recon_kit.ledger.erase import Erased
 from recon_kit.ledger.files import Places
 from recon_kit.ledger.hashchain import Checkpoint, Problem
 from recon_kit.ledger.litter import Litter
+from recon_kit.ledger.retention import OldFile
 
 
 class Care:
@@ -61,6 +62,38 @@ class Care:
         """Files that nothing is read from, older than a day; removed where asked."""
         act = litter.remove if remove else litter.litter
         return act(self._places, self._catalog, now)
+
+    def old_files(self, now: datetime, days_min: int) -> list[OldFile]:
+        """Received files that were kept for so many days; see `ledger.retention`."""
+        return retention.old_files(self._places, self._catalog, now, days_min)
+
+    def drop_old_files(self, now: datetime, days_min: int, *, actor: str) -> list[OldFile]:
+        """Remove received files that were kept for so many days, on record.
+
+        Args:
+            now: the time against which ages are measured, in a zone.
+            days_min: a file that was received later than so many days ago is never removed.
+            actor: who does it; kept on record.
+
+        Returns:
+            What was removed. The facts it told stay; they can no longer be replayed.
+        """
+        with files.plain_errors("dropping received files", self.path):
+            return retention.drop(self._places, self._catalog, now, days_min, actor)
+
+    def not_kept(self) -> dict[str, str]:
+        """Received files that left raw/ on purpose: sha256 to a sentence of when and by whom."""
+        with self._catalog.read() as reader:
+            gone = {
+                sha: f"dropped on {when:%Y-%m-%d} by {actor}, after the days it had to be kept"
+                for sha, (when, actor) in retention.dropped(reader).items()
+                if not self._places.raw.joinpath(sha).exists()
+            }
+            for sha, when, actor in reader.all(
+                "select sha256, recorded_at, actor from erasures where kind = 'raw' order by seq"
+            ):
+                gone[sha] = f"erased on {moment_of(when):%Y-%m-%d} by {actor}"
+        return gone
 
     def erase(
         self, event_keys: Sequence[str], *, actor: str, reason: str, recorded_at: datetime

@@ -61,6 +61,11 @@ TABLES: dict[str, Table] = {
         "kind": TEXT, "sha256": TEXT, "replaced_by": TEXT, "rows": INT, "actor": TEXT,
         "reason": TEXT, "recorded_at": UTC,
     }, unique=("kind", "sha256"), veiled=("reason",)),
+    # Received files that left raw/ after the days for which they are kept.
+    "raw_drops": _table({
+        "sha256": TEXT, "source": TEXT, "name": TEXT, "bytes": INT, "received_at": UTC,
+        "days_min": INT, "actor": TEXT, "recorded_at": UTC,
+    }, unique=("seq", "sha256")),
     # Small files whose rows are read from a merged one now; what is read stays the same.
     "compactions": _table({
         "kind": TEXT, "sha256": TEXT, "replaced_by": TEXT, "rows": INT, "recorded_at": UTC,

@@ -12,7 +12,7 @@ import polars as pl
 
 from recon_kit import model
 from recon_kit.errors import LedgerError
-from recon_kit.ledger import changes, files
+from recon_kit.ledger import changes, files, retention
 from recon_kit.ledger.catalog import Catalog, Reader, veil
 from recon_kit.ledger.engine import EngineError, open_engine
 from recon_kit.ledger.files import Places
@@ -149,14 +149,19 @@ def _checkpoints(places: Places, reader: Reader, since: Checkpoint | None) -> It
 
 
 def _files(places: Places, reader: Reader) -> Iterator[Problem]:
-    """Every file that is read holds the bytes of its name; what was erased is not there."""
+    """Every file that is kept holds the bytes of its name; what was erased is not there."""
     listed = read_now(reader).select("kind", "sha256").unique().sort("kind", "sha256").rows()
     paths = [(sha, places.segment(kind, sha)) for kind, sha in listed]
     gone = reader.all("select kind, sha256 from erasures order by kind, sha256")
     erased = [places.raw / sha if kind == "raw" else places.segment(kind, sha)
               for kind, sha in gone]  # fmt: skip
     raw = reader.all("select distinct sha256 from artefacts order by sha256")
-    kept = [(sha, places.raw / sha) for (sha,) in raw if places.raw / sha not in erased]
+    gone_by_right = {places.raw / sha for sha in retention.dropped(reader)}
+    kept = [
+        (sha, path) for (sha,) in raw
+        if (path := places.raw / sha) not in erased
+        and (path.exists() or path not in gone_by_right)
+    ]  # fmt: skip
     for sha, path in [*paths, *kept]:
         yield from _file(sha, path)
     now = {path for _, path in paths}

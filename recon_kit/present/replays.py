@@ -15,17 +15,28 @@ from recon_kit.present.show import View
 class ReplayView(View):
     """`hashes` (what, was, is, same, why), `changed` facts, and files `refused` by today's rules.
 
-    `same` is whether facts and results came out as they were.
+    `untold` are files that left the ledger on purpose; `same` is whether all facts and results
+    came out as they were, `unknown` whether all that could be told again did.
     """
 
     hashes: pl.DataFrame
     changed: pl.DataFrame
     refused: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
 
     @property
     def same(self) -> bool:
         """Whether everything came out as it was."""
-        return bool(self.hashes["same"].all()) and not self.refused
+        return self._no_difference and not self.untold
+
+    @property
+    def unknown(self) -> bool:
+        """Whether nothing differs, but not everything could be told again."""
+        return self._no_difference and bool(self.untold)
+
+    @property
+    def _no_difference(self) -> bool:
+        return bool(self.hashes["same"].fill_null(value=True).all()) and not self.refused
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -35,10 +46,17 @@ class ReplayView(View):
     def _parts(self) -> list[RowsView]:
         short = self.hashes.with_columns(
             pl.col("was", "is").str.head(12),
-            pl.when("same").then(pl.lit("same")).otherwise(pl.lit("differs")).alias("same"),
+            pl.col("same")
+            .cast(pl.String)
+            .replace_strict({"true": "same", "false": "differs"}, default="unknown"),
         )
         said = "everything came out as it was" if self.same else "not everything is as it was"
-        parts = [RowsView("Replay", short, (f"{said}.", *self.refused))]
+        if self.unknown:
+            said = (
+                "nothing came out differently, but not everything could be told again: files were "
+                "dropped or erased on purpose"
+            )
+        parts = [RowsView("Replay", short, (f"{said}.", *self.untold, *self.refused))]
         if not self.changed.is_empty():
             parts.append(RowsView("Facts that read differently", self.changed))
         return parts
@@ -54,8 +72,9 @@ class ReplayView(View):
     def as_dict(self) -> dict[str, Any]:
         """Hashes in full, what changed, what was refused."""
         return {
-            "same": self.same,
+            "same": None if self.unknown else self.same,
             "hashes": self.hashes,
             "changed": self.changed,
             "refused": list(self.refused),
+            "untold": list(self.untold),
         }

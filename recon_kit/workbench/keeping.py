@@ -14,7 +14,7 @@ from recon_kit.present.replays import ReplayView
 from recon_kit.present.rows import RowsView
 from recon_kit.present.views import FileView
 from recon_kit.resolution.identity import reviewer_name
-from recon_kit.workbench import merging, people, tracing
+from recon_kit.workbench import merging, oldfiles, people, tracing
 from recon_kit.workbench import replay as replaying
 from recon_kit.workbench.face import Face, Progress, quiet
 
@@ -54,7 +54,12 @@ class Keeping(Face):
         frame = pl.DataFrame(rows, schema=["where", "code", "message"], orient="row")
         head = self.store.checkpoint(keep=False)
         said = "as committed" if not problems else f"{len(problems)} problems"
-        return RowsView("Verify", frame, (f"{level}: {said}; {head.size:,} links, {head.head}",))
+        notes = [f"{level}: {said}; {head.size:,} links, {head.head}"]
+        if gone := len(self.store.not_kept()):
+            notes.append(
+                f"{gone:,} received files left raw/ on record: what they told cannot be replayed."
+            )
+        return RowsView("Verify", frame, tuple(notes))
 
     def replay(
         self,
@@ -76,7 +81,7 @@ class Keeping(Face):
                 self.store, self.settings, target,
                 now=self._clock(), shuffle=shuffle, progress=progress,
             )  # fmt: skip
-        return ReplayView(found.hashes, found.changed, found.refused)
+        return ReplayView(found.hashes, found.changed, found.refused, found.untold)
 
     def backup(self, into: Path | str) -> FileView:
         """Copy the ledger to an empty folder, whoever works on it meanwhile, and check the copy."""
@@ -107,6 +112,21 @@ class Keeping(Face):
         )
         said = "removed" if remove else "nothing was removed; `recon doctor --gc` removes them"
         return RowsView("Litter", frame, (f"{len(found):,} files: {said}.",) if found else ())
+
+    def old_files(self, *, drop: bool = False, actor: str | None = None) -> RowsView:
+        """Received files older than `raw_days_min` of `recon.toml`; dropped where asked.
+
+        Args:
+            drop: remove them, on record; otherwise only say which.
+            actor: who; the workspace's reviewer where not given.
+        """
+        days = self.settings.ledger.raw_days_min
+        if drop:
+            actor = reviewer_name(self.settings.workspace, actor)
+            found = self.store.drop_old_files(self._clock(), days, actor=actor)
+        else:
+            found = self.store.old_files(self._clock(), days)
+        return oldfiles.view(found, days, dropped=drop)
 
     def erase(
         self,

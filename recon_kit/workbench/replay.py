@@ -43,13 +43,16 @@ class Replayed:
 
     `hashes` has a row for the facts and one per reconciliation: what, was, is, same, why (a word
     where they may differ by right). `changed` lists facts that read differently (at most 1,000):
-    source, native_id, event_key, change (`only before`, `only now`, `other content`). `refused`
-    are files that today's settings cannot read, with the reason.
+    source, native_id, event_key, change (`only before`, `only now`, `other content`, `not kept`).
+    `refused` are files that today's settings cannot read, with the reason. `untold` are files that
+    left the ledger on purpose, with when and by whom: what they told is `not kept`, and where only
+    that differs `same` is null, for nobody can know.
     """
 
     hashes: pl.DataFrame
     changed: pl.DataFrame
     refused: tuple[str, ...]
+    untold: tuple[str, ...] = ()
 
 
 def replay(  # noqa: PLR0913 - what, by which settings, where to, in which order
@@ -71,22 +74,28 @@ def replay(  # noqa: PLR0913 - what, by which settings, where to, in which order
         shuffle: seed of another order of the files; theirs where not given.
         progress: told each stage.
     """
+    gone = store.not_kept()
+    received = store.artefacts().unique(["source", "sha256"], keep="first", maintain_order=True)
+    here = ~pl.col("sha256").is_in(list(gone))
+    untold = [
+        f"{name}: {gone[sha]}; it cannot be told again"
+        for name, sha in received.filter(~here).select("name", "sha256").iter_rows()
+    ]
     with _folder(into.parent) as folder:
         fresh = Store.create(into, created_at=now, secret=store.audit_secret())
-        refused = _files(store, fresh, settings, folder, shuffle, progress)
+        refused = _files((store, fresh), settings, received.filter(here), folder, shuffle, progress)
         _said(store, fresh)
-    facts, changed = _compare_facts(store, fresh, settings)
+    facts, changed = _compare_facts(store, fresh, settings, list(gone))
     rows = [facts]
     for rec in settings.reconciliations:
         run = store.current_run(rec.name)
         if run is not None:
             progress(f"{rec.name}: evaluating again")
-            rows.append(_evaluate(store, fresh, settings, run))
-    return Replayed(
-        pl.DataFrame(rows, schema=["what", "was", "is", "same", "why"], orient="row"),
-        changed,
-        tuple(refused),
-    )
+            rows.append(_evaluate(store, fresh, settings, run, part=bool(untold)))
+    schema = {"what": pl.String, "was": pl.String, "is": pl.String, "same": pl.Boolean,
+              "why": pl.String}  # fmt: skip
+    hashes = pl.DataFrame(rows, schema=schema, orient="row")
+    return Replayed(hashes, changed, tuple(refused), tuple(untold))
 
 
 @contextmanager
@@ -107,25 +116,21 @@ def _folder(beside: Path) -> Iterator[Path]:
 
 
 def _files(  # noqa: PLR0913, PLR0917 - one loop over all files
-    store: Store,
-    fresh: Store,
+    stores: tuple[Store, Store],
     settings: Settings,
+    received: pl.DataFrame,
     folder: Path,
     shuffle: int | None,
     progress: Progress,
 ) -> list[str]:
     """Ingest every received file once, under its own name and with its own times."""
-    received = store.artefacts().unique(["source", "sha256"], keep="first", maintain_order=True)
+    store, fresh = stores
     rows = received.to_dicts()
     if shuffle is not None:
         random.Random(shuffle).shuffle(rows)  # noqa: S311 - an order to try, no secret
     refused: list[str] = []
-    erased = set(store.rows("erasures")["sha256"])
     for number, row in enumerate(rows):
         raw = store.raw_path(row["sha256"])
-        if row["sha256"] in erased:
-            refused.append(f"{row['name']}: it was erased on purpose, so it cannot be told again")
-            continue
         if not raw.exists():
             raise WorkspaceError(
                 f"{row['name']}: its bytes are no longer in raw/ (sha256 {row['sha256'][:12]}), "
@@ -174,9 +179,12 @@ def _renumbered(table: str, row: dict[str, Any], seqs: dict[int, int]) -> pl.Dat
 
 
 def _compare_facts(
-    store: Store, fresh: Store, settings: Settings
+    store: Store, fresh: Store, settings: Settings, gone: list[str]
 ) -> tuple[tuple[object, ...], pl.DataFrame]:
-    """The facts as they are read: one line for the hashes, and what reads differently."""
+    """The facts as they are read: one line for the hashes, and what reads differently.
+
+    What a file that is `gone` told, in whatever telling, cannot be compared: it is `not kept`.
+    """
     precedence = {s.name: s.precedence for s in settings.sources}
     told = []
     for one in (store, fresh):
@@ -188,28 +196,58 @@ def _compare_facts(
                 )
             )
     was, now = told
+    lost = _told_by(store, gone)
     hashes = [model.digest("facts", *frame["event_key"], *frame["payload_hash"]) for frame in told]
     both = was.join(now, on="event_key", how="full", coalesce=True, suffix="_now")
     changed = both.filter(pl.col("payload_hash").ne_missing(pl.col("payload_hash_now"))).select(
         pl.coalesce("source", "source_now").alias("source"),
         pl.coalesce("native_id", "native_id_now").alias("native_id"),
         "event_key",
-        pl.when(pl.col("payload_hash").is_null())
+        pl.when(pl.col("event_key").is_in(lost))
+        .then(pl.lit("not kept"))
+        .when(pl.col("payload_hash").is_null())
         .then(pl.lit("only now"))
         .when(pl.col("payload_hash_now").is_null())
         .then(pl.lit("only before"))
         .otherwise(pl.lit("other content"))
         .alias("change"),
     )
-    same = changed.is_empty()
-    why = "" if same else f"{changed.height:,} of {was.height:,} facts read differently"
+    unknown = changed.filter(pl.col("change") == "not kept").height
+    other = changed.height - unknown
+    told_why = {
+        f"{other:,} of {was.height:,} facts read differently": other,
+        f"{unknown:,} of {was.height:,} facts were told by files that are no longer kept": unknown,
+    }
+    why = "; ".join(text for text, number in told_why.items() if number)
+    same = False if other else None if unknown else True
     return ("facts", *hashes, same, why), changed.sort("source", "event_key").head(
         _FACTS_CHANGED_MAX
     )
 
 
-def _evaluate(store: Store, fresh: Store, settings: Settings, run: Run) -> tuple[object, ...]:
-    """Evaluate a current run again in the fresh store."""
+def _told_by(store: Store, gone: list[str]) -> list[str]:
+    """Events that one of these files told, or that were not read while such an event was."""
+    if not gone:
+        return []
+    with store.snapshot().engine() as engine:
+        engine.put("gone", pl.DataFrame({"artefact_sha256": gone}))
+        return (
+            engine.rows("""
+                with lost as (
+                    select event_key from event_versions semi join gone using (artefact_sha256)
+                    union select event_key from retold semi join gone using (artefact_sha256))
+                select event_key from lost
+                union select d.event_key from duplicates d
+                join lost on lost.event_key = d.kept_key order by 1""")
+            .to_series()
+            .to_list()
+        )
+
+
+def _evaluate(
+    store: Store, fresh: Store, settings: Settings, run: Run, *, part: bool
+) -> tuple[object, ...]:
+    """Evaluate a current run again in the fresh store, which may hold only part of the facts."""
     rec = settings.reconciliation(run.reconciliation)
     done = evaluate(fresh, settings, Request(rec, facts_seq(fresh), run.as_of_time, "replay"))
     was, now = _digest(store, run.run_id), _digest(fresh, done.run.run_id)
@@ -220,6 +258,9 @@ def _evaluate(store: Store, fresh: Store, settings: Settings, run: Run) -> tuple
             "its settings have changed since": settings_hash(settings, rec) != run.settings_hash,
             "it was evaluated by another version": code_hash() != run.code_hash,
         }
+        if part and not any(reasons.values()):
+            why = "files that it may have read are no longer kept"
+            return (run.reconciliation, was, now, None, why)
         why = "; ".join(text for text, holds in reasons.items() if holds)
     return (run.reconciliation, was, now, was == now, why)
 
