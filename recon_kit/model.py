@@ -124,6 +124,8 @@ RUN_TABLES: dict[str, dict[str, pl.DataType]] = {
 # Tables that runs of an earlier version did not have: without a row they leave no trace in a
 # result hash, so that old hashes still hold.
 LATER_TABLES: tuple[str, ...] = ("canary_events",)
+# Tables whose rows may stand in a run as an earlier one made them; both know rows by `match_id`.
+CARRIED_TABLES: tuple[str, ...] = ("matches", "match_members")
 # What a run changed against its base, by table and by the first column of the table's rows;
 # `change` is added, changed or withdrawn; one row (`base`) says that the run is kept so.
 RUN_CHANGES: dict[str, pl.DataType] = {

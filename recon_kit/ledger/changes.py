@@ -40,6 +40,11 @@ class Base:
     files: Mapping[str, list[Path]]
 
     @property
+    def short(self) -> bool:
+        """Whether one more run may be kept as changes against it."""
+        return self.parts.height <= CHAIN_MAX
+
+    @property
     def paths(self) -> list[Path]:
         """All its files."""
         return [path for paths in self.files.values() for path in paths]
@@ -72,7 +77,7 @@ def parts_of(
 
 
 def base_of(reader: Reader, places: Places, run_id: str | None) -> Base | None:
-    """The run to tell changes against; none where there is none, or its chain is long enough."""
+    """The run to tell changes against; none where there is none."""
     if run_id is None:
         return None
     bases = {str(row[0]): row[1] for row in reader.all("select run_id, base_run_id from runs")}
@@ -80,8 +85,6 @@ def base_of(reader: Reader, places: Places, run_id: str | None) -> Base | None:
         return None
     segments = read_now(reader, "run_id is not null")
     parts = parts_of(bases, kept_as_changes(segments), [run_id])
-    if parts.height > CHAIN_MAX:
-        return None
     mine = segments.filter(pl.col("run_id").is_in(parts["part_run_id"].implode()))
     return Base(run_id, parts, files_by_kind(places, mine))
 
@@ -197,24 +200,60 @@ from told left join (select distinct row_id from was) b using (row_id)
 left join (select distinct row_id from now) a using (row_id)"""
 
 
-def queries(
-    engine: Engine, run_id: str, base: Base, sources: Mapping[str, str]
-) -> dict[str, str] | None:
-    """Queries of the segments of a run that is kept as changes; none where a full copy is better.
+def before_and_after(
+    sources: Mapping[str, str], retaken: str | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """What to compare, per run table: rows of the base, and rows of the run that was made on it.
+
+    The views of `make_views` must show the base.
 
     Args:
-        engine: may read the sources and the files of the base.
-        run_id: the run to be kept.
-        base: what it is told against.
-        sources: per run table the SQL that reads its rows.
+        sources: per run table the SQL that reads the rows that were made; none where it has none.
+        retaken: reads `match_id` of the base's matches that were made anew; the rows of all others
+            stand in the run as they are, and are not among the `sources`. Without it all are.
     """
-    make_views(engine, base.files, base.parts)
     after = {
         name: sources.get(name, f"({nothing(duckdb_types(schema))})")
         for name, schema in model.RUN_TABLES.items()
     }
-    engine.run(_told_changes(base.run_id, after))
-    if not _small_and_exact(engine, after):
+    before = {name: f"(from {quote_ident(name)})" for name in after}
+    if retaken is not None:
+        again = {
+            name: f"(from {quote_ident(name)} semi join {retaken} using (match_id))"
+            for name in model.CARRIED_TABLES
+        }
+        before |= again
+    return before, after
+
+
+def whole(sources: Mapping[str, str], retaken: str) -> dict[str, str]:
+    """Per run table the SQL that reads all rows of a run that was made on the base of the views."""
+    found = dict(sources)
+    for name in model.CARRIED_TABLES:
+        columns = names(duckdb_types(model.RUN_TABLES[name]))
+        stands = f"select {columns} from {quote_ident(name)} anti join {retaken} using (match_id)"
+        new = f"select {columns} from {sources[name]} union all " if name in sources else ""
+        found[name] = f"({new}{stands})"
+    return found
+
+
+def queries(
+    engine: Engine, run_id: str, base: Base, sources: Mapping[str, str], retaken: str | None = None
+) -> dict[str, str] | None:
+    """Queries of the segments of a run that is kept as changes; none where a full copy is better.
+
+    Args:
+        engine: may read the sources; its views of `make_views` show the base.
+        run_id: the run to be kept.
+        base: what it is told against.
+        sources: per run table the SQL that reads its rows; see `before_and_after`.
+        retaken: which of the base's matches were made anew; see there.
+    """
+    if not base.short:
+        return None
+    before, after = before_and_after(sources, retaken)
+    engine.run(_told_changes(base.run_id, before, after))
+    if not _small_and_exact(engine, before, after):
         return None
     run, of = quote_text(run_id), quote_text(base.run_id)
     found = {
@@ -229,11 +268,8 @@ def queries(
     return found
 
 
-def _told_changes(base_id: str, after: Mapping[str, str]) -> Step:
-    arms = [
-        f"from ({compare_sql(name, f'(from {quote_ident(name)})', source)})"
-        for name, source in after.items()
-    ]
+def _told_changes(base_id: str, before: Mapping[str, str], after: Mapping[str, str]) -> Step:
+    arms = [f"from ({compare_sql(name, before[name], source)})" for name, source in after.items()]
     return Step(
         "told_changes",
         f"create temp table told_changes as {' union all '.join(arms)}",
@@ -241,7 +277,7 @@ def _told_changes(base_id: str, after: Mapping[str, str]) -> Step:
     )
 
 
-def _small_and_exact(engine: Engine, after: Mapping[str, str]) -> bool:
+def _small_and_exact(engine: Engine, before: Mapping[str, str], after: Mapping[str, str]) -> bool:
     """Whether changes are few, and reading them back gives as many rows as a full copy.
 
     The second holds by construction while no table has two equal rows; if it ever does, a full
@@ -250,15 +286,16 @@ def _small_and_exact(engine: Engine, after: Mapping[str, str]) -> bool:
     total = fresh = 0
     for name, source in after.items():
         key, changed = quote_ident(row_name(name)), f"table_name = {quote_text(name)}"
-        rows, new, kept = engine.one(f"""
+        rows, new, kept, was, stood = map(int, map(str, engine.one(f"""
             select (select count(*) from {source}),
                    (select count(*) from {source} where {key} in (
                         select row_id from told_changes
                         where {changed} and change <> 'withdrawn')),
-                   (select count(*) from {quote_ident(name)} where {key} not in (
-                        select row_id from told_changes where {changed}))""")
-        assert isinstance(rows, int) and isinstance(new, int)  # noqa: S101, PT018 - counts
-        if rows != new + int(str(kept)):
+                   (select count(*) from {before[name]} where {key} not in (
+                        select row_id from told_changes where {changed})),
+                   (select count(*) from {before[name]}),
+                   (select count(*) from {quote_ident(name)})""")))  # fmt: skip
+        if rows != new + kept:
             return False
-        total, fresh = total + rows, fresh + new
+        total, fresh = total + rows + stood - was, fresh + new
     return fresh <= CHANGED_SHARE_MAX * total

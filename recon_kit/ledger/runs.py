@@ -30,12 +30,17 @@ _RUN_FIELDS = tuple(f.name for f in fields(Run))
 
 @dataclass(frozen=True)
 class Derived:
-    """All that a run derived."""
+    """All that a run derived.
+
+    `retaken` has the `match_id` of those matches of its base that were made anew; where it is
+    given, the rows of all others belong to the run as well, and are not among its `tables`.
+    """
 
     run: Run
     tables: Mapping[str, Path | pl.DataFrame]
     slis: pl.DataFrame | None = None
     model: StoredModel | None = None
+    retaken: Path | None = None
 
 
 def commit_run(places: Places, catalog: Catalog, derived: Derived, recorded_at: datetime) -> int:
@@ -51,12 +56,16 @@ def commit_run(places: Places, catalog: Catalog, derived: Derived, recorded_at: 
     with ExitStack() as cleanup:
         with catalog.read() as reader:
             base = changes.base_of(reader, places, run.base_run_id)
-        paths = [table for table in tables.values() if isinstance(table, Path)]
+        paths = [p for p in (*tables.values(), derived.retaken) if isinstance(p, Path)]
         engine = cleanup.enter_context(open_engine([*paths, *(base.paths if base else [])]))
         sources = {name: _source(engine, name, table) for name, table in tables.items()}
-        result_hash = run.result_hash or result_digest(engine, sources)
-        few = changes.queries(engine, run.run_id, base, sources) if base else None
-        staged = segments.stage(engine, places, few or _queries(run.run_id, sources))
+        retaken = parquet_list([derived.retaken]) if base and derived.retaken else None
+        if base:
+            changes.make_views(engine, base.files, base.parts)
+        every = changes.whole(sources, retaken) if retaken else sources
+        result_hash = run.result_hash or result_digest(engine, every)
+        few = changes.queries(engine, run.run_id, base, sources, retaken) if base else None
+        staged = segments.stage(engine, places, few or _queries(run.run_id, every))
         cleanup.callback(segments.discard, staged)
         cleanup.enter_context(writer_lock(places.lock, f"run {run.reconciliation}"))
         if (seq := _seq_of(catalog, run.run_id)) is not None:

@@ -149,7 +149,7 @@ class Store(Care):
         with files.plain_errors(f"ingesting {draft.artefact.name}", self.path):
             return batches.commit_batch(self._places, self._catalog, draft)
 
-    def commit_run(
+    def commit_run(  # noqa: PLR0913 - a run is all of this
         self,
         run: Run,
         tables: Mapping[str, Path | pl.DataFrame],
@@ -157,6 +157,7 @@ class Store(Care):
         slis: pl.DataFrame | None = None,
         model: StoredModel | None = None,
         recorded_at: datetime,
+        retaken: Path | None = None,
     ) -> int:
         """Commit what a run derived; a live run becomes the current one.
 
@@ -169,6 +170,9 @@ class Store(Care):
             slis: values in the columns of `model.SLI_SCHEMA`.
             model: the model it trained, if it did.
             recorded_at: when, in a zone.
+            retaken: a file of the `match_id`s of its base that the run made anew; where it is
+                given, all other matches of the base stand in the run as they are, and `tables`
+                has the others alone.
 
         Returns:
             Sequence of the run. A run that is known already is not stored again.
@@ -176,7 +180,7 @@ class Store(Care):
         Raises:
             LedgerError: a table or column is unknown or missing.
         """
-        derived = runs.Derived(run, tables, slis, model)
+        derived = runs.Derived(run, tables, slis, model, retaken)
         with files.plain_errors(f"storing a run of {run.reconciliation}", self.path):
             return runs.commit_run(self._places, self._catalog, derived, recorded_at)
 

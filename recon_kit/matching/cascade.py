@@ -14,12 +14,13 @@ import polars as pl
 
 from recon_kit import workdays
 from recon_kit.errors import MatchingError
-from recon_kit.ledger.engine import Engine, Timed
+from recon_kit.ledger.engine import Engine, Step, Timed
 from recon_kit.matching import (
     answers,
     attach,
     authority,
     canary,
+    carried,
     decided,
     decomposed,
     dispose,
@@ -67,7 +68,8 @@ class Outcome:
     `tables` are rows by table, `methods` has a row per method and disposition (`method,
     disposition, matches`), `states` a row per side and state (`side, state, items`), `reopened`
     the decisions that must be asked again, `model` the model after it, `notes` what methods
-    split, left out or learned, `trail` the time of every step.
+    split, left out or learned, `trail` the time of every step, `narrowed` how many events a late
+    day matched again (none where no earlier run was given).
     """
 
     reconciliation: str
@@ -78,6 +80,7 @@ class Outcome:
     model: StoredModel | None
     notes: tuple[str, ...]
     trail: tuple[Timed, ...] = field(repr=False)
+    narrowed: carried.Narrowed | None = None
 
 
 Method = Callable[[Engine, Reconciliation, MatchingContext], StoredModel | None]
@@ -165,13 +168,20 @@ def _rest(rec: Reconciliation, method: str) -> int:
     return len(rec.keys) + 1 + METHODS.index(method)
 
 
-def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> Outcome:
+def reconcile(
+    engine: Engine,
+    rec: Reconciliation,
+    context: MatchingContext,
+    earlier: carried.Earlier | None = None,
+) -> Outcome:
     """Evaluate one reconciliation on the views of a snapshot's engine.
 
     Args:
         engine: with views `events`, `who`, `coverage` and `decisions`.
         rec: the two sides and what agreeing means.
         context: the moment, the zone, the model.
+        earlier: a run whose plain matches may stand as they are (see `carried`): the result is the
+            same, and what nothing new has touched is not matched again.
 
     Returns:
         Counts; the rows are in `out_matches`, `out_match_members`, `out_pair_evidence`,
@@ -182,7 +192,9 @@ def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
             result broke a promise (nothing of it may then be kept).
     """
     began = len(engine.trail)
-    _begin(engine, rec, context)
+    narrowed = carried.narrow(engine, rec, earlier) if earlier else None
+    late = earlier if narrowed and not narrowed.why_not else None
+    _begin(engine, rec, context, (carried.whole_step(rec),) if late else ())
     for _, method in ORDER:
         context = replace(context, model=method(engine, rec, context) or context.model)
     attach.run(engine, rec)
@@ -195,7 +207,9 @@ def reconcile(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
     answers.keep(engine)
     open_items.run(engine, rec, context.as_of, context.timezone)
     check(engine, rec)
-    return _outcome(engine, rec, context.model, began)
+    if late:
+        carried.widen(engine, late)
+    return replace(_outcome(engine, rec, context.model, began), narrowed=narrowed)
 
 
 def leave_open(engine: Engine, rec: Reconciliation, context: MatchingContext) -> StoredModel | None:
@@ -217,11 +231,20 @@ def leave_open(engine: Engine, rec: Reconciliation, context: MatchingContext) ->
     return context.model
 
 
-def _begin(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:
-    """The pool, the calendar, and the empty tables that methods write to."""
+def _begin(
+    engine: Engine,
+    rec: Reconciliation,
+    context: MatchingContext,
+    whole: tuple[Step, ...] = (),
+) -> None:
+    """The pool, the calendar, and the empty tables that methods write to.
+
+    `whole` makes `whole_pool` where the pool is a part alone.
+    """
     if context.as_of.tzinfo is None:
         raise MatchingError("as_of needs a time zone; pass an aware datetime")
     pool.build(engine, rec)
+    engine.run(*whole)
     put_calendar(engine, rec, context)
     engine.run(*exact.prepare(), proposals.prepare(), evidence.prepare(), dispose.currencies())
     engine.run(answers.prepare(), learned.prepare(), canary.prepare(), pool.test_note_step(rec))
@@ -230,7 +253,7 @@ def _begin(engine: Engine, rec: Reconciliation, context: MatchingContext) -> Non
 def put_calendar(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:
     """Table `calendar`, wide enough for every due day of the pool and for a look back as far."""
     # through a frame: DuckDB hands single zoned times over only where pytz is installed
-    first, last = engine.rows("select min(ts), max(ts) from pool_rows").row(0)
+    first, last = engine.rows("select min(ts), max(ts) from whole_pool").row(0)
     days = [t.astimezone(UTC).date() for t in (first, last, context.as_of)
             if isinstance(t, datetime)]  # fmt: skip
     longest = max(d.count for d in (rec.settles_within, rec.window.before, rec.window.after))

@@ -78,7 +78,7 @@ def _units(engine: Engine) -> dict[str, int]:
     """By currency, what its amounts are multiples of, told by a thousand of them, open or not."""
     told = engine.rows(
         f"select c, min(v, {_TOLD_MAX}) as v from (select distinct currency as c, amount as v"
-        " from pool where currency in (select c from lump_rows) and amount <> 0)"
+        " from whole_pool where currency in (select c from lump_rows) and amount <> 0)"
         " group by c order by c"
     )
     return {

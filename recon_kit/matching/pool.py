@@ -41,7 +41,16 @@ def build(engine: Engine, rec: Reconciliation) -> None:
             apart, so that every event would be its own counterpart.
     """
     _sides_differ(rec)
-    engine.run(*steps(rec))
+    engine.run(*steps(rec), whole_step("pool"))
+
+
+def whole_step(rows: str) -> Step:
+    """`whole_pool(side, amount, currency, ts)`: what common amounts are counted among."""
+    return Step(
+        "whole_pool",
+        f"create or replace view whole_pool as select side, amount, currency, ts from {rows}",
+        "also where matching looks at a part of the pool alone (see `carried`)",
+    )
 
 
 def test_note_step(rec: Reconciliation) -> Step:
@@ -61,21 +70,10 @@ where n > 0""",
 
 def steps(rec: Reconciliation) -> tuple[Step, ...]:
     """The statements of `build`, printable."""
-    left, right = keys.side_filter(rec.left), keys.side_filter(rec.right)
-    hangs = "false"
-    if rec.attach:
-        hangs = (
-            f"({keys.attached_filter(rec.left, rec.attach)}"
-            f" or {keys.attached_filter(rec.right, rec.attach)})"
-        )
     return (
         Step(
             "pool",
-            f"""
-create or replace table pool_rows as
-select {row_sql(rec)}
-from ({told_sql(rec)}
-        where ({left} or {right} or {hangs}) and {keys.live_sql(rec)})""",
+            f"create or replace table pool_rows as {rows_sql(rec)}",
             "every event of the two sides and what hangs on them, narrow",
         ),
         Step(
@@ -86,14 +84,37 @@ from ({told_sql(rec)}
     )
 
 
-def told_sql(rec: Reconciliation) -> str:
-    """Query of view `events`: its columns, and `side` and `t0` as the pool has them."""
+def rows_sql(
+    rec: Reconciliation, events: str = "events", further: tuple[str, str] = ("", "")
+) -> str:
+    """Query of the pool's rows, without `eid`.
+
+    Args:
+        rec: whose pool.
+        events: the view that they are read from.
+        further: more columns, each with its comma before it: of the events, and of these.
+    """
+    left, right = keys.side_filter(rec.left), keys.side_filter(rec.right)
+    hangs = "false"
+    if rec.attach:
+        hangs = (
+            f"({keys.attached_filter(rec.left, rec.attach)}"
+            f" or {keys.attached_filter(rec.right, rec.attach)})"
+        )
+    return f"""
+select {row_sql(rec)}{further[1]}
+from ({told_sql(rec, events, further[0])}
+        where ({left} or {right} or {hangs}) and {keys.live_sql(rec)})"""
+
+
+def told_sql(rec: Reconciliation, events: str = "events", further: str = "") -> str:
+    """Query of a view of events: its columns, further ones, and `side` and `t0` as the pool has them."""
     left, right = keys.side_filter(rec.left), keys.side_filter(rec.right)
     text = "".join(f", {keys.key_text(name)} as t0" for name in rec.keys[:1])
     return f"""
         select *, case when {left} then {LEFT} when {right} then {RIGHT}
-                  else {ATTACHED} end::utinyint as side{text}
-        from events"""
+                  else {ATTACHED} end::utinyint as side{text}{further}
+        from {events}"""
 
 
 def row_sql(rec: Reconciliation) -> str:

@@ -28,6 +28,8 @@ from recon_kit.settings import Reconciliation
 
 # A text that more open rows of a side carry tells no single event.
 CARRIERS_MAX = 20
+# What in a description may be an id.
+WORDS = "regexp_extract_all(description, '[\\p{L}\\p{N}][\\p{L}\\p{N}_-]{3,}')"
 _ANY = -1  # an id that may be any of the declared keys
 
 
@@ -140,8 +142,7 @@ def words_step(rec: Reconciliation) -> Step:
         f"""
 create or replace table words as
 select eid, side, word, {columns} from (
-    select distinct eid, side, unnest(regexp_extract_all(
-        description, '[\\p{{L}}\\p{{N}}][\\p{{L}}\\p{{N}}_-]{{3,}}')) as word
+    select distinct eid, side, unnest({WORDS}) as word
     from repair_rows where description is not null)""",
         "an order may be named in a memo",
     )

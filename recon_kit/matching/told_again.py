@@ -12,7 +12,7 @@ from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import contradictions
 from recon_kit.settings import Reconciliation
 
-_PRECISE = "('second')"
+PRECISE = "('second')"
 _UNITS_S = {"d": 86_400, "h": 3_600, "m": 60, "bd": 86_400, "bh": 3_600}
 
 
@@ -25,17 +25,16 @@ def run(engine: Engine, rec: Reconciliation) -> None:
 
 def alike_step(rec: Reconciliation) -> Step:
     """`alike(eid, other)`: same side, amount and currency at the same time."""
-    span = rec.duplicates_within
-    seconds = span.count * _UNITS_S[span.unit] if span else 0
+    span = span_us(rec)
     when = "p.ts = a.ts"
     spread, bucket = "", ""
-    if seconds:
+    if span:
         # neighbours in time share a bucket or stand in the next one: no range join
-        at = f"epoch_us({{}}.ts) // {seconds * 1_000_000}"
+        at = f"epoch_us({{}}.ts) // {span}"
         spread = f", unnest([{at.format('o')} - 1, {at.format('o')}, {at.format('o')} + 1]) as b"
         bucket = f" and {at.format('p')} = a.b"
-        when = f"abs(epoch_us(p.ts) - epoch_us(a.ts)) <= {seconds * 1_000_000}"
-    precise = "true" if seconds else f"f.ts_precision in {_PRECISE}"
+        when = f"abs(epoch_us(p.ts) - epoch_us(a.ts)) <= {span}"
+    precise = "true" if span else f"f.ts_precision in {PRECISE}"
     return Step(
         "alike",
         f"""
@@ -52,6 +51,12 @@ where {when} and p.eid <> a.eid
   and (p.event_key < a.event_key or p.eid not in (select eid from rest))""",
         "same side, amount and currency at the same time",
     )
+
+
+def span_us(rec: Reconciliation) -> int:
+    """How far apart two tellings may be, in microseconds; 0: at the very time, to the second."""
+    span = rec.duplicates_within
+    return span.count * _UNITS_S[span.unit] * 1_000_000 if span else 0
 
 
 def same_steps() -> tuple[Step, ...]:

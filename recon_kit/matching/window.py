@@ -165,10 +165,11 @@ def pair_steps(rec: Reconciliation, allowed: Authority) -> tuple[Step, ...]:
 create or replace table window_common as
 with wanted as (select distinct c, v from window_rows r join single_0 s using (eid))
 select c, v, count(*) - 1 as others from (
-    select currency as c, amount as v from pool where side = 1) semi join wanted using (c, v)
+    select currency as c, amount as v from whole_pool where side = 1) semi join wanted using (c, v)
 group by c, v;
 create or replace table window_spread as
-select greatest(1, max(epoch_us(ts)) - min(epoch_us(ts))) as us from pool where side = 1""",
+select greatest(1, max(epoch_us(ts)) - min(epoch_us(ts))) as us
+from whole_pool where side = 1""",
             "how often each amount occurs, matched or not",
         ),
         Step(

@@ -23,13 +23,14 @@ from recon_kit import model
 from recon_kit.ingestion.headers import header_frame
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.store import Store
-from recon_kit.matching import authority, cascade, stored
+from recon_kit.matching import authority, carried, cascade, stored
 from recon_kit.matching.rules import Rule, rules_hash
 from recon_kit.model import Certificate, Run, StoredModel
 from recon_kit.resolution import cases, governance
 from recon_kit.settings import Reconciliation, Settings
 from recon_kit.sli import indicators
 from recon_kit.tuning import drift
+from recon_kit.workbench.earlier import earlier_run
 
 Progress = Callable[[str], None]
 DRIFT_CHECK = "drift check"  # who voids a certificate whose data have drifted
@@ -115,7 +116,10 @@ def evaluate(
             rules=told.rules or (),
             normalisers={s.name: s.key_normalisers for s in settings.sources},
         )
-        outcome = cascade.reconcile(engine, rec, context)
+        earlier = earlier_run(store, engine, run, told.model, past[-1:])
+        outcome = cascade.reconcile(
+            engine, rec, context, earlier if isinstance(earlier, carried.Earlier) else None
+        )
         void = _drifted(store, engine, request, told)
         if void:
             _void(store, request, void, progress)
@@ -138,7 +142,7 @@ def evaluate(
         run = _run(settings, request, replace(told, model=outcome.model or told.model))
         run = replace(run, base_run_id=current.run_id if current else None)
         tables: dict[str, Path | pl.DataFrame] = {
-            name: engine.write(f"select * from out_{name}", f"result_{name}")
+            name: engine.write(f"from {carried.made(name, outcome.narrowed)}", f"result_{name}")
             for name in model.RUN_TABLES
         }
         store.commit_run(
@@ -147,6 +151,7 @@ def evaluate(
             slis=slis,
             model=outcome.model,
             recorded_at=request.recorded_at or request.as_of_time,
+            retaken=carried.retaken(engine, outcome.narrowed),
         )
     kept = store.run(run.run_id)
     return Done(kept or run, fresh=True, notes=(*news, *outcome.notes))
