@@ -200,7 +200,10 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One evaluation of one reconciliation; `run_id` is the hash of everything it depends on."""
+    """One evaluation of one reconciliation; `run_id` is the hash of everything it depends on.
+
+    `evaluated` tells how many events a late day matched again, or why all of them were.
+    """
 
     run_id: str
     reconciliation: str
@@ -213,6 +216,7 @@ class Run:
     code_hash: str
     base_run_id: str | None = None
     result_hash: str | None = None
+    evaluated: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

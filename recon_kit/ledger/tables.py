@@ -70,11 +70,12 @@ TABLES: dict[str, Table] = {
     "compactions": _table({
         "kind": TEXT, "sha256": TEXT, "replaced_by": TEXT, "rows": INT, "recorded_at": UTC,
     }, unique=("seq", "kind", "sha256")),
-    # What runs derived.
+    # What runs derived; `evaluated` says whether all was matched again, and else why not.
     "runs": _table({
         "run_id": TEXT, "reconciliation": TEXT, "kind": TEXT, "as_of_seq": INT,
         "as_of_time": UTC, "settings_hash": TEXT, "rules_hash": TEXT, "model_hash": TEXT,
         "code_hash": TEXT, "base_run_id": TEXT, "result_hash": TEXT, "recorded_at": UTC,
+        "evaluated": TEXT,
     }, unique=("run_id",)),
     "current_run": _table({"reconciliation": TEXT, "run_id": TEXT}, unique=("seq",)),
     "models": _table(

@@ -140,7 +140,8 @@ def evaluate(
         progress(f"{rec.name}: SLIs")
         slis = indicators.compute(engine, rec, settings, request.as_of_time)
         run = _run(settings, request, replace(told, model=outcome.model or told.model))
-        run = replace(run, base_run_id=current.run_id if current else None)
+        evaluated = str(outcome.narrowed or f"in full: {earlier}")
+        run = replace(run, base_run_id=current.run_id if current else None, evaluated=evaluated)
         tables: dict[str, Path | pl.DataFrame] = {
             name: engine.write(f"from {carried.made(name, outcome.narrowed)}", f"result_{name}")
             for name in model.RUN_TABLES
