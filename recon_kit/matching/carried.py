@@ -40,7 +40,7 @@ from recon_kit import model
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import keys, pool, told_again
 from recon_kit.matching.repair import WORDS
-from recon_kit.safe import quote_text
+from recon_kit.safe import quote_ident, quote_text
 from recon_kit.settings import Reconciliation
 
 LINKS: tuple[str, ...] = ("keys", "match", "parents")
@@ -50,7 +50,15 @@ AGAIN_SHARE_MAX = 0.5
 _PLAIN = (
     "method = 'exact' and disposition = 'auto' and discrepancies is null and residual_minor = 0"
 )
-_TABLES = ("late_rows", "late_links", "late_front", "late_next", "late_asked", "late_words")
+_TABLES = (
+    "late_rows",
+    "late_links",
+    "late_children",
+    "late_front",
+    "late_next",
+    "late_asked",
+    "late_words",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,9 @@ def narrow(
         matches of the earlier run that do not stand as they are.
     """
     engine.put("late_decided", earlier.decided.select("event_key"))
-    engine.run(*row_steps(rec, earlier), parents_step(rec, found="parents" in neighbours))
+    engine.run(*row_steps(rec, earlier), children_step(rec, found="parents" in neighbours))
+    if engine.count("late_children"):
+        engine.run(parents_step(rec))
     _spread(engine, rec, neighbours)
     engine.run(*asked_steps(rec, neighbours))
     _spread(engine, rec, neighbours)
@@ -113,7 +123,7 @@ def narrow(
         return Narrowed(0, 0, "events of the run before are gone")
     if counted.again > AGAIN_SHARE_MAX * counted.events:
         return Narrowed(0, 0, "most events would be matched again")
-    engine.run(*place_steps(earlier))
+    engine.run(*place_steps(rec, earlier))
     return counted
 
 
@@ -178,29 +188,41 @@ create or replace temp table late_front as from again""",
     )
 
 
-def parents_step(rec: Reconciliation, *, found: bool) -> Step:
+def children_step(rec: Reconciliation, *, found: bool) -> Step:
+    """`late_children`: who names a parent; an empty `late_links`."""
+    return Step(
+        "late_children",
+        f"""
+create or replace temp table late_children as
+select event_key, source, parent_key from events
+where parent_key is not null and source in ({_sources(rec)}) and {str(found).lower()};
+create or replace temp table late_links (a ubigint, b ubigint)""",
+        "refunds, and whatever else corrects another row",
+    )
+
+
+def parents_step(rec: Reconciliation) -> Step:
     """`late_links(a, b)`: an event and the row that it names as its parent."""
-    sources = keys.texts(tuple(sorted({*rec.left.sources, *rec.right.sources})))
     wanted = "(select parent_key from late_children)"
     return Step(
         "late_links",
         f"""
-create or replace temp table late_children as
-select event_key, source, parent_key from events
-where parent_key is not null and source in ({sources}) and {str(found).lower()};
-create or replace temp table late_links as
+insert into late_links
 select hash(c.event_key) as a, hash(e.event_key) as b
 from late_children c
 join (
     select event_key, source, unnest([native_id, transaction_id]) as handle from events
-    where source in ({sources}) and (native_id in {wanted} or transaction_id in {wanted})
+    where source in ({_sources(rec)}) and (native_id in {wanted} or transaction_id in {wanted})
     union all
     select event_key, source, unnest(json_extract_string(external_ids, '$.*')) from events
-    where source in ({sources}) and external_ids is not null
-      and exists (from late_children)
+    where source in ({_sources(rec)}) and external_ids is not null
 ) e on e.source = c.source and e.handle = c.parent_key""",
         "parents by each id that may be meant",
     )
+
+
+def _sources(rec: Reconciliation) -> str:
+    return keys.texts(tuple(sorted({*rec.left.sources, *rec.right.sources})))
 
 
 def _spread(engine: Engine, rec: Reconciliation, neighbours: Collection[str]) -> None:
@@ -272,9 +294,15 @@ insert into again from late_front""",
     )
 
 
-def place_steps(earlier: Earlier) -> tuple[Step, ...]:
+# What the ledger keeps of a row beside its facts, and facts that no method reads unless asked to.
+_UNREAD = ("event_id", "business_key", "raw_ts", "tz_source")
+
+
+def place_steps(rec: Reconciliation, earlier: Earlier) -> tuple[Step, ...]:
     """`retaken`, and the smaller `events` and `who`."""
     run = quote_text(earlier.run_id)
+    facts = [c for c in model.MONEY_FACTS if c not in _UNREAD or c in rec.probable.compare]
+    columns = ", ".join(map(quote_ident, ("event_key", "payload_hash", "source", *facts)))
     return (
         Step(
             "retaken",
@@ -287,9 +315,9 @@ select match_id from match_members where run_id = {run} and hash(event_key) in (
         ),
         Step(
             "late_events",
-            """
+            f"""
 alter view events rename to every_event;
-create temp table events as from every_event
+create temp table events as select {columns} from every_event
 where hash(event_key) in (from again) or test or event_type = 'fx_rate';
 alter view who rename to every_who;
 create temp table who as from every_who where hash(event_key) in (from again)""",
