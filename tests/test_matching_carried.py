@@ -13,7 +13,7 @@ from matching_world import COVERAGE, day, frame, order, payment, person, rec, sa
 
 from recon_kit import model
 from recon_kit.ledger.engine import open_engine
-from recon_kit.matching import carried, cascade, stored
+from recon_kit.matching import carried, cascade, stored, touched
 from recon_kit.matching.schedules import Lag
 
 KEYS = ["order_id", "transaction_id", "invoice_number"]
@@ -71,7 +71,7 @@ def late_and_full(first, later, declared, *, who=(), decisions=(), before=()):
             engines[1].put(table, run)
         keys = [k for d in (*before, *decisions) for k in (d["left_key"], d["right_key"]) if k]
         decided = pl.DataFrame({"event_key": keys}, schema={"event_key": pl.String})
-        outcome = evaluate(engines[1], declared, carried.Earlier("r1", 1, decided))
+        outcome = evaluate(engines[1], declared, touched.Earlier("r1", 1, decided))
         evaluate(engines[2], declared)
         return rows_of(engines[1]), rows_of(engines[2]), outcome.narrowed
 
@@ -147,14 +147,14 @@ NEIGHBOURS = {
 }
 
 
-@pytest.mark.parametrize("name", [*carried.LINKS, *carried.ASKED])
+@pytest.mark.parametrize("name", [*touched.LINKS, *touched.ASKED])
 def test_each_kind_of_neighbour_is_needed(name, monkeypatch):
     """With it the rows are those of a full run; without it they are not."""
     first, later, more = NEIGHBOURS[name]
     whole = late_and_full(first, later, rec(keys=KEYS), **more)
-    others = [n for n in (*carried.LINKS, *carried.ASKED) if n != name]
-    narrow = carried.narrow
-    monkeypatch.setattr(carried, "narrow", lambda e, r, w: narrow(e, r, w, others))
+    others = [n for n in (*touched.LINKS, *touched.ASKED) if n != name]
+    find = touched.find
+    monkeypatch.setattr(touched, "find", lambda e, r, w: find(e, r, w, others))
 
     without = late_and_full(first, later, rec(keys=KEYS), **more)
 

@@ -84,8 +84,8 @@ def test_a_late_day_gives_what_a_full_run_gives(late_shop, tmp_path):
 
 
 ANY_SHOP = SHOP.replace('keys = ["order_id"]', 'keys = ["order_id"]\ncardinality = "one_to_many"')
-# Forty orders, each paid on the day: whatever comes late is a small change.
-PAID = [(f"n{n}", 700) for n in range(40)]
+# So many orders, each paid the next day, that lags are known: what comes late is a small change.
+PAID = [(f"n{n}", 700) for n in range(110)]
 some_orders = st.lists(
     st.tuples(st.sampled_from(["a", "b", "c"]), st.sampled_from([500, 900, 1400])), max_size=4
 )
@@ -121,7 +121,13 @@ def take_in(folder, name, moment, received_at=None):
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-@given(some_orders, some_payments, some_orders, some_payments, st.sampled_from(["", "not_same"]))
+@given(
+    some_orders,
+    some_payments,
+    some_orders,
+    some_payments,
+    st.sampled_from(["", "not_same", "no_counterpart", "erase"]),
+)
 def test_any_late_day_gives_what_a_full_run_gives(orders, payments, more, later, said):
     """New keys, parts, restated rows and a decision: late or at once, the rows are the same."""
     found = []
@@ -136,9 +142,11 @@ def test_any_late_day_gives_what_a_full_run_gives(orders, payments, more, later,
             if day_by_day:
                 bench.reconcile()
             bench = take_in(folder, "late", LATER)
-            if said:
-                bench.decide("n1", "pn1", said)
+            say(bench, said)
             run_id = bench.reconcile().frame["run_id"][0]
+            if day_by_day:
+                told = bench.store.run(run_id).evaluated
+                assert told.startswith("in full: personal") == (said == "erase"), told
             rows = rows_of(bench, run_id)
             # a case of yesterday keeps its number and its opening; what it says is the same
             cases = rows.pop("findings").select("anchor_key", "kind", "amount_minor", "diffs")
@@ -147,6 +155,16 @@ def test_any_late_day_gives_what_a_full_run_gives(orders, payments, more, later,
 
     for table, told in found[0].items():
         assert told.rows() == found[1][table].rows(), table
+
+
+def say(bench, said):
+    """What a person does meanwhile."""
+    if said == "erase":
+        bench.erase("n2", reason="asked to", confirm=True)
+    elif said == "no_counterpart":
+        bench.decide("n1", None, said)
+    elif said:
+        bench.decide("n1", "pn1", said)
 
 
 def rows_of(bench, run_id):
@@ -197,6 +215,84 @@ def test_few_changes_are_kept_as_such_and_said_alike(busy_shop):
     assert {
         (r["event_key"], turned.get(r["change"], r["change"])) for r in kept.events.to_dicts()
     } == {(r["event_key"], r["change"]) for r in back.events.to_dicts()}
+
+
+@pytest.fixture
+def paid_shop(tmp_path):
+    """A hundred and ten orders, paid and reconciled; a late file with one payment more."""
+    folder = tmp_path / "paid"
+    folder.mkdir()
+    (folder / "recon.toml").write_text(ANY_SHOP, encoding="utf-8")
+    write_day(folder, "first", PAID, [(f"p{key}", key, cents) for key, cents in PAID])
+    take_in(folder, "first", EARLY).reconcile()
+    write_day(folder, "late", [], [("again", "n7", 700)])
+    return folder
+
+
+def test_the_record_of_a_run_says_what_was_matched_again(paid_shop):
+    """A payment comes twice: it, the order and the first payment; all else stands."""
+    bench = take_in(paid_shop, "late", LATER)
+    first = bench.store.current_run("orders_to_payments")
+
+    view = bench.reconcile()
+
+    run = bench.store.run(view.frame["run_id"][0])
+    assert first.evaluated == "in full: no run was made before"
+    assert run.evaluated == "3 of 221 events were matched again"
+    assert view.frame["note"].to_list() == [run.evaluated]
+    assert view.frame["matches"].to_list() == [110]
+    roles = rows_of(bench, run.run_id)["match_members"].group_by("role").len().sort("role")
+    assert roles.rows() == [("duplicate", 1), ("part", 110), ("principal", 110)]
+
+
+def test_a_match_that_was_carried_over_is_matched_again_when_it_is_touched(paid_shop):
+    """Day by day, three times: what stood twice is taken apart on the third day."""
+    take_in(paid_shop, "late", LATER).reconcile()
+    write_day(paid_shop, "more", [], [("pn8", "elsewhere", 700), ("again", "n7", 700)])
+    third = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    bench = take_in(paid_shop, "more", third)
+
+    run_id = bench.reconcile().frame["run_id"][0]
+
+    assert bench.store.run(run_id).evaluated == "5 of 221 events were matched again"
+    assert rows_of(bench, run_id)["matches"].height == 109
+    assert "no payment carries order id n8" in bench.why("n8").answer
+    assert bench.store.verify("segments") == []
+
+
+def wait_longer(_, folder):
+    text = ANY_SHOP.replace('settles_within = "5d"', 'settles_within = "6d"')
+    (folder / "recon.toml").write_text(text, encoding="utf-8")
+
+
+def forget_a_person(bench, _):
+    bench.erase("n2", reason="asked to", confirm=True)
+
+
+REASONS = {
+    "the settings have changed": wait_longer,
+    "personal fields were erased": forget_a_person,
+    "a shadow run builds on no other": lambda *_: None,
+}
+
+
+@pytest.mark.parametrize("why", REASONS)
+def test_a_run_is_made_in_full_where_it_cannot_build_on_another(paid_shop, why):
+    """Other settings, erased fields, a shadow: the record says which."""
+    REASONS[why](take_in(paid_shop, "late", LATER), paid_shop)
+    bench = bench_at(paid_shop, LATER)
+
+    run_id = bench.reconcile(shadow="shadow" in why).frame["run_id"][0]
+
+    assert bench.store.run(run_id).evaluated == f"in full: {why}"
+
+
+def test_a_run_is_made_in_full_where_terms_are_still_unknown(late_shop):
+    """Four orders teach no settlement time, so every run learns anew, from all matches."""
+    run_id = bench_at(late_shop, LATER).reconcile().frame["run_id"][0]
+
+    told = Store.open(late_shop / "store").run(run_id).evaluated
+    assert told == "in full: fees and lags are learned from all matches"
 
 
 def test_a_past_day_is_seen_as_of_its_end(shop, capsys):

@@ -35,6 +35,7 @@ from recon_kit.matching import (
     window,
 )
 from recon_kit.matching.rules import Rule
+from recon_kit.matching.touched import Earlier
 from recon_kit.model import METHODS, RUN_TABLES, Certificate, StoredModel
 from recon_kit.settings import Reconciliation
 
@@ -172,7 +173,7 @@ def reconcile(
     engine: Engine,
     rec: Reconciliation,
     context: MatchingContext,
-    earlier: carried.Earlier | None = None,
+    earlier: Earlier | None = None,
 ) -> Outcome:
     """Evaluate one reconciliation on the views of a snapshot's engine.
 

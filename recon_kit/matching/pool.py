@@ -108,7 +108,7 @@ from ({told_sql(rec, events, further[0])}
 
 
 def told_sql(rec: Reconciliation, events: str = "events", further: str = "") -> str:
-    """Query of a view of events: its columns, further ones, and `side` and `t0` as the pool has them."""
+    """Query of a view of events: its columns, `side` and `t0` as in the pool, and further ones."""
     left, right = keys.side_filter(rec.left), keys.side_filter(rec.right)
     text = "".join(f", {keys.key_text(name)} as t0" for name in rec.keys[:1])
     return f"""

@@ -13,7 +13,7 @@ import polars as pl
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.store import Store
 from recon_kit.matching import stored
-from recon_kit.matching.carried import Earlier
+from recon_kit.matching.touched import Earlier
 from recon_kit.model import Run, StoredModel
 
 

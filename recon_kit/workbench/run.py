@@ -25,6 +25,7 @@ from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.store import Store
 from recon_kit.matching import authority, carried, cascade, stored
 from recon_kit.matching.rules import Rule, rules_hash
+from recon_kit.matching.touched import Earlier
 from recon_kit.model import Certificate, Run, StoredModel
 from recon_kit.resolution import cases, governance
 from recon_kit.settings import Reconciliation, Settings
@@ -118,7 +119,7 @@ def evaluate(
         )
         earlier = earlier_run(store, engine, run, told.model, past[-1:])
         outcome = cascade.reconcile(
-            engine, rec, context, earlier if isinstance(earlier, carried.Earlier) else None
+            engine, rec, context, earlier if isinstance(earlier, Earlier) else None
         )
         void = _drifted(store, engine, request, told)
         if void:
@@ -155,7 +156,8 @@ def evaluate(
             retaken=carried.retaken(engine, outcome.narrowed),
         )
     kept = store.run(run.run_id)
-    return Done(kept or run, fresh=True, notes=(*news, *outcome.notes))
+    late = (evaluated,) if outcome.narrowed and not outcome.narrowed.why_not else ()
+    return Done(kept or run, fresh=True, notes=(*news, *late, *outcome.notes))
 
 
 def facts_seq(store: Store, by: datetime | None = None) -> int:
