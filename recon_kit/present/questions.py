@@ -61,7 +61,8 @@ class Question:
     `asked` are the records asked about (one, or all of a proposed group's smaller side),
     `candidates` the possible counterparts, best first; `why` says in a sentence why a person is
     asked. An `audit` question is blind and cannot be passed over; so are as many others (`decoy`),
-    so that nobody can tell which it is.
+    so that nobody can tell which it is. Where another person judged a pair `again` is set: it is
+    blind as well, and asked of this very pair.
     """
 
     question_id: str
@@ -75,6 +76,7 @@ class Question:
     currency: str | None = None
     stream: Literal["work", "audit"] = "work"
     decoy: bool = False
+    again: bool = False
     verdict: str | None = None
     verdict_note: str = ""
 

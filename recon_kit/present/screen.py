@@ -233,11 +233,14 @@ def _said(question: Question, candidate: Candidate | None) -> str:
 
 
 def actions(question: Question, chosen: int) -> list[str]:
-    """What a person may do now; a blind question is not passed over, and asks for the answer."""
+    """What a person may do now; a blind question is not passed over, and asks for the answer.
+
+    Only what is asked of one pair, again, can be told apart without naming another counterpart.
+    """
     blind, paired = question.blind, chosen < len(question.candidates)
     allowed: Mapping[str, bool] = {
         "same": paired,
-        "not_same": paired and not blind,
+        "not_same": paired and (question.again or not blind),
         "no_counterpart": True,
         "unsure": True,
         "next": not blind,

@@ -24,6 +24,10 @@ from recon_kit.tuning import draws as draws_room
 from recon_kit.tuning import worklist
 
 QUESTIONS_MAX = 20_000  # of one sitting; the facts of all of them are kept in memory
+SECOND = "second"  # the why-code of what another person has judged before
+_AGAIN: dict[str, pl.DataType] = {
+    name: pl.String() for name in ("reconciliation", "left_key", "right_key", "stream")
+}
 
 # A row per candidate and event of it; `asked_key` is what the question hangs on.
 _PROPOSED = """
@@ -101,6 +105,26 @@ _DRAWN = """
       d.event_key, o.right_key, 'audit', d.event_key, o.right_key
     from drawn d
     left join others o on o.reconciliation = d.reconciliation and o.left_key = d.event_key
+"""
+# What a second person is asked stands for the question that the first one answered: only the pairs
+# in doubt, and nothing of what was said.
+_SECOND = f"""
+    create or replace temp table review_again as
+    select s.*, case when s.stream = 'audit' or d.one = 'left' then left_key else right_key end
+      as asked_key
+    from review_second s join review_sides d using (reconciliation);
+    delete from review_pairs
+    where (reconciliation, asked_key) in (select (reconciliation, asked_key) from review_again);
+    insert into review_pairs
+    select reconciliation,
+      {
+    model.digest_sql(
+        "reconciliation", "least(left_key, right_key)", "greatest(left_key, right_key)"
+    )
+},
+      null, null, null, '{SECOND}', left_key, right_key, stream, asked_key,
+      case when asked_key = left_key then right_key else left_key end
+    from review_again
 """
 _ID = model.digest_sql("reconciliation", "asked_key", "stream")
 _LISTED = f"""
@@ -184,7 +208,11 @@ class Asked:
 
 
 def read(
-    engine: Engine, recs: Sequence[Reconciliation], draws: pl.DataFrame, secret: bytes
+    engine: Engine,
+    recs: Sequence[Reconciliation],
+    draws: pl.DataFrame,
+    secret: bytes,
+    second: pl.DataFrame | None = None,
 ) -> Asked:
     """Read what waits for a person.
 
@@ -193,6 +221,8 @@ def read(
         recs: the reconciliations to ask about.
         draws: audit draws that wait for a label: `reconciliation, event_key`.
         secret: of the store, by which drawn events are mixed among the others.
+        second: what this person is asked because another judged it: `reconciliation, left_key,
+            right_key, stream`. It is asked blind, mixed in like drawn events, without a mark.
     """
     sides = [(rec.name, one_side(rec), getattr(rec.measure, one_side(rec))) for rec in recs]
     schema = ["reconciliation", "one", "measure"]
@@ -212,22 +242,38 @@ def read(
         pl.DataFrame(members, schema=dict.fromkeys(columns, pl.String), orient="row"),
     )
     engine.put("review_draws", draws.select("reconciliation", "event_key"))
+    again = pl.DataFrame(schema=_AGAIN) if second is None else second.select(list(_AGAIN))
+    engine.put("review_second", again)
     engine.run(
         Step("review_pairs", _PROPOSED, "what is proposed or held back, candidate by candidate"),
         Step("review_rivals", _RIVALS, "the rival that came nearest to each proposed pair"),
         Step("review_once", _ONCE, "a drawn event is asked in the audit alone"),
         Step("review_drawn", _DRAWN, "what may be the counterpart of a drawn event"),
+        Step("review_again", _SECOND, "what another person judged, asked once more"),
         Step("review_asked", _LISTED, "one question per event that they hang on"),
     )
     with draws_room.keyed(engine, secret, b"review order"):
         u = draws_room.fraction_sql("a.question_id")
         found = engine.rows(f"select a.*, {u} as u from review_asked a, secret_pads")
     thresholds = {rec.name: rec.probable.auto_match_floor for rec in recs}
-    questions = worklist.order(found, thresholds).head(QUESTIONS_MAX)
+    questions = _ordered(found, thresholds).head(QUESTIONS_MAX)
     pairs = engine.rows(_PAIRS).join(
         questions.select("question_id"), on="question_id", how="semi", maintain_order="left"
     )
     return Asked(questions, pairs, facts(engine, [*pairs["asked_key"], *pairs["other_key"]]))
+
+
+def _ordered(found: pl.DataFrame, thresholds: dict[str, float]) -> pl.DataFrame:
+    """`worklist.order`, in which what is asked once more stands like drawn events, blind."""
+    again = (pl.col("why_code") == SECOND).fill_null(value=False)
+    streams = found.select("question_id", told="stream")
+    mixed = found.with_columns(stream=pl.when(again).then(pl.lit("audit")).otherwise("stream"))
+    ordered = worklist.order(mixed, thresholds).join(
+        streams, on="question_id", how="left", maintain_order="left"
+    )
+    return ordered.with_columns(
+        stream="told", decoy=pl.col("decoy") | (again & (pl.col("told") == "work"))
+    ).drop("told")
 
 
 def facts(engine: Engine, event_keys: Sequence[str | None]) -> pl.DataFrame:

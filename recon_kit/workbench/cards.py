@@ -67,6 +67,7 @@ class Cards:
                 currency=row["currency"],
                 stream=row["stream"],
                 decoy=bool(row["decoy"]),
+                again=row["why_code"] == asked_room.SECOND and row["stream"] == "work",
             ),
             row["why_code"],
             rec,

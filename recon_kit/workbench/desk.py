@@ -27,7 +27,7 @@ from recon_kit.present.questions import LISTING, VERDICTS, Answer, Candidate, Qu
 from recon_kit.resolution import decisions as decision_room
 from recon_kit.settings import Reconciliation, Settings
 from recon_kit.workbench import naming
-from recon_kit.workbench.asked import Asked
+from recon_kit.workbench.asked import SECOND, Asked
 from recon_kit.workbench.cards import Cards
 from recon_kit.workbench.sayings import SAID_ON_PAIRS, touched, verdicts
 from recon_kit.workdays import add_duration
@@ -80,12 +80,15 @@ class LedgerDesk:
             schema={"question_id": pl.String, "verdict": pl.String},
         )
         told = self._cards.questions.join(said, on="question_id", how="left", maintain_order="left")
-        told = told.with_columns(blind=pl.col("decoy") | (pl.col("stream") == "audit"))
+        told = told.with_columns(
+            blind=pl.col("decoy") | (pl.col("stream") == "audit"),
+            why_code=pl.when(~pl.col("why_code").is_in(["audit", SECOND])).then("why_code"),
+        )
         return told.select(pl.col(name).cast(kind) for name, kind in LISTING.items())
 
     def question(self, question_id: str) -> Question:
         """The facts of one question, its candidates best first."""
-        rows = self._standing.select(*SAID_ON_PAIRS, "verdict").drop_nulls()
+        rows = self._known_of(question_id).select(*SAID_ON_PAIRS, "verdict").drop_nulls()
         card = self._cards.card(question_id, {(r, a, b): v for r, a, b, v in rows.iter_rows()})
         verdict = self._verdicts.get(question_id)
         return replace(card, verdict=verdict, verdict_note=self._told(question_id))
@@ -204,14 +207,32 @@ class LedgerDesk:
         rows = in_force(self._said).join(known, on="reconciliation", how="inner")
         new = (pl.col("seq") > pl.col("base")) | mine
         self._standing = rows.filter(new).sort("seq").drop("base")
-        self._verdicts = verdicts(self._cards.questions, self._cards.pairs, self._standing)
+        own = self._standing.filter(pl.col("reviewer") == self._sitting.reviewer)
+        again = (pl.col("why_code") == SECOND).fill_null(value=False)
+        self._verdicts = {
+            name: verdict
+            for which, said in ((~again, self._standing), (again, own))
+            for name, verdict in verdicts(
+                self._cards.questions.filter(which), self._cards.pairs, said
+            ).items()
+        }
+
+    def _known_of(self, question_id: str) -> pl.DataFrame:
+        """Standing decisions that this reviewer may know of at one question.
+
+        Where a second person is asked, what the first one said stays unsaid.
+        """
+        here = self._cards.questions.filter(pl.col("question_id") == question_id)
+        if here["why_code"][0] != SECOND:
+            return self._standing
+        return self._standing.filter(pl.col("reviewer") == self._sitting.reviewer)
 
     def _about(self, question_id: str) -> pl.DataFrame:
         """Standing decisions on one question, oldest first."""
-        cards = self._cards
-        seqs = touched(cards.questions, cards.pairs, self._standing)
+        cards, known = self._cards, self._known_of(question_id)
+        seqs = touched(cards.questions, cards.pairs, known)
         wanted = seqs.filter(pl.col("question_id") == question_id)["seq"]
-        return self._standing.filter(pl.col("seq").is_in(wanted.implode()))
+        return known.filter(pl.col("seq").is_in(wanted.implode()))
 
     def _told(self, question_id: str) -> str:
         """Who said what of a question, in words; empty where nobody did."""

@@ -11,9 +11,7 @@ from recon_kit.present import exports
 from recon_kit.present.rows import RowsView
 from recon_kit.present.tables import Column
 from recon_kit.present.views import FileView
-from recon_kit.settings import Reconciliation
-from recon_kit.tuning import agreement, audit, outcomes, sheets
-from recon_kit.workbench import asked
+from recon_kit.tuning import agreement, sheets
 from recon_kit.workbench.reviewing import Reviewing
 
 
@@ -85,26 +83,6 @@ class Labelling(Reviewing):
         )
         found = agreement.agreement(said)
         return RowsView(f"Agreement of reviewers in {rec.name}", found, told, _AGREEMENT)
-
-    def _second(self, rec: Reconciliation) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Pairs that a second person is asked about (`SECOND_SCHEMA`), and their facts."""
-        said = self.store.decisions().filter(pl.col("reconciliation") == rec.name)
-        labels = audit.audit_labels(self.store, rec.name, self.now())
-        runs = labels["run_id"].unique().sort().to_list()
-        precedence = {s.name: s.precedence for s in self.settings.sources}
-        with self.store.snapshot().engine(runs=runs, precedence=precedence) as engine:
-            picked = [
-                outcomes.picks(engine, rec, run).join(
-                    labels.filter(pl.col("run_id") == run), left_on="left_key",
-                    right_on="event_key", how="semi",
-                )
-                for run in runs
-            ]  # fmt: skip
-            found = agreement.second_work(engine, said, self.store.audit_secret())
-            if picked:
-                found = pl.concat([agreement.second_audit(labels, pl.concat(picked)), found])
-            keys = [*found["left_key"], *found["right_key"]]
-            return found, asked.facts(engine, keys)
 
 
 _AGREEMENT = (

@@ -12,7 +12,7 @@ from recon_kit.present.base import About
 from recon_kit.present.rows import RowsView
 from recon_kit.resolution.identity import reviewer_name
 from recon_kit.settings import Reconciliation
-from recon_kit.tuning import audit, worklist
+from recon_kit.tuning import agreement, audit, outcomes, worklist
 from recon_kit.workbench import asked, naming
 from recon_kit.workbench.desk import LedgerDesk, Sitting
 from recon_kit.workbench.distilling import Distilling
@@ -34,7 +34,9 @@ class Reviewing(Distilling):
         """Show what waits for a judgement; in Jupyter a screen that is worked by single keys.
 
         Every decision is in the ledger before the next question appears, so that a sitting can end
-        at any moment and go on later where it was. `reconcile` applies the decisions.
+        at any moment and go on later where it was. `reconcile` applies the decisions. What another
+        person judged and a second one should (`second_looks`) stands among the rest, without a
+        mark, asked blind.
 
         Args:
             reconciliation: which questions; of all that were reconciled, where not given.
@@ -44,11 +46,12 @@ class Reviewing(Distilling):
         from recon_kit.present.review import ReviewView  # loads Jupyter's widgets
 
         runs = self._runs(reconciliation)
-        read, drawn, about = self._waiting(reconciliation, runs)
+        who = reviewer_name(self.settings.workspace, reviewer)
+        read, drawn, about = self._waiting(reconciliation, runs, who)
         sitting = Sitting(
             store=self.store,
             settings=self.settings,
-            reviewer=reviewer_name(self.settings.workspace, reviewer),
+            reviewer=who,
             asked=read,
             drawn=drawn,
             base_seq={name: run.as_of_seq for name, run in runs.items()},
@@ -105,13 +108,59 @@ class Reviewing(Distilling):
         return RowsView("Worklist", shown, (worklist.stop(kept, minute_cost).said,))
 
     def _waiting(
-        self, reconciliation: str | None, runs: dict[str, Run]
+        self, reconciliation: str | None, runs: dict[str, Run], reviewer: str | None = None
     ) -> tuple[asked.Asked, pl.DataFrame, About]:
-        """The questions of the current runs, the drawn events among them, and from when."""
+        """The questions of the current runs, the drawn events among them, and from when.
+
+        For a `reviewer` also what others judged that a second person is asked.
+        """
         recs = [r for r in self.settings.reconciliations if r.name in runs]
         drawn = self._open_draws(runs)
+        again = self._asked_again(recs, reviewer) if reviewer is not None else None
         with self._current(reconciliation) as (engine, about):
-            return asked.read(engine, recs, drawn, self.store.audit_secret()), drawn, about
+            read = asked.read(engine, recs, drawn, self.store.audit_secret(), again)
+        if again is not None:
+            told = again.filter(pl.col("stream") == "audit").rename({"left_key": "event_key"})
+            drawn = pl.concat([drawn, told.select(drawn.columns).unique()])
+        return read, drawn, about
+
+    def _asked_again(self, recs: list[Reconciliation], reviewer: str) -> pl.DataFrame:
+        """What a reviewer is asked because another judged it, with the chance of drawn events."""
+        chances = self.store.rows("audit_draws").group_by("reconciliation", "event_key").agg(
+            pl.col("inclusion_probability").max()
+        )  # fmt: skip
+        found = [
+            self._second(rec)[0].select(pl.lit(rec.name).alias("reconciliation"), pl.all())
+            for rec in recs
+        ]
+        others = pl.concat(found).filter(pl.col("not_by") != reviewer)
+        return others.join(
+            chances, left_on=["reconciliation", "left_key"],
+            right_on=["reconciliation", "event_key"], how="left", maintain_order="left",
+        )  # fmt: skip
+
+    def _second(self, rec: Reconciliation) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Pairs that a second person is asked about (`SECOND_SCHEMA`), and their facts."""
+        said = self.store.decisions().filter(pl.col("reconciliation") == rec.name)
+        labels = audit.audit_labels(self.store, rec.name, self.now())
+        once = labels.filter(
+            pl.col("label").is_in(["counterpart", "none"]), pl.col("reviewers") == 1
+        )
+        runs = once["run_id"].unique().sort().to_list()
+        precedence = {s.name: s.precedence for s in self.settings.sources}
+        with self.store.snapshot().engine(runs=runs, precedence=precedence) as engine:
+            picked = [
+                outcomes.picks(engine, rec, run).join(
+                    once.filter(pl.col("run_id") == run), left_on="left_key",
+                    right_on="event_key", how="semi",
+                )
+                for run in runs
+            ]  # fmt: skip
+            found = agreement.second_work(engine, said, self.store.audit_secret())
+            if picked:
+                found = pl.concat([agreement.second_audit(labels, pl.concat(picked)), found])
+            keys = [*found["left_key"], *found["right_key"]]
+            return found, asked.facts(engine, keys)
 
     def _open_draws(self, runs: dict[str, Run]) -> pl.DataFrame:
         """Drawn left events that had no label when their reconciliation ran last.
