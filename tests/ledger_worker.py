@@ -18,7 +18,7 @@ ROWS = 20
 
 
 def write(path: Path, name: str, count: int, acks: Path) -> None:
-    """Commit small batches, noting each one only after the store has answered."""
+    """Commit small batches, noting each after the store has answered; merge every second time."""
     store = Store.open(path)
     folder = acks.parent / f"in_{name}"
     folder.mkdir(exist_ok=True)
@@ -33,6 +33,8 @@ def write(path: Path, name: str, count: int, acks: Path) -> None:
             log.write(f"{receipt.artefact_sha256} {receipt.events}\n")
             log.flush()
             os.fsync(log.fileno())
+            if number % 2:
+                store.compact(received_at)
 
 
 def derive(path: Path, count: int) -> None:

@@ -68,7 +68,7 @@ def survives(calls: Sequence[Call], moment: int, luck: random.Random) -> bool:
     kept_names: set[int] = set()
     loose_names: dict[int, int] = {}
     promised: set[int] = set()
-    for call in calls[:moment]:
+    for number, call in enumerate(calls[:moment]):
         if call.kind == "sync":
             synced.add(call.inode)
             kept_names |= {inode for inode, folder in loose_names.items() if folder == call.inode}
@@ -76,7 +76,7 @@ def survives(calls: Sequence[Call], moment: int, luck: random.Random) -> bool:
         elif call.kind == "name":
             loose_names[call.inode] = call.folder
         else:
-            promised |= {c.inode for c in calls[: calls.index(call)] if c.lasting}
+            promised |= {c.inode for c in calls[:number] if c.lasting}
     names = kept_names | {inode for inode in loose_names if luck.random() < 0.5}
     whole = synced | {c.inode for c in calls if c.inode not in synced and luck.random() < 0.5}
     return promised <= names and promised <= whole

@@ -14,6 +14,7 @@ from recon_kit.ledger.store import Store
 
 WORKER = [sys.executable, str(Path(__file__).parent / "ledger_worker.py")]
 KILLS = int(os.environ.get("RECON_KILLS", "25"))
+BATCHES = int(os.environ.get("RECON_BATCHES", "5"))
 SEED = int(os.environ.get("RECON_SEED", "7"))
 
 
@@ -38,7 +39,7 @@ def state(store):
 
 @pytest.mark.slow
 def test_a_killed_writer_loses_nothing_and_leaves_nothing_by_half(tmp_path, capsys):
-    """Kill -9 at random moments: every acknowledged batch is there, every batch is whole."""
+    """Kill -9 while files are taken in and merged: what was acknowledged is there, and whole."""
     store = new_store(tmp_path)
     acks = tmp_path / "acks"
     moments = random.Random(SEED)  # noqa: S311 - moments to kill at, no secrets
@@ -92,19 +93,24 @@ def test_a_killed_run_stands_as_a_whole_or_not_at_all(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_kernels_and_a_scheduled_run_do_not_disturb_one_another(tmp_path):
-    """Readers keep engines open while two processes commit: nobody fails, nothing is missing."""
+def test_four_writers_and_three_readers_do_not_disturb_one_another(tmp_path):
+    """Readers keep engines open while four processes commit and merge: all of it is there."""
     store = new_store(tmp_path)
     stop = tmp_path / "stop"
-    readers = [start("read", store.path, stop) for _ in range(2)]
-    writers = [start("write", store.path, name, 6, tmp_path / f"acks_{name}") for name in "ab"]
-    failures = [w.communicate()[1] for w in writers if w.wait(timeout=120)]
+    readers = [start("read", store.path, stop) for _ in range(3)]
+    writers = [
+        start("write", store.path, name, BATCHES, tmp_path / f"acks_{name}") for name in "abcd"
+    ]
+    failures = [w.communicate()[1] for w in writers if w.wait(timeout=600)]
     stop.touch()
     failures += [r.communicate()[1] for r in readers if r.wait(timeout=120)]
 
+    acked = [one for name in "abcd" for one in acknowledged(tmp_path / f"acks_{name}")]
     assert failures == []
-    assert store.batches()["seq"].to_list() == list(range(1, 13))
-    assert store.batches()["accepted"].to_list() == [20] * 12
+    assert len(acked) == 4 * BATCHES
+    assert state(store) == (set(acked), set(acked))
+    assert store.batches()["accepted"].to_list() == [20] * (4 * BATCHES)
+    assert store.rows("compactions").height > 0
     assert store.verify("all") == []
 
 
