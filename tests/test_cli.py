@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from recon_kit.cli import main
+from recon_kit.cli.app import app
 from recon_kit.settings import loads
 
 
@@ -52,6 +53,34 @@ def test_json_prints_one_object(workspace, capsys, command):
     assert code == 0
     assert isinstance(json.loads(out), dict)
     assert out.count("\n") == 1
+
+
+def commands(app, *path):
+    """Every command with its path, groups walked through."""
+    for name in app:
+        if name.startswith("-"):
+            continue
+        inner = [n for n in app[name] if not n.startswith("-")]
+        if inner:
+            yield from commands(app[name], *path, name)
+        else:
+            yield " ".join([*path, name]), app[name]
+
+
+def test_every_option_of_every_command_says_what_it_means():
+    """`--help` explains each parameter in a sentence, and each command takes `--json`."""
+    bare, plain, seen = [], [], []
+    for path, command in commands(app):
+        arguments = list(command.assemble_argument_collection(parse_docstring=True))
+        bare += [f"{path} {a.name}" for a in arguments if a.show and not a.parameter.help]
+        plain += [path] if "--json" not in {a.name for a in arguments} else []
+        seen.append(path)
+
+    assert (bare, plain) == ([], [])
+    assert {
+        "decide", "undo", "labels export", "labels draw", "train", "sweep", "certify", "promote",
+        "approve", "rollback", "compare",
+    } <= set(seen)  # fmt: skip
 
 
 def test_progress_goes_to_stderr(shop, capsys):

@@ -13,7 +13,7 @@ from matching_world import day, frame, order, payment, rec, said
 
 import recon_kit as rk
 from recon_kit import model, stats
-from recon_kit.errors import UnknownNameError
+from recon_kit.errors import GovernanceError, UnknownNameError
 from recon_kit.ledger.engine import open_engine
 from recon_kit.tuning import conjunctions
 from recon_kit.tuning.distil import distil
@@ -254,15 +254,20 @@ def test_a_rule_goes_from_decisions_through_approval_into_the_next_run(bench):
     proposed = bench.propose_rules().frame
     before = bench.matches(method="learned").frame.height
     rule = proposed["content_hash"][0]
-    bench.promote(rule)
-    bench.approve(rule, by="bo")
-    bench.promote(rule)
+    with pytest.raises(GovernanceError, match=r"ana proposed .* and cannot approve it"):
+        bench.approve(rule, by="ana")
+    waiting = bench.promote(rule, by="cy").notes
+    said = bench.approve(rule, by="bo").notes
+    done = bench.promote(rule).notes
     bench.reconcile()
 
     assert (shown["support"], shown["would_match"], shown["money"]) == (8, 2, "219.00 EUR")
-    assert (before, proposed["state"].to_list()) == (0, ["proposed"])
+    assert (before, proposed["state"].to_list()) == (0, ["waiting"])
+    assert waiting[1] == f"Next: recon approve {rule[:12]} --by bo (data owner)"
+    assert said[1] == f"Next: recon promote {rule[:12]}"
+    assert done[1] == "Next: recon run"
     assert sorted(bench.matches(method="learned").frame["left_ids"]) == ["RE-2009", "RE-2010"]
-    assert bench.rules().frame["state"].to_list() == ["promoted"]
+    assert bench.rules().frame["state"].to_list() == ["in force"]
 
 
 def test_a_rule_is_proposed_once(bench):

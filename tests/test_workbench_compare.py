@@ -112,6 +112,12 @@ def test_what_cannot_be_compared_says_why(bench):
         bench.compare()
     with pytest.raises(SettingsError, match=r"threshold 0\.1 must lie between review_min 0\.2"):
         bench.compare(threshold=0.1)
+    with pytest.raises(SettingsError, match=r"change 'abc' and threshold 0\.9 are two questions"):
+        bench.compare(change="abc", threshold=0.9)
+    with pytest.raises(SettingsError, match="a share needs the certificate that is to be tried"):
+        bench.compare(threshold=0.9, share=0.1)
+    with pytest.raises(SettingsError, match="a margin needs a threshold"):
+        bench.compare(change="abc", margin=0.1)
     with pytest.raises(UnknownNameError, match="zzz"):
         bench.compare(before="zzz", after="zzz")
     with pytest.raises(UnknownNameError, match="zzz"):

@@ -26,10 +26,9 @@ from recon_kit.errors import SettingsError
 def labels_import(file: Path, *, reconciliation: str | None = None, common: Common = COMMON) -> int:
     """Bring in labels from a CSV or parquet file; unusable rows are listed, the rest is kept.
 
-    Parameters
-    ----------
-    file: With left_source, left_native_id, right_source, right_native_id, label, reviewer.
-    reconciliation: To which the labels belong; needed when several are declared.
+    Args:
+        file: With left_source, left_native_id, right_source, right_native_id, label, reviewer.
+        reconciliation: To which the labels belong; needed when several are declared.
     """
     result = bench_of(common).import_labels(file, reconciliation)
     return show(result, common, DONE if result.frame.is_empty() else PARTLY)
@@ -47,11 +46,10 @@ def labels_export(
 
     Fill in label and reviewer, and bring the file back with `recon labels import`.
 
-    Parameters
-    ----------
-    out: File to write; its ending chooses CSV or parquet.
-    which: Proposed pairs; or, shown blind, the drawn events, or what a second person is asked.
-    reconciliation: Whose questions; needed when several are declared.
+    Args:
+        out: File to write; its ending chooses CSV or parquet.
+        which: Proposed pairs; or, shown blind, the drawn events, or what a second person is asked.
+        reconciliation: Whose questions; needed when several are declared.
     """
     return show(bench_of(common).export_labels(out.resolve(), reconciliation, which=which), common)
 
@@ -68,13 +66,12 @@ def labels_draw(  # noqa: PLR0913 - a plan has these parts, each with a default
 ) -> int:
     """Draw left events for the audit sample; they come in the queue without a mark.
 
-    Parameters
-    ----------
-    reconciliation: Whose events; needed when several are declared.
-    rate: Share of everything that the current run decided.
-    count: About so many new items, instead of a rate.
-    strata: Give every method, every band of amounts, or canary and rest, a rate of its own.
-    rates: Those rates, such as `--rates.probable 0.2`; all others have the rate.
+    Args:
+        reconciliation: Whose events; needed when several are declared.
+        rate: Share of everything that the current run decided.
+        count: About so many new items, instead of a rate.
+        strata: Give every method, every band of amounts, or canary and rest, a rate of its own.
+        rates: Those rates, such as `--rates.probable 0.2`; all others have the rate.
     """
     result = bench_of(common).draw_audit(
         reconciliation, rate=rate, count=count, strata=strata, rates=rates
@@ -86,9 +83,8 @@ def labels_draw(  # noqa: PLR0913 - a plan has these parts, each with a default
 def labels_second(reconciliation: str | None = None, *, common: Common = COMMON) -> int:
     """List what a second person is asked: audit labels against what was picked, one in ten others.
 
-    Parameters
-    ----------
-    reconciliation: Whose labels; needed when several are declared.
+    Args:
+        reconciliation: Whose labels; needed when several are declared.
     """
     return show(bench_of(common).second_looks(reconciliation), common)
 
@@ -97,9 +93,8 @@ def labels_second(reconciliation: str | None = None, *, common: Common = COMMON)
 def labels_agreement(reconciliation: str | None = None, *, common: Common = COMMON) -> int:
     """Say how far two reviewers agree: raw, prevalence, Cohen's kappa.
 
-    Parameters
-    ----------
-    reconciliation: Whose labels; needed when several are declared.
+    Args:
+        reconciliation: Whose labels; needed when several are declared.
     """
     return show(bench_of(common).agreement(reconciliation), common)
 
@@ -127,21 +122,20 @@ def decide(  # noqa: PLR0913 - one switch for each verdict
 ) -> int:
     """Record what you decide about a pair, an event or a match; the ledger keeps it for good.
 
-    Parameters
-    ----------
-    left: A left event by native id or event key; for money left open also a match id. The id of a
-        proposed answer (`recon why`) is decided as a whole, all its pairs as one bundle.
-    right: A right event, likewise.
-    same: They tell the same story.
-    not_same: They do not.
-    unsure: You looked and cannot say; somebody else is asked.
-    no_counterpart: The left event has none.
-    accept_residual: The money that the match leaves open is accepted.
-    write_off: The money is given up.
-    reason: A reason code; needed where money is given up.
-    note: Free text.
-    blind: You have not seen what the system thinks; audit labels need that.
-    reconciliation: To which it belongs; needed when several are declared.
+    Args:
+        left: A left event by native id or event key; for money left open also a match id. The id
+            of a proposed answer (`recon why`) is decided as a whole, all its pairs as one bundle.
+        right: A right event, likewise.
+        same: They tell the same story.
+        not_same: They do not.
+        unsure: You looked and cannot say; somebody else is asked.
+        no_counterpart: The left event has none.
+        accept_residual: The money that the match leaves open is accepted.
+        write_off: The money is given up.
+        reason: A reason code; needed where money is given up.
+        note: Free text.
+        blind: You have not seen what the system thinks; audit labels need that.
+        reconciliation: To which it belongs; needed when several are declared.
     """
     said = {
         "same": same, "not_same": not_same, "unsure": unsure, "no_counterpart": no_counterpart,
@@ -167,13 +161,12 @@ def undo(  # noqa: PLR0913 - three ways to name a target, each optional
 ) -> int:
     """Take a decision back by a further row; nothing is deleted.
 
-    Parameters
-    ----------
-    seq: Its sequence number; that of an undo brings the decision back.
-    last: Your newest decision in force, with its bundle.
-    bundle: Every decision of this bundle.
-    reason: Why, as a code.
-    note: Why, in words.
+    Args:
+        seq: Its sequence number; that of an undo brings the decision back.
+        last: Your newest decision in force, with its bundle.
+        bundle: Every decision of this bundle.
+        reason: Why, as a code.
+        note: Why, in words.
     """
     if [seq is not None, last, bundle is not None].count(True) != 1:
         raise SettingsError("name what to undo: a sequence number, --last, or --bundle B")
@@ -192,11 +185,10 @@ def decisions(
 
     With `--conflicts` or `--reopened` the exit code is 4 while some must be asked again.
 
-    Parameters
-    ----------
-    reconciliation: Whose decisions; needed when several are declared.
-    conflicts: Only those that contradict one another, and who said what.
-    reopened: Only those whose facts have changed since, field by field.
+    Args:
+        reconciliation: Whose decisions; needed when several are declared.
+        conflicts: Only those that contradict one another, and who said what.
+        reopened: Only those whose facts have changed since, field by field.
     """
     bench = bench_of(common)
     if conflicts or reopened:
@@ -216,12 +208,11 @@ def worklist(
 ) -> int:
     """List what waits for a judgement, most worth a minute first, and when more stops paying.
 
-    Parameters
-    ----------
-    reconciliation: Only of this reconciliation.
-    method: Only proposed by this method.
-    reason: Only asked for this reason, such as ambiguous or below_floor.
-    currency: Only in this currency.
+    Args:
+        reconciliation: Only of this reconciliation.
+        method: Only proposed by this method.
+        reason: Only asked for this reason, such as ambiguous or below_floor.
+        currency: Only in this currency.
     """
     found = bench_of(common).worklist(
         reconciliation, method=method, reason=reason, currency=currency

@@ -18,11 +18,10 @@ def demo(
 ) -> int:
     """Make an invented shop, ingest its files, reconcile them, write the report.
 
-    Parameters
-    ----------
-    folder: Where the demo's workspace goes.
-    orders: How many orders the shop sells.
-    seed: Seed of the invention; the same seed gives the same bytes.
+    Args:
+        folder: Where the demo's workspace goes.
+        orders: How many orders the shop sells.
+        seed: Seed of the invention; the same seed gives the same bytes.
     """
     from recon_kit.workbench import demo as demonstration
 
@@ -34,10 +33,9 @@ def demo(
 def init(folder: Path = Path(), *, preset: str = "shopify_stripe", common: Common = COMMON) -> int:
     """Make a workspace: `recon.toml` to edit, an empty store, a reports folder.
 
-    Parameters
-    ----------
-    folder: Where the workspace goes.
-    preset: What to start `recon.toml` from.
+    Args:
+        folder: Where the workspace goes.
+        preset: What to start `recon.toml` from.
     """
     from recon_kit.workbench.setup import create
 
@@ -48,9 +46,8 @@ def init(folder: Path = Path(), *, preset: str = "shopify_stripe", common: Commo
 def profile(target: str, *, common: Common = COMMON) -> int:
     """Describe a file or a declared source; an undeclared file gets a ready layout.
 
-    Parameters
-    ----------
-    target: A file, or the name of a declared source.
+    Args:
+        target: A file, or the name of a declared source.
     """
     from recon_kit.workbench.setup import profile_file
 
@@ -65,11 +62,10 @@ def ingest(
 ) -> int:
     """Take files of one source into the ledger.
 
-    Parameters
-    ----------
-    source: Name of the declared source.
-    files: The files, as exported.
-    as_of: When the files were exported, if later files of the same period may differ.
+    Args:
+        source: Name of the declared source.
+        files: The files, as exported.
+        as_of: When the files were exported, if later files of the same period may differ.
     """
     result = bench_of(common).ingest(source, *files, as_of=aware(as_of))
     return show(result, common, PARTLY if result.quarantined else DONE)

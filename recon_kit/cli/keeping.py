@@ -23,9 +23,8 @@ from recon_kit.cli.app import (
 def trace(artefact: str, *, common: Common = COMMON) -> int:
     """Say where every physical record of a received file went.
 
-    Parameters
-    ----------
-    artefact: First digits of its sha256, its name, or the path of a copy of it.
+    Args:
+        artefact: First digits of its sha256, its name, or the path of a copy of it.
     """
     return show(bench_of(common).trace(artefact), common)
 
@@ -41,12 +40,11 @@ def verify(
 ) -> int:
     """Check that the ledger is what was committed; exit 1 when it is not.
 
-    Parameters
-    ----------
-    chain: Only the chain of hashes.
-    segments: Only the bytes of every file, and every run kept as changes as it reads.
-    replay: Tell a fresh store everything once more and compare facts and results.
-    since: A checkpoint kept elsewhere (a file of three lines) that the chain must contain.
+    Args:
+        chain: Only the chain of hashes.
+        segments: Only the bytes of every file, and every run kept as changes as it reads.
+        replay: Tell a fresh store everything once more and compare facts and results.
+        since: A checkpoint kept elsewhere (a file of three lines) that the chain must contain.
     """
     if replay:
         found = bench_of(common).replay(progress=progress)
@@ -62,10 +60,9 @@ def replay(*, into: Path | None = None, shuffle: int | None = None, common: Comm
 
     Exit 4 when nothing differs but files that left the ledger on purpose could not be told again.
 
-    Parameters
-    ----------
-    into: Folder of the fresh store, kept to be looked at; thrown away where not given.
-    shuffle: Seed of another order in which the files arrive.
+    Args:
+        into: Folder of the fresh store, kept to be looked at; thrown away where not given.
+        shuffle: Seed of another order in which the files arrive.
     """
     found = bench_of(common).replay(into, shuffle=shuffle, progress=progress)
     return show(found, common, _code(found))
@@ -86,9 +83,8 @@ def compact(*, common: Common = COMMON) -> int:
 def backup(into: Path, *, common: Common = COMMON) -> int:
     """Copy the ledger to an empty folder, whoever works on it meanwhile, and check the copy.
 
-    Parameters
-    ----------
-    into: The new folder. `recon restore` brings it back.
+    Args:
+        into: The new folder. `recon restore` brings it back.
     """
     return show(bench_of(common).backup(into), common)
 
@@ -97,9 +93,8 @@ def backup(into: Path, *, common: Common = COMMON) -> int:
 def restore(backup: Path, *, common: Common = COMMON) -> int:
     """Bring a backup back into a workspace that has no ledger.
 
-    Parameters
-    ----------
-    backup: A folder that `recon backup` made.
+    Args:
+        backup: A folder that `recon backup` made.
     """
     from recon_kit.workbench.setup import restore as bring_back
 
@@ -116,12 +111,11 @@ def erase(
 ) -> int:
     """Remove a person's fields and the received files that told them; without --confirm, ask.
 
-    Parameters
-    ----------
-    ids: Order, transaction, customer or native ids of the person's events.
-    email: The person's address.
-    reason: Why; kept on record.
-    confirm: Do it, instead of saying what would be done.
+    Args:
+        ids: Order, transaction, customer or native ids of the person's events.
+        email: The person's address.
+        reason: Why; kept on record.
+        confirm: Do it, instead of saying what would be done.
     """
     return show(bench_of(common).erase(*ids, email=email, reason=reason, confirm=confirm), common)
 
@@ -130,10 +124,9 @@ def erase(
 def doctor(*, gc: Flag = False, raw: Flag = False, common: Common = COMMON) -> int:
     """Look at the machine and the workspace, and say what could hurt.
 
-    Parameters
-    ----------
-    raw: Only the received files older than `raw_days_min`; with --gc drop them, on record.
-    gc: Remove files older than a day that killed processes or `recon compact` left in the store.
+    Args:
+        raw: Only the received files older than `raw_days_min`; with --gc drop them, on record.
+        gc: Remove files older than a day that killed processes or `recon compact` left there.
     """
     from recon_kit.workbench.setup import examine
 

@@ -33,12 +33,11 @@ def sweep(
 
     Exit 4 when nothing can be proposed.
 
-    Parameters
-    ----------
-    reconciliation: Needed when several are declared.
-    method: Whose matches are cut.
-    margins: Least leads over the best rival to try; the setting's, where not given.
-    fmr_max: The share of wrong matches that the proposed point must surely keep.
+    Args:
+        reconciliation: Needed when several are declared.
+        method: Whose matches are cut.
+        margins: Least leads over the best rival to try; the setting's, where not given.
+        fmr_max: The share of wrong matches that the proposed point must surely keep.
     """
     found = bench_of(common).sweep(
         reconciliation, method=method, margins=margins, fmr_max=fmr_max, progress=progress
@@ -62,17 +61,18 @@ def compare(  # noqa: PLR0913 - what may differ, each with a default
 ) -> int:
     """Say what a change would gain, lose and move, with money and owners; nothing is changed.
 
-    Parameters
-    ----------
-    reconciliation: Needed when several are declared.
-    change: A certificate, model or rule as if promoted: first characters of its content hash.
-    share: As if that certificate were promoted to this share of components, as a canary.
-    threshold: As if `probable` matched by itself from this confidence on.
-    margin: With threshold, the least lead over the best rival.
-    settings: Another recon.toml for the same sources.
-    before: With after, two finished runs instead, by the first characters of their ids.
-    after: The other run.
-    as_of: A sequence number or a date: on what was known then.
+    Ask one thing: --change, --threshold, --settings, or --before with --after.
+
+    Args:
+        reconciliation: Needed when several are declared.
+        change: A certificate, model or rule as if promoted: first characters of its content hash.
+        share: As if that certificate were promoted to this share of components, as a canary.
+        threshold: As if `probable` matched by itself from this confidence on.
+        margin: With threshold, the least lead over the best rival.
+        settings: Another recon.toml for the same sources.
+        before: With after, two finished runs instead, by the first characters of their ids.
+        after: The other run.
+        as_of: A sequence number or a date: on what was known then.
     """
     found = bench_of(common).compare(
         reconciliation, change=change, share=share, threshold=threshold, margin=margin,
@@ -94,14 +94,13 @@ def certify(  # noqa: PLR0913 - a promise has these parts, each with a default
 ) -> int:
     """Look whether the audit sample proves a threshold; exit 4 when it proves none yet.
 
-    Parameters
-    ----------
-    reconciliation: Needed when several are declared.
-    method: Whose matches; each method has its own certificate.
-    fmr_max: At most so many of its matches may be wrong, such as 0.02.
-    confidence: With what probability that must hold.
-    margin: Least lead over the best rival; the setting's, where not given.
-    by: Who asks, and so proposes what is certified.
+    Args:
+        reconciliation: Needed when several are declared.
+        method: Whose matches; each method has its own certificate.
+        fmr_max: At most so many of its matches may be wrong, such as 0.02.
+        confidence: With what probability that must hold.
+        margin: Least lead over the best rival; the setting's, where not given.
+        by: Who asks, and so proposes what is certified.
     """
     found = bench_of(common).certify(
         reconciliation, method=method, fmr_max=fmr_max, confidence=confidence,
@@ -127,13 +126,12 @@ def promote(  # noqa: PLR0913 - how far a change acts, each with a default
     stay under what was in force. `recon watch` holds the two parts against each other; widen it
     with --share 0.5 and 1, or take it back with `recon rollback`.
 
-    Parameters
-    ----------
-    change: First characters of the content hash of a certificate, model or rule.
-    threshold: A stricter threshold that the same certificate proves.
-    share: Of how many components, above 0 and up to 1; of all, where not given.
-    reconciliation: Whose changes are listed.
-    by: Who promotes.
+    Args:
+        change: First characters of the content hash of a certificate, model or rule.
+        threshold: A stricter threshold that the same certificate proves.
+        share: Of how many components, above 0 and up to 1; of all, where not given.
+        reconciliation: Whose changes are listed.
+        by: Who promotes.
     """
     bench = bench_of(common)
     shown = bench.promote(
@@ -155,13 +153,12 @@ def approve(  # noqa: PLR0913 - a word has these parts, each with a default
 ) -> int:
     """Approve a proposed change, bound to the hash of its content; the author cannot.
 
-    Parameters
-    ----------
-    change: First characters of its content hash.
-    role: For which role, where the person holds several.
-    reject: Say no instead.
-    note: Why.
-    by: Who approves; [governance.roles] in recon.toml names who may.
+    Args:
+        change: First characters of its content hash.
+        role: For which role, where the person holds several.
+        reject: Say no instead.
+        note: Why.
+        by: Who approves; [governance.roles] in recon.toml names who may.
     """
     shown = bench_of(common).approve(change, by=by, role=role, reject=reject, note=note)
     return show(shown, common)
@@ -180,14 +177,13 @@ def rollback(  # noqa: PLR0913 - what is taken back, each with a default
 ) -> int:
     """Go back to what was in force before, or to review by people; nothing is deleted.
 
-    Parameters
-    ----------
-    reconciliation: Needed when several are declared.
-    method: Of which method, for a certificate.
-    kind: What is taken back.
-    rule: Which rule, by the first characters of its content hash.
-    reason: Why.
-    by: Who takes it back.
+    Args:
+        reconciliation: Needed when several are declared.
+        method: Of which method, for a certificate.
+        kind: What is taken back.
+        rule: Which rule, by the first characters of its content hash.
+        reason: Why.
+        by: Who takes it back.
     """
     shown = bench_of(common).rollback(
         reconciliation, method=method, kind=kind, rule=rule, reason=reason, by=by
@@ -206,10 +202,9 @@ def drift(
 
     Exit 3 when a measure has drifted: the next run voids the certificate, if none has yet.
 
-    Parameters
-    ----------
-    reconciliation: Needed when several are declared.
-    method: Whose certificate.
+    Args:
+        reconciliation: Needed when several are declared.
+        method: Whose certificate.
     """
     found = bench_of(common).drift(reconciliation, method=method)
     return show(found, common, HOLD if "drifted" in found.frame["state"] else DONE)
@@ -230,12 +225,11 @@ def watch(
     held against the rest. Exit 3 when matches are surely worse than promised, 4 while it is too
     early to say, 0 when nothing speaks against them.
 
-    Parameters
-    ----------
-    reconciliation: Needed when several are declared.
-    method: Whose certificate.
-    apply: Roll back what is surely worse than promised.
-    by: Who rolls back.
+    Args:
+        reconciliation: Needed when several are declared.
+        method: Whose certificate.
+        apply: Roll back what is surely worse than promised.
+        by: Who rolls back.
     """
     found = bench_of(common).watch(reconciliation, method=method, apply=apply, by=by)
     states = found.frame["state"].drop_nulls().to_list()

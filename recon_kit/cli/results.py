@@ -19,11 +19,10 @@ def run(
 ) -> int:
     """Reconcile; without names, every declared reconciliation.
 
-    Parameters
-    ----------
-    reconciliations: Names of reconciliations.
-    as_of: A sequence number or a date: evaluate what was known then.
-    shadow: Evaluate and store, but leave the current result as it is.
+    Args:
+        reconciliations: Names of reconciliations.
+        as_of: A sequence number or a date: evaluate what was known then.
+        shadow: Evaluate and store, but leave the current result as it is.
     """
     bench = bench_of(common)
     result = bench.reconcile(*reconciliations, as_of=as_of, shadow=shadow, progress=progress)
@@ -40,11 +39,10 @@ def matches(
 ) -> int:
     """List matches.
 
-    Parameters
-    ----------
-    reconciliation: Only of this reconciliation.
-    method: Only found by this method.
-    disposition: Only with this disposition.
+    Args:
+        reconciliation: Only of this reconciliation.
+        method: Only found by this method.
+        disposition: Only with this disposition.
     """
     found = bench_of(common).matches(reconciliation, method=method, disposition=disposition)
     return show(found, common)
@@ -54,9 +52,8 @@ def matches(
 def queue(reconciliation: str | None = None, *, common: Common = COMMON) -> int:
     """List open cases, most urgent first.
 
-    Parameters
-    ----------
-    reconciliation: Only of this reconciliation.
+    Args:
+        reconciliation: Only of this reconciliation.
     """
     return show(bench_of(common).queue(reconciliation), common)
 
@@ -65,9 +62,8 @@ def queue(reconciliation: str | None = None, *, common: Common = COMMON) -> int:
 def sli(reconciliation: str | None = None, *, common: Common = COMMON) -> int:
     """Print the measured rates, each with what it counts.
 
-    Parameters
-    ----------
-    reconciliation: Only of this reconciliation.
+    Args:
+        reconciliation: Only of this reconciliation.
     """
     return show(bench_of(common).slis(reconciliation), common)
 
@@ -76,9 +72,8 @@ def sli(reconciliation: str | None = None, *, common: Common = COMMON) -> int:
 def history(order: str, *, common: Common = COMMON) -> int:
     """Tell everything known about one order.
 
-    Parameters
-    ----------
-    order: An order, transaction, invoice, payout or native id.
+    Args:
+        order: An order, transaction, invoice, payout or native id.
     """
     return show(bench_of(common).history(order), common)
 
@@ -87,10 +82,9 @@ def history(order: str, *, common: Common = COMMON) -> int:
 def why(event: str, *, reconciliation: str | None = None, common: Common = COMMON) -> int:
     """Say why an event was matched as it was, or what kept it apart.
 
-    Parameters
-    ----------
-    event: An event key, or an id that names one event.
-    reconciliation: In which reconciliation; the first it takes part in, where not given.
+    Args:
+        event: An event key, or an id that names one event.
+        reconciliation: In which reconciliation; the first it takes part in, where not given.
     """
     return show(bench_of(common).why(event, reconciliation), common)
 
@@ -105,11 +99,10 @@ def report(
 ) -> int:
     """Render a report into one HTML file.
 
-    Parameters
-    ----------
-    name: Name of the report.
-    week: An ISO week such as 2026-W46, or `latest`.
-    audience: For whom.
+    Args:
+        name: Name of the report.
+        week: An ISO week such as 2026-W46, or `latest`.
+        audience: For whom.
     """
     bench = bench_of(common)
     return show(bench.report(name, week=week, audience=audience, progress=progress), common)
@@ -125,10 +118,9 @@ def export(
 ) -> int:
     """Write matches, open items or cases to a CSV or parquet file.
 
-    Parameters
-    ----------
-    what: What to write.
-    out: File to write; its ending chooses CSV or parquet.
-    reconciliation: Only of this reconciliation.
+    Args:
+        what: What to write.
+        out: File to write; its ending chooses CSV or parquet.
+        reconciliation: Only of this reconciliation.
     """
     return show(bench_of(common).export(what, out.resolve(), reconciliation=reconciliation), common)

@@ -19,9 +19,8 @@ app.command(rules_app)
 def distil(reconciliation: str | None = None, *, common: Common = COMMON) -> int:
     """Show the rules that decisions suggest, and what each would do today; propose nothing.
 
-    Parameters
-    ----------
-    reconciliation: Whose decisions; needed when several are declared.
+    Args:
+        reconciliation: Whose decisions; needed when several are declared.
     """
     return show(bench_of(common).distil(reconciliation), common)
 
@@ -36,11 +35,10 @@ def propose(
 ) -> int:
     """Propose rules; they do nothing until others approve and promote them.
 
-    Parameters
-    ----------
-    names: Names that `recon rules distil` shows; all of them, where none is given.
-    file: A TOML file with rules of your own, instead.
-    reconciliation: Whose; needed when several are declared.
+    Args:
+        names: Names that `recon rules distil` shows; all of them, where none is given.
+        file: A TOML file with rules of your own, instead.
+        reconciliation: Whose; needed when several are declared.
     """
     found = bench_of(common).propose_rules(*names, file=file, reconciliation=reconciliation)
     return show(found, common)
@@ -50,8 +48,7 @@ def propose(
 def list_rules(reconciliation: str | None = None, *, common: Common = COMMON) -> int:
     """List proposed rules and where each stands.
 
-    Parameters
-    ----------
-    reconciliation: Only of this one.
+    Args:
+        reconciliation: Only of this one.
     """
     return show(bench_of(common).rules(reconciliation), common)

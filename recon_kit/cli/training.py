@@ -20,12 +20,11 @@ def train(
 
     Prints the model card. Nothing scores with the model before `recon promote`.
 
-    Parameters
-    ----------
-    reconciliation: Needed when several are declared.
-    labels: CSV of labels to bring in first, as `recon labels import` does.
-    seed: Seed of every draw; the same labels and seed give the same model.
-    by: Who proposes the model.
+    Args:
+        reconciliation: Needed when several are declared.
+        labels: CSV of labels to bring in first, as `recon labels import` does.
+        seed: Seed of every draw; the same labels and seed give the same model.
+        by: Who proposes the model.
     """
     result = bench_of(common).train(
         reconciliation, labels=labels, seed=seed, by=by, progress=progress

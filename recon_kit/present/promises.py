@@ -64,7 +64,11 @@ class CertifyView(View):
             )
         told.append(self._now())
         if self.certificate_id is not None:
-            told.append(f"Next: recon promote {self.certificate_id[:12]}")
+            short = self.certificate_id[:12]
+            told.append(
+                f"Next: recon approve {short} --by NAME (not who certified), then recon promote "
+                f"{short}, to a --share first if you like"
+            )
         elif not found.label_hashes:
             told.append("Next: recon labels draw, then answer what was drawn")
         return told

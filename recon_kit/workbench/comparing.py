@@ -58,16 +58,14 @@ class Comparing(Face):
             progress: told each stage.
 
         Raises:
-            SettingsError: nothing is to be compared, or what is named cannot go together.
+            SettingsError: nothing is to be compared, or what is named cannot go together: a change
+                and a threshold, a share without a change, a margin without a threshold.
         """
         rec = self._one(reconciliation)
         if before is not None and after is not None:
             pair = (self._run_named(rec, before), self._run_named(rec, after))
             return self._compared(rec, pair, f"run {before} with run {after}")
-        if change is None and threshold is None and settings is None:
-            raise SettingsError(
-                "nothing to compare: name a change, a threshold, a settings file, or two runs"
-            )
+        _one_question(change, share, threshold, margin, settings)
         seq, moment = asof.meant(as_of, self.store, self.settings, self.now())
         base = Request(rec, seq, moment, "shadow", recorded_at=self.now())
         other, told, what = self._other(rec, (change, share), (threshold, margin), settings)
@@ -161,6 +159,30 @@ class Comparing(Face):
             totals=told.totals.select(named, pl.all()),
             compared={rec.name: (told.before, told.after)}, events_total=told.events_total,
         )  # fmt: skip
+
+
+def _one_question(
+    change: str | None,
+    share: float | None,
+    threshold: float | None,
+    margin: float | None,
+    settings: Path | str | None,
+) -> None:
+    """Refuse what says nothing, or two things at once."""
+    if change is None and threshold is None and settings is None:
+        raise SettingsError(
+            "nothing to compare: name a change, a threshold, a settings file, or two runs"
+        )
+    if change is not None and threshold is not None:
+        raise SettingsError(
+            f"change {change!r} and threshold {threshold:g} are two questions: a certificate has "
+            "a threshold of its own, and a model or rule is compared under what is in force. Leave "
+            "one out (in a notebook: set it to None)"
+        )
+    if share is not None and change is None:
+        raise SettingsError("a share needs the certificate that is to be tried: name it as change")
+    if margin is not None and threshold is None:
+        raise SettingsError("a margin needs a threshold: a certificate brings its own margin")
 
 
 def _from(rec: Reconciliation, threshold: float, margin: float | None) -> Reconciliation:

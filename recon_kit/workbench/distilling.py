@@ -11,11 +11,13 @@ from recon_kit import money
 from recon_kit.errors import SettingsError, UnknownNameError
 from recon_kit.matching.rules import Rule, parse, read
 from recon_kit.present.rows import RowsView
+from recon_kit.resolution.approvals import approved, next_step
 from recon_kit.resolution.identity import reviewer_name
 from recon_kit.settings import Reconciliation
 from recon_kit.tuning import distil
 from recon_kit.tuning.conjunctions import told
 from recon_kit.tuning.distil import Distilled
+from recon_kit.workbench import changes
 from recon_kit.workbench.face import Face
 
 _NO_HABIT = (
@@ -62,6 +64,8 @@ class Distilling(Face):
     ) -> RowsView:
         """Propose rules; they do nothing until others approve and promote them.
 
+        The notes say who approves, and the command for it; then `promote` puts them in force.
+
         Args:
             names: of rules that `distil` shows; all of them, where none is named.
             file: a TOML file with rules that a person wrote (`matching.rules.read`), instead.
@@ -86,22 +90,16 @@ class Distilling(Face):
         return self.rules(rec.name)
 
     def rules(self, reconciliation: str | None = None) -> RowsView:
-        """Every proposed rule and where it stands: proposed, approved, promoted, expired."""
+        """Every proposed rule and where it stands: waiting, approved, in force, expired."""
         rows = self.store.rows("rules").unique("content_hash", keep="first", maintain_order=True)
         if reconciliation is not None:
             rows = rows.filter(pl.col("reconciliation") == reconciliation)
-        words = self.store.rows("approvals").filter(pl.col("kind") == "rule")
-        last = (
-            words.sort("seq")
-            .unique("content_hash", keep="last")
-            .select("content_hash", state="verdict")
-        )
+        states = changes.states(self.store, self.settings.governance, reconciliation)
         late = pl.col("expires_at") <= self.now()
-        listed = rows.join(last, on="content_hash", how="left", maintain_order="left").with_columns(
-            state=pl.when(late)
-            .then(pl.lit("expired"))
-            .otherwise(pl.col("state").fill_null("proposed"))
-        )
+        listed = rows.join(
+            states.select("content_hash", "state", "said"),
+            on="content_hash", how="left", maintain_order="left",
+        ).with_columns(state=pl.when(late).then(pl.lit("expired")).otherwise("state"))  # fmt: skip
         texts = [parse(text) for text in listed["json"]]
         shown = listed.select("reconciliation", "state", "author", "expires_at", "content_hash")
         return RowsView(
@@ -112,8 +110,19 @@ class Distilling(Face):
                 pl.Series("support", [r.support for r in texts], dtype=pl.Int64),
                 pl.Series("precision_bound", [r.precision_bound for r in texts], dtype=pl.Float64),
             ),
-            ("`recon promote` puts an approved rule in force; the author cannot approve it.",),
+            (
+                "The author cannot approve; `recon promote` puts an approved rule in force.",
+                *self._steps(listed.filter(~late)["content_hash"].to_list()),
+            ),
         )
+
+    def _steps(self, named: list[str]) -> list[str]:
+        """For each rule that is not in force yet, the command that brings it nearer."""
+        said, governed = self.store.rows("approvals"), self.settings.governance
+        found = [changes.find(self.store, name) for name in named]
+        waiting = [c for c in found if not changes.in_force(self.store, c)]
+        steps = [next_step(approved(said, governed, c.content_hash), governed) for c in waiting]
+        return [step for step in steps if step]
 
     def _remember(self, rec: Reconciliation) -> str:
         """Propose the rule that explains most decisions, for the review screen."""
@@ -169,4 +178,8 @@ class Distilling(Face):
                 }
             )
             self.store.append("rules", frame, now)
+            proposed = frame.select(
+                "content_hash", approver="author", kind=pl.lit("rule"), verdict=pl.lit("proposed")
+            )
+            self.store.append("approvals", proposed, now)
         return len(new)

@@ -13,7 +13,7 @@ from recon_kit.model import Run
 from recon_kit.present.promises import CertifyView
 from recon_kit.present.rows import RowsView
 from recon_kit.present.tables import Column
-from recon_kit.resolution.approvals import Kind, role_for
+from recon_kit.resolution.approvals import Approval, Kind, next_step, role_for
 from recon_kit.resolution.identity import reviewer_name
 from recon_kit.tuning import audit, drift, lookbook, outcomes
 from recon_kit.tuning import certify as certifying
@@ -29,6 +29,7 @@ _SHOWN = (
     Column("said", "Said of it"), Column("author", "Proposed by"),
 )  # fmt: skip
 
+_RUN_NEXT = "Next: recon run"
 _CANARY_NEXT = (
     "Next: recon run; recon labels draw --strata canary --rates.canary 1; answer what was drawn; "
     "recon watch; then promote it with a wider --share, or recon rollback."
@@ -121,8 +122,7 @@ class Promoting(Blind):
             found = self._stricter(found, threshold, who)
         standing = changes.standing(self.store, self.settings.governance, found)
         if standing.state == "not_proposed":
-            self._say(found, who, "proposed")
-            standing = changes.standing(self.store, self.settings.governance, found)
+            standing = self._proposed(found, who)
         part = self._part(found, share)
         if changes.in_force(self.store, found) and part == self._acts_on(found):
             return self._listed(found.reconciliation, f"{_name(found)} is in force already.")
@@ -130,11 +130,12 @@ class Promoting(Blind):
             self._say(found, who, "promoted", note="stricter than before")
             return self._listed(found.reconciliation, f"{_name(found)} is in force: stricter.")
         if standing.state != "approved":
-            return self._listed(found.reconciliation, f"{_name(found)} {standing.said}.")
+            said, then = f"{_name(found)} {standing.said}.", self._next(standing)
+            return self._listed(found.reconciliation, said, *then)
         self._say(found, who, "promoted", note=standing.said, share=part if part < 1 else None)
         where = f" on {percent(part)} of components" if part < 1 else ""
         said = f"{_name(found)} is in force{where}, {standing.said}; the next run uses it."
-        return self._listed(found.reconciliation, said, *([_CANARY_NEXT] if where else []))
+        return self._listed(found.reconciliation, said, _CANARY_NEXT if where else _RUN_NEXT)
 
     def approve(
         self,
@@ -159,11 +160,16 @@ class Promoting(Blind):
         """
         who = reviewer_name(self.settings.workspace, by)
         found = changes.find(self.store, change)
+        before = changes.standing(self.store, self.settings.governance, found)
+        if before.state == "not_proposed" and found.author is not None:
+            # whoever wrote a rule has asked for it, also before proposing was written down
+            self._proposed(found, found.author)
         rows = self.store.rows("approvals")
         held = role_for(rows, self.settings.governance, found.content_hash, who, role)
         self._say(found, who, "rejected" if reject else "approved", role=held, note=note)
         standing = changes.standing(self.store, self.settings.governance, found)
-        return self._listed(found.reconciliation, f"{_name(found)} {standing.said}.")
+        said = f"{_name(found)} {standing.said}."
+        return self._listed(found.reconciliation, said, *self._next(standing))
 
     def rollback(  # noqa: PLR0913 - what is taken back, each with a default
         self,
@@ -267,6 +273,15 @@ class Promoting(Blind):
         with self.store.snapshot().engine(runs=[run.run_id], precedence=precedence) as engine:
             promise = (attempt.plan.method, attempt.plan.margin, passed)
             return drift.reference(engine, rec, run, promise)
+
+    def _proposed(self, found: Change, who: str) -> Approval:
+        """Propose a change; whoever wrote it is its author, whoever asks for it."""
+        self._say(found, found.author or who, "proposed")
+        return changes.standing(self.store, self.settings.governance, found)
+
+    def _next(self, standing: Approval) -> list[str]:
+        step = next_step(standing, self.settings.governance)
+        return [step] if step else []
 
     def _part(self, found: Change, share: float | None) -> float:
         """The share of components that a change is to act on."""
