@@ -9,7 +9,10 @@ Messages carry row numbers and ids, never the values of a customer's row.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
+
+_NAME_SHOWN = 60  # characters of a name that a message shows
 
 
 def nearest(name: str, known: Iterable[str], count_max: int = 3) -> str:
@@ -17,8 +20,23 @@ def nearest(name: str, known: Iterable[str], count_max: int = 3) -> str:
     choices = sorted(set(known))
     close = difflib.get_close_matches(name, choices, n=count_max, cutoff=0.5)
     if close:
-        return "did you mean " + " or ".join(repr(c) for c in close) + "?"
-    return "known: " + ", ".join(choices) if choices else "nothing is declared yet"
+        return "did you mean " + " or ".join(repr(_short(c)) for c in close) + "?"
+    return "known: " + listed(choices, 30) if choices else "nothing is declared yet"
+
+
+def listed(names: Sequence[str], count_max: int = 12) -> str:
+    """Names for a message, each cut to a readable length, and how many more there are.
+
+    A file without a header has a row of data where names should be: what looks like an e-mail
+    address is masked here, as a message goes into logs.
+    """
+    more = len(names) - count_max
+    return ", ".join(map(_short, names[:count_max])) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _short(name: str) -> str:
+    text = re.sub(r"[^\s@]+@", "***@", "".join(c if c.isprintable() else " " for c in name[:400]))
+    return text if len(text) <= _NAME_SHOWN else text[: _NAME_SHOWN - 3] + "..."
 
 
 class ReconError(Exception):
@@ -56,11 +74,14 @@ class MissingColumnError(FileRejectedError):
     """A column that the feed needs is not in the file's header."""
 
     def __init__(self, file: str, missing: Sequence[str], present: Sequence[str]) -> None:
-        hints = "; ".join(f"{name!r}: {nearest(name, present)}" for name in missing)
+        close = {m: difflib.get_close_matches(m, present, n=3, cutoff=0.5) for m in missing}
+        hints = [f"{name!r}: {nearest(name, near)}" for name, near in close.items() if near]
+        if len(hints) < len(missing):
+            hints.append(f"it names {listed(present)}")
         super().__init__(
             file,
             "missing_column",
-            f"the header lacks {', '.join(repr(m) for m in missing)} ({hints})",
+            f"the header lacks {', '.join(repr(m) for m in missing)} ({'; '.join(hints)})",
             "Export the file with these columns, or name the new spelling in "
             "[sources.layout.columns].",
         )

@@ -305,7 +305,8 @@ def match_id(reconciliation: str, member_keys: Iterable[str]) -> str:
 
 # Spellings of "there is no id". They never join with one another.
 NULL_KEYS: tuple[str, ...] = (
-    "", "-", "--", "0", "n/a", "na", "nan", "nil", "none", "null", "undefined", "(null)", "#n/a",
+    "", "-", "--", "0", "00", "000", "0000", "n/a", "na", "nan", "nil", "none", "null", "undefined",
+    "(null)", "#n/a", "n.a.", "?", ".", "unknown", "(blank)",
 )  # fmt: skip
 _INVISIBLE = "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]"
 

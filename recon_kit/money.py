@@ -41,6 +41,16 @@ _OWN_SIGN: dict[str, str] = {
     "€": "EUR", "₩": "KRW", "₹": "INR", "₽": "RUB", "₺": "TRY", "₴": "UAH", "₪": "ILS",
     "₫": "VND", "฿": "THB", "₦": "NGN", "zł": "PLN", "Kč": "CZK", "R$": "BRL", "CHF": "CHF",
 }  # fmt: skip
+# Signs that several currencies share: beside any other currency they contradict it.
+_SHARED_SIGN: dict[str, frozenset[str]] = {
+    "$": frozenset({
+        "ARS", "AUD", "BBD", "BMD", "BND", "BRL", "BSD", "BZD", "CAD", "CLP", "COP", "CUP", "DOP",
+        "FJD", "GYD", "HKD", "JMD", "KYD", "LRD", "MOP", "MXN", "NAD", "NIO", "NZD", "SBD", "SGD",
+        "SRD", "TOP", "TTD", "TWD", "USD", "UYU", "XCD", "ZWG",
+    }),
+    "£": frozenset({"EGP", "FKP", "GBP", "GIP", "LBP", "SHP", "SSP", "SYP"}),
+    "¥": frozenset({"CNY", "JPY"}),
+}  # fmt: skip
 _SYMBOLS = r"[$€£¥₩₹₫₽₺₴₪฿₦₱₲₡₭₮₸₼₾]|R\$|kr\.?|zł|Kč|Ft|CHF|Fr\."
 
 
@@ -214,7 +224,7 @@ def _noted_numbers(frame: pl.DataFrame, decimal: str, thousands: str | None) -> 
     code = (
         pl.when(~_has_text(pl.col("text")))
         .then(None)
-        .when(pl.col("named") != pl.col("currency"))
+        .when((pl.col("named") != pl.col("currency")) | _shared_sign_contradicts())
         .then(pl.lit("currency_contradicts"))
         .when(readable)
         .then(None)
@@ -285,6 +295,15 @@ def _named_currency(body: pl.Expr) -> pl.Expr:
     code = body.str.extract(r"(?:^|[^A-Za-z])([A-Z]{3})(?:[^A-Za-z]|$)", 1)
     sign = body.str.extract("(" + "|".join(map(re.escape, _OWN_SIGN)) + ")", 1)
     return pl.coalesce(code, sign.replace_strict(_OWN_SIGN, default=None, return_dtype=pl.String))
+
+
+def _shared_sign_contradicts() -> pl.Expr:
+    """Whether a cell bears a sign that its row's currency does not go by."""
+    text, currency = pl.col("text"), pl.col("currency")
+    return pl.any_horizontal(
+        text.str.contains(rf"(^|[^A-Za-z])[{sign}]") & ~currency.is_in(sorted(known))
+        for sign, known in _SHARED_SIGN.items()
+    ).fill_null(value=False)
 
 
 def _grouped_pattern(mark: str, decimal: str) -> str:

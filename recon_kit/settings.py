@@ -156,6 +156,10 @@ LAYOUT_FIELDS: tuple[str, ...] = (
 )
 
 
+# Sums that a line of the file's own totals may tell.
+CONTROL_SUMS: tuple[str, ...] = ("amount", "debit", "credit", "fee", "net", "refunded_amount")
+
+
 class Layout(_Frozen):
     """A declared table (feed `table`): notation of the file and where each field comes from."""
 
@@ -166,6 +170,7 @@ class Layout(_Frozen):
     quote: str = '"'
     skip_rows: int = Field(default=0, ge=0)
     footer_regex: str | None = None
+    control_regex: str | None = None  # the file's own totals: (?P<records>...), (?P<amount>...)
     records: str | None = None  # JSON: path to the list, such as "data.items"
     timezone: Zone | None = None
     date_formats: tuple[str, ...] = ()
@@ -173,6 +178,7 @@ class Layout(_Frozen):
     thousands: str | None = None
     unit: Literal["major", "minor"] = "major"
     sign: Literal["signed", "negated", "debit_credit", "indicator", "by_type"] = "signed"
+    fee_sign: Literal["positive", "negative"] = "positive"  # of a fee that costs, as printed
     direction_map: dict[str, Literal[-1, 1]] = Field(default_factory=dict)
     nulls: tuple[str, ...] = ("", "--", "N/A", "NULL", "null")
     status_map: dict[str, str] = Field(default_factory=dict)
@@ -197,6 +203,25 @@ class Layout(_Frozen):
             if name not in model.EVENT_TYPES:
                 hint = nearest(name, model.EVENT_TYPES)
                 raise ValueError(f"event_type: {name!r} is no event type; {hint}")
+        return self
+
+    @model_validator(mode="after")
+    def _control_line(self) -> Layout:
+        if self.control_regex is None:
+            return self
+        try:
+            groups = re.compile(self.control_regex).groupindex
+        except re.error as why:
+            raise ValueError(f"`control_regex` is no regular expression: {why}") from None
+        sums = [f for f in CONTROL_SUMS if f in self.columns]
+        for name in groups:
+            if name not in {"records", *sums}:
+                hint = nearest(name, ["records", *sums])
+                raise ValueError(f"control_regex: no total is called {name!r}; {hint}")
+        if not groups:
+            raise ValueError(
+                "`control_regex` tells no total; write (?P<records>...) or (?P<amount>...)"
+            )
         return self
 
 

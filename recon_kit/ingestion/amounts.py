@@ -72,6 +72,8 @@ def read_money(rows: pl.DataFrame, layout: Layout) -> tuple[pl.DataFrame, int]:
     rows = first_problem(rows, checks).with_columns(
         pl.col(n).struct["minor"].alias(n) for n in names
     )
+    if layout.fee_sign == "negative" and "fee" in names:
+        rows = rows.with_columns(fee=-pl.col("fee"))
     absent = [m for m in MONEY if m not in names]
     rows = rows.with_columns(pl.lit(None, dtype=pl.Int64).alias(m) for m in absent)
     return _signed(rows, layout), int(rounded.item())

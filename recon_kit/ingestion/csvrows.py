@@ -24,6 +24,7 @@ from recon_kit.ingestion.shape import Piece, cut, with_counts
 from recon_kit.ingestion.stream import Stream
 
 _OTHER_DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
+_FOOTERS_KEPT = 100  # of one stretch, for the file's own totals
 _WHITESPACE = " \t\r\n\u00a0\u200b\ufeff"
 _SEP_LINE = re.compile(r'^"?sep=(.)"?\r?\n?$', re.IGNORECASE)
 # What is wrong with a record that is no record; an analyst reads these in the quarantine.
@@ -101,6 +102,12 @@ class CsvRecords(Records):
                 "the file has no header row",
                 "Check `skip_rows`, or ask for it again.",
             )
+        if len(line) > self.stream.caps.row_bytes_max:
+            raise self.stream.reject(
+                "header_unreadable",
+                f"the header row is longer than {self.stream.caps.row_bytes_max:,} bytes",
+                "Check the line ends of the file, and `quote` and `skip_rows` of the layout.",
+            )
         top = ("".join(lines[:at]) + line).encode("utf-8", "surrogateescape")
         self._body_at = len(top)
         self._check_text(top, 0)
@@ -172,7 +179,7 @@ class CsvRecords(Records):
             self._warn("the last row has no line end")
 
     def _frame(self, piece: Piece, first: int, offset: int) -> pl.DataFrame:
-        counted_before = self.blank, len(self._bad)
+        counted_before = self.blank, len(self._bad), len(self.facts.footers)
         keep = self._regular(piece, first)
         self._check_text(
             piece.data[int(piece.starts[0]) : int(piece.ends[-1])],
@@ -191,8 +198,9 @@ class CsvRecords(Records):
                 if piece.counts is not None:
                     raise self._parser_differs(str(why).split("\n", maxsplit=1)[0]) from None
                 # As many delimiters too many in one row as are missing in another.
-                self.blank, bad = counted_before
-                del self._bad[bad:]
+                self.blank, bad, footers = counted_before
+                del self._bad[bad:], self.facts.footers[footers:]
+                self.facts.unread = bad
                 return self._frame(with_counts(piece, self.notation), first, offset)
         frame = frame.with_columns(pl.Series(ROW, rows + first, dtype=pl.Int64))
         return self._without_blanks(frame)
@@ -238,6 +246,8 @@ class CsvRecords(Records):
             footers = self._footers(piece)
             keep &= ~footers
             self.blank += int(footers.sum())
+            at = np.flatnonzero(footers)[:_FOOTERS_KEPT]
+            self.facts.footers += [piece.raw(int(i)) for i in at]
         suspects = lengths > self.stream.caps.row_bytes_max
         if piece.counts is not None:
             suspects |= piece.counts != len(self.header)

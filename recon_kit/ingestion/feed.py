@@ -40,6 +40,14 @@ class Dialect:
     records: str | None = None
 
 
+@dataclass(slots=True)
+class FileFacts:
+    """What the reader learns of a file on its way, whole when `Feed.finish` is called."""
+
+    footers: list[str] = field(default_factory=list)  # lines that the layout's footer names
+    unread: int = 0  # rows that are no records
+
+
 @dataclass(frozen=True, slots=True)
 class FeedContext:
     """What a feed may know beside the rows: its source's settings and the file's preamble."""
@@ -48,6 +56,7 @@ class FeedContext:
     workspace_timezone: str
     file: str
     preamble: tuple[str, ...] = ()
+    facts: FileFacts = field(default_factory=FileFacts)
 
     @property
     def timezone(self) -> str | None:

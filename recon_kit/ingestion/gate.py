@@ -40,6 +40,9 @@ GATE_PROBLEMS: dict[str, str] = {
     "contract_broken": "the row breaks the canonical contract",
 }
 ZERO_AMOUNT = "rows with an amount of zero"
+MIXED_ALPHABETS = "ids that mix alphabets: letters that look alike do not join"
+_KEYS = ("order_id", "sub_order_id", "transaction_id", "invoice_number", "payout_id")
+_MIXED = r"\p{Latin}.*[\p{Cyrillic}\p{Greek}]|[\p{Cyrillic}\p{Greek}].*\p{Latin}"
 NET_DIFFERS = "rows whose net is not amount minus fee"
 
 
@@ -171,5 +174,12 @@ def _with_oddities(events: pl.DataFrame, told: Told) -> dict[str, int]:
     zero = int(events.select((pl.col("amount") == 0).sum()).item())
     differs = pl.col("net") != pl.col("amount") - pl.col("fee")
     nets = int(events.select(differs.sum()).item())
-    found = {ZERO_AMOUNT: zero, NET_DIFFERS: nets}
+    mixed = sum(_mixed_alphabets(events[key]) for key in _KEYS)
+    found = {ZERO_AMOUNT: zero, NET_DIFFERS: nets, MIXED_ALPHABETS: mixed}
     return {**told.warnings, **{k: n for k, n in found.items() if n}}
+
+
+def _mixed_alphabets(ids: pl.Series) -> int:
+    """How many ids hold letters of two alphabets; plain ASCII, nearly all there are, is skipped."""
+    lengths = ids.str.len_bytes() != ids.str.len_chars()
+    return int(ids.filter(lengths.fill_null(value=False)).str.contains(_MIXED).sum())

@@ -118,7 +118,9 @@ def ingest_file(  # noqa: PLR0913 - the contract of one act: what, of whom, when
     raw = store.raw_path(artefact.sha256)
     with _folder() as folder:
         records = _open(feed, raw, path.name, caps)
-        context = FeedContext(source, workspace_timezone, path.name, records.preamble)
+        context = FeedContext(
+            source, workspace_timezone, path.name, records.preamble, records.facts
+        )
         telling = _tell_all(feed, records, context, folder, received_at, progress)
         quarantine = _quarantine(telling, records, artefact)
         _refuse_if_nothing_was_read(telling, records, quarantine)

@@ -14,7 +14,7 @@ import polars as pl
 
 from recon_kit import model, money
 from recon_kit.errors import SettingsError, nearest
-from recon_kit.ingestion import amounts, columns, identity, times
+from recon_kit.ingestion import amounts, columns, control, identity, times
 from recon_kit.ingestion.feed import (
     PROBLEM_SCHEMA,
     ROW,
@@ -37,7 +37,16 @@ TABLE_PROBLEMS: dict[str, str] = {
     **times.TIME_PROBLEMS,
     **amounts.SIGN_PROBLEMS,
     **identity.ID_PROBLEMS,
-    "event_type_unknown": "the text in the type column is mapped to no event type",
+    "amount_unreadable": money.AMOUNT_PROBLEMS["amount_unreadable"]
+    + "; see `decimal` and `thousands`, and `nulls` for a text that means no amount",
+    "amount_decimals": money.AMOUNT_PROBLEMS["amount_decimals"]
+    + '; declare `unit = "minor"` if the file counts cents',
+    "currency_missing": money.AMOUNT_PROBLEMS["currency_missing"]
+    + '; one for all rows is declared by currency = { value = "USD" }',
+    "currency_unknown": money.AMOUNT_PROBLEMS["currency_unknown"]
+    + "; `map` of columns.currency translates other words",
+    "time_unreadable": times.TIME_PROBLEMS["time_unreadable"] + "; add its own to `date_formats`",
+    "event_type_unknown": "the text in the type column is mapped to no event type; add it to `map`",
     "group_differs": "the rows of one group disagree in a field that is told once",
     "group_overflow": "the sum of a group is larger than 64-bit minor units can hold",
 }
@@ -104,7 +113,8 @@ class Table(Feed):
     def tell(self, records: pl.DataFrame, context: FeedContext) -> Told:
         """One event per row, or per group of rows."""
         header = Header(records)
-        rows = with_group_keys(self._cells(records, header), self.layout)
+        cells = self._cells(records, header)
+        rows = with_group_keys(cells, self.layout)
         rows = amounts.read_types(rows, self.layout.event_type)
         rows, rounded = amounts.read_money(rows, self.layout)
         if self.layout.group_by:
@@ -119,7 +129,15 @@ class Table(Feed):
             warnings[amounts.FLIPPED] = flipped
         if rounded:
             warnings[ROUNDED] = rounded
-        return Told(self._events(good), _problems(rows), warnings)
+        sums = {"sums": control.sums_of(cells, self.layout)} if self.layout.control_regex else {}
+        return Told(self._events(good), _problems(rows), warnings, sums)
+
+    def finish(self, carry: Mapping[str, pl.DataFrame], context: FeedContext) -> Told:
+        """Hold the file's own totals, where the layout finds them, against its rows."""
+        told = control.check(
+            context.file, self.layout, context.preamble, context.facts, carry["sums"]
+        )
+        return Told(told_frame(pl.DataFrame()), warnings=told)
 
     def _cells(self, records: pl.DataFrame, header: Header) -> pl.DataFrame:
         nulls = self.layout.nulls

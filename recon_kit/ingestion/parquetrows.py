@@ -14,6 +14,8 @@ from recon_kit.ingestion.feed import ROW
 from recon_kit.ingestion.records import Records
 from recon_kit.ingestion.stream import Stream
 
+_EXACT_MAX = 2**53  # beyond it a float no longer tells whole numbers apart
+
 
 class ParquetRecords(Records):
     """Records of a parquet file: every value as the shortest text that means exactly it."""
@@ -100,6 +102,10 @@ def as_text(values: pl.Series) -> pl.Series:
 
 def _float_text(values: pl.Series) -> pl.Series:
     text = values.cast(pl.String)
+    # A column of whole numbers with gaps is written as floats: `1001.0` means the id 1001.
+    text = text.to_frame("t").select(
+        pl.when(values.abs() < _EXACT_MAX).then(pl.col("t").str.strip_suffix(".0")).otherwise("t")
+    ).to_series().rename(values.name)  # fmt: skip
     if not text.str.contains("e", literal=True).any():
         return text
     plain = {t: f"{Decimal(t):f}" for t in text.unique().to_list() if t is not None and "e" in t}

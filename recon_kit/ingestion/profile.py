@@ -7,8 +7,6 @@ ingestion itself never guesses.
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -21,8 +19,10 @@ from recon_kit import model, money
 from recon_kit.ingestion import times
 from recon_kit.ingestion.feed import ROW, Dialect, normal_header
 from recon_kit.ingestion.guess import ColumnGuess, guess_column, guess_dialect
+from recon_kit.ingestion.packed import kind_of
 from recon_kit.ingestion.proposal import propose
 from recon_kit.ingestion.reader import Caps, Records, check_path, open_records
+from recon_kit.ingestion.stream import Stream
 from recon_kit.safe import MaskKind, masked
 
 ROWS_MAX = 500_000  # rows that are looked at; a longer file is profiled by its beginning
@@ -158,16 +158,12 @@ def profile_file(
 
 
 def _ends(path: Path) -> tuple[bytes, bytes]:
-    """First and last bytes of a file, unpacked; of a gzip archive only the first."""
+    """First and last bytes of a file, unpacked; of an archive only the first."""
     size = check_path(path)
+    if kind_of(path) is not None:
+        return Stream(path, "utf-8", Caps()).head(), b""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-        if head.startswith(b"\x1f\x8b"):
-            with gzip.open(path, "rb") as packed:
-                try:
-                    return packed.read(_HEAD_BYTES), b""
-                except (EOFError, OSError, zlib.error):
-                    return head, b""  # the reader says what is wrong with it
         file.seek(max(0, size - 4_096))
         return head, file.read()
 
@@ -189,7 +185,9 @@ def _filled(text: pl.Series) -> pl.Series:
     """Trimmed text; what stands for nothing is null."""
     name = text.name
     trimmed = pl.col(name).cast(pl.String).str.strip_chars()
-    nothing = trimmed.str.to_lowercase().is_in([k for k in model.NULL_KEYS if k != "0"])
+    nothing = trimmed.str.to_lowercase().is_in(
+        [k for k in model.NULL_KEYS if not k or k.strip("0")]
+    )
     return text.to_frame().select(pl.when(~nothing).then(trimmed).alias(name)).to_series()
 
 
@@ -257,7 +255,7 @@ def _oddities(text: pl.Series, guess: ColumnGuess) -> str | None:
         "in scientific notation (a spreadsheet rounded them)":
             trimmed.str.contains(r"^[0-9](\.[0-9]+)?[eE]\+?[0-9]+$"),
         "written as null": trimmed.str.to_lowercase().is_in(
-            [k for k in model.NULL_KEYS if k not in {"", "0"}]
+            [k for k in model.NULL_KEYS if k.strip("0")]
         ),
         "with blanks around them": raw != trimmed,
     }  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import polars as pl
 
-from recon_kit.ingestion.feed import ROW, normal_header
+from recon_kit.ingestion.feed import ROW, FileFacts, normal_header
 from recon_kit.ingestion.stream import Stream
 
 RAW_LINE_MAX = 10_000  # characters of a raw line that the quarantine keeps; raw/ has the rest
@@ -32,6 +32,7 @@ class Records(ABC):
         self.preamble: tuple[str, ...] = ()
         self.physical = 0
         self.blank = 0
+        self.facts = FileFacts()
         self.warnings: dict[str, int] = {}
         self._together = tuple(keeps_together)
         self._bad: list[tuple[int, str, str, str]] = []
@@ -67,6 +68,7 @@ class Records(ABC):
         self.warnings[what] = self.warnings.get(what, 0) + count
 
     def _set_aside(self, row: int, code: str, message: str, raw: str) -> None:
+        self.facts.unread += 1
         self._bad.append((row, code, message, raw[:RAW_LINE_MAX]))
 
     def _check_rows(self) -> None:

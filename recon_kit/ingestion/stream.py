@@ -7,37 +7,26 @@ The reader above sees clean UTF-8 without a byte order mark, whatever the file w
 from __future__ import annotations
 
 import codecs
-import gzip
 import os
 import stat
-import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from recon_kit.errors import FileRejectedError, SettingsError, nearest
+from recon_kit.ingestion import packed
+from recon_kit.ingestion.signature import foreign
 
 HEAD_BYTES = 64 * 1024
 _RATIO_FROM = 16 * 1024 * 1024  # a small file may shrink a thousandfold and harm nobody
 _BLANKS = b" \t\r\n\x0b\x0c\x00"
 ENCODINGS: tuple[str, ...] = (
-    "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "iso-8859-1",
-    "iso-8859-15", "cp1252", "cp1250", "cp437", "cp850", "mac-roman", "shift_jis", "cp932",
-    "gb18030", "big5", "euc-kr",
+    "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be",
+    "latin-1", "iso-8859-1", "iso-8859-15", "cp1252", "cp1250", "cp437", "cp850", "mac-roman",
+    "shift_jis", "cp932", "gb18030", "big5", "euc-kr",
 )  # fmt: skip
-# First bytes of files that are no table of text, with what they are and the way out.
-_MAGIC: tuple[tuple[bytes, str, str], ...] = (
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook (XLS)", "Save it as CSV."),
-    (b"%PDF", "a PDF document", "Ask for the data as CSV."),
-    (b"BZh", "a bzip2 archive", "Unpack it first."),
-    (b"\x28\xb5\x2f\xfd", "a zstd archive", "Unpack it first."),
-    (b"\xfd7zXZ\x00", "an xz archive", "Unpack it first."),
-    (b"7z\xbc\xaf", "a 7-Zip archive", "Unpack it first."),
-    (b"Rar!", "a RAR archive", "Unpack it first."),
-    (b"\x1f\x8b", "a gzip archive inside a gzip archive", "Unpack it once and try again."),
-    (b"SQLite format 3", "a SQLite database", "Export the table as CSV."),
-)
 _BOMS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
@@ -103,20 +92,21 @@ class Stream:
                 f"the file has {self.bytes:,} bytes, more than {caps.bytes_max:,}",
                 "Split it.",
             )
-        with path.open("rb") as file:
-            self.gzipped = file.read(2) == b"\x1f\x8b"
+        self.packed = packed.kind_of(path)
+        self._member = packed.only_member(path, self.name) if self.packed == "zip" else None
 
     def head(self) -> bytes:
         """The first bytes as they are, unpacked but neither decoded nor checked."""
         with self._open() as file:
-            return self._guarded(file, HEAD_BYTES)
+            return file.read(HEAD_BYTES)
 
     def open_plain(self) -> BinaryIO:
-        """The file itself, for readers that seek; refuses a gzip archive."""
-        if self.gzipped:
+        """The file itself, for readers that seek; refuses an archive."""
+        if self.packed:
             raise self._reject(
-                "format_mismatch", "the file is a gzip archive", "Unpack it and try again."
-            )
+                "format_mismatch", f"the file is a {self.packed} archive",
+                "Unpack it and try again.",
+            )  # fmt: skip
         return self.path.open("rb")
 
     def chunks(self) -> Iterator[bytes]:
@@ -137,25 +127,22 @@ class Stream:
     def _reject(self, code: str, problem: str, remedy: str) -> FileRejectedError:
         return FileRejectedError(self.name, code, problem, remedy)
 
-    def _open(self) -> BinaryIO:
-        if self.gzipped:
-            return gzip.open(self.path, "rb")  # type: ignore[return-value]
-        return self.path.open("rb")
-
-    def _guarded(self, file: BinaryIO, size: int) -> bytes:
+    @contextmanager
+    def _open(self) -> Iterator[BinaryIO]:
         try:
-            return file.read(size)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as why:
-            raise self._reject(
-                "gzip_damaged", f"the gzip archive is damaged ({why})", "Fetch the file again."
-            ) from None
+            with packed.opened(self.path, self.packed, self._member) as file:
+                yield file
+        except packed.DAMAGED as why:
+            if self.packed is None:
+                raise
+            raise packed.damaged(self.name, self.packed, why) from None
 
     def _raw_chunks(self, size: int) -> Iterator[bytes]:
         total = 0
         with self._open() as file:
-            while chunk := self._guarded(file, size):
+            while chunk := file.read(size):
                 total += len(chunk)
-                if self.gzipped:
+                if self.packed:
                     self._check_expansion(total)
                 yield chunk
 
@@ -163,7 +150,7 @@ class Stream:
         ratio = total / max(self.bytes, 1)
         if total > self.caps.expanded_max or (total > _RATIO_FROM and ratio > self.caps.ratio_max):
             raise self._reject(
-                "gzip_bomb",
+                f"{self.packed}_bomb",
                 f"the archive unpacks to more than {total:,} bytes from {self.bytes:,}",
                 "Unpack it yourself and look before you try again.",
             )
@@ -173,37 +160,20 @@ class Stream:
             raise self._reject(
                 "empty_file", "the file holds nothing", "Ask the supplier for the file again."
             )
-        if first[:4] in {b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"}:
-            workbook = b"[Content_Types].xml" in first or b"xl/" in first
-            what = "an Excel workbook (XLSX)" if workbook else "a zip archive"
-            way = "Save it as CSV." if workbook else "Unpack it and ingest its members one by one."
+        known = foreign(_as_utf8(first), packed=self.packed is not None)
+        if known is not None:
+            what, way = known
             raise self._reject("format_mismatch", f"the file is {what}", way)
-        if first[:4] == b"PAR1":
-            raise self._reject(
-                "format_mismatch", "the file is parquet", 'Declare format = "parquet".'
-            )
-        for magic, what, way in _MAGIC:
-            if first.startswith(magic):
-                raise self._reject("format_mismatch", f"the file is {what}", way)
-        start = first.lstrip(_BLANKS + codecs.BOM_UTF8)[:256].lower()
-        if start.startswith((b"<!doctype html", b"<html", b"<head", b"<table")):
-            raise self._reject(
-                "format_mismatch",
-                "the file is a web page",
-                "A page instead of data is often a login or an error page: export it again.",
-            )
-        if start.startswith((b"<?xml", b"<document")):
-            raise self._reject("format_mismatch", "the file is XML", "Use the feed for its format.")
 
     def _check_encoding(self, first: bytes) -> None:
-        for mark, name in _BOMS:
-            if first.startswith(mark) and not self.encoding.startswith(name):
-                raise self._reject(
-                    f"encoding_{name.replace('-', '')}",
-                    f"the file is {name.upper()} but is read as {self.encoding}",
-                    f'Declare encoding = "{name}".',
-                )
-        if self.encoding.startswith("utf-16"):
+        marked = _marked(first)
+        if marked is not None and not self.encoding.startswith(marked):
+            raise self._reject(
+                f"encoding_{marked.replace('-', '')}",
+                f"the file is {marked.upper()} but is read as {self.encoding}",
+                f'Declare encoding = "{marked}".',
+            )
+        if self.encoding.startswith(("utf-16", "utf-32")):
             return
         sample = first[:4096]
         if len(sample) >= 8 and sample.count(0) * 3 > len(sample):
@@ -246,12 +216,25 @@ class Stream:
     def bad_byte(self, offset: int) -> FileRejectedError:
         """The refusal for a byte that the declared encoding does not have."""
         offset += self._bom_bytes
-        place = " of the unpacked text" if self.gzipped else ""
+        place = " of the unpacked text" if self.packed else ""
         return self._reject(
             "encoding_invalid",
             f"byte {offset:,}{place} is not {self.encoding.upper()}",
             'Declare the right encoding, such as encoding = "cp1252" or "latin-1".',
         )
+
+
+def _as_utf8(first: bytes) -> bytes:
+    """The first bytes as UTF-8 where a mark says what else they are, so that they can be known."""
+    marked = _marked(first)
+    if marked is None:
+        return first
+    return codecs.getincrementaldecoder(marked)("replace").decode(first).encode()
+
+
+def _marked(first: bytes) -> str | None:
+    """The encoding that a mark at the start names; that of UTF-16 is a part of that of UTF-32."""
+    return next((name for mark, name in _BOMS if first.startswith(mark)), None)
 
 
 def _known_encoding(name: str) -> str:

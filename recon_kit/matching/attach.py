@@ -112,6 +112,20 @@ qualify row_number() over (
     partition by t.eid order by p.side is null, p.side = 2, s.mid is null, t.parent) = 1""",
             "one parent for each",
         ),
+        Step(
+            "parents_in_circles",
+            """
+delete from parents where parent_side = 2 and eid not in (
+    with recursive led as (
+        select eid from parents
+        where parent_side is distinct from 2 or parent_eid not in (select eid from parents)
+        union
+        select p.eid from parents p join led on led.eid = p.parent_eid
+        where p.parent_side = 2
+    )
+    select eid from led)""",
+            "corrections that name one another correct nothing: they stand open by themselves",
+        ),
     )
 
 

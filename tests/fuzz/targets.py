@@ -15,12 +15,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from test_ingestion_bad_input import CASES, LAYOUT, FakeStore
+import polars as pl
+from bad_input import CASES, LAYOUT
 
 from recon_kit import money, settings
 from recon_kit.errors import ReconError
 from recon_kit.ingestion.ingest import ingest_file
 from recon_kit.ingestion.profile import profile_file
+from recon_kit.model import Artefact, Counts, Receipt, digest
 from recon_kit.settings import Layout, Source
 from recon_kit.tuning.labels import read_labels
 
@@ -28,6 +30,45 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 NAMES = {"csv": "f.csv", "json": "f.json", "ndjson": "f.ndjson"}
 SHOPIFY = Source(name="shop", feed="shopify.orders_csv")
 STRIPE = Source(name="psp", feed="stripe.payout_reconciliation", timezone="UTC")
+
+
+class FakeStore:
+    """A ledger in memory that keeps the drafts it is given."""
+
+    def __init__(self, folder):
+        self.folder, self.drafts, self.told = folder, [], []
+
+    def receive(self, path, *, source, received_at, as_of=None, bytes_max=0):  # noqa: ARG002 - the ledger's shape
+        """Keep the bytes."""
+        sha = digest(path.read_bytes().hex(), length=64)
+        (self.folder / sha).write_bytes(path.read_bytes())
+        size = path.stat().st_size
+        return Artefact(sha, source, path.name, size, received_at, as_of or received_at)
+
+    def raw_path(self, sha256):
+        """Where the bytes are."""
+        return self.folder / sha256
+
+    def known_batch(self, *identity):  # noqa: ARG002 - the ledger's shape
+        """Nothing is known."""
+        return
+
+    def artefacts(self):
+        """No file came before."""
+        return pl.DataFrame(schema=dict.fromkeys(("source", "name", "sha256"), pl.String))
+
+    def commit_batch(self, draft):
+        """Keep the draft and its events."""
+        self.drafts.append(draft)
+        frames = [pl.read_parquet(path) for path in draft.told]
+        self.told = [event for frame in frames for event in frame.rows(named=True)]
+        taken = sum(event["records"] for event in self.told)
+        lost = int(draft.quarantine["records"].sum())
+        counts = Counts(draft.physical, taken, 0, 0, lost, draft.blank)
+        return Receipt(
+            draft.artefact.source, draft.artefact.name, draft.artefact.sha256, len(self.drafts),
+            counts, len(self.told), warnings=draft.warnings,
+        )  # fmt: skip
 
 
 def table(kind: str) -> Callable[[bytes], None]:
@@ -90,7 +131,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 def seeds(name: str) -> list[bytes]:
     """What to start from: the catalogue of bad input, golden files, settings, amounts."""
     root = Path(__file__).resolve().parent.parent
-    small = [case[2] for case in CASES if len(case[2]) < 4_000]
+    small = [case.file for case in CASES if len(case.file) < 4_000]
     golden = {"shopify": "shopify_orders", "stripe": "stripe_payouts"}
     if name in golden:
         return [p.read_bytes() for p in sorted((root / "golden" / golden[name]).glob("*.csv"))]
