@@ -8,7 +8,13 @@ import polars as pl
 import pytest
 
 import recon_kit as rk
-from recon_kit.errors import CountsDoNotTieError, UnknownNameError, WorkspaceError
+from recon_kit.cli import main
+from recon_kit.errors import (
+    CountsDoNotTieError,
+    FileRejectedError,
+    UnknownNameError,
+    WorkspaceError,
+)
 from recon_kit.ingestion import trace
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -61,24 +67,84 @@ def test_a_repeat_names_what_it_repeats(bench):
     ]
 
 
+def mend(shop, old, new):
+    """Change the workspace's settings."""
+    text = (shop / "recon.toml").read_text(encoding="utf-8")
+    assert old in text
+    (shop / "recon.toml").write_text(text.replace(old, new), encoding="utf-8")
+
+
+BOTH_DATES = ('date_formats = ["%Y-%m-%d"]', 'date_formats = ["%Y-%m-%d", "%d/%m/%Y"]')
+
+
 def test_a_corrected_layout_repairs_quarantine_without_counting_twice(bench, shop):
     """The same bytes under a mended layout: one row becomes an event, the others are known."""
-    text = (shop / "recon.toml").read_text()
-    mended = text.replace('date_formats = ["%Y-%m-%d"]', 'date_formats = ["%Y-%m-%d", "%d/%m/%Y"]')
-    (shop / "recon.toml").write_text(mended, encoding="utf-8")
+    mend(shop, *BOTH_DATES)
     again = rk.Workbench(shop, clock=lambda: NOW)
 
     receipt = again.ingest("till", shop / "broken.csv").receipts[0]
 
     assert receipt.counts.as_tuple() == (6, 1, 3, 0, 1, 1)
-    assert [row[:3] for row in ends(again.trace("broken.csv"))] == [
-        (1, "duplicate", "#1001"),
+    view = again.trace("broken.csv")
+    assert [row[:3] for row in ends(view)] == [
+        (1, "accepted before", "#1001"),
         (2, "duplicate", "#1001"),
-        (4, "duplicate", "#1002"),
-        (5, "accepted", "#1003"),
+        (4, "accepted before", "#1002"),
+        (5, "repaired", "#1003"),
         (6, "quarantined", None),
     ]
-    assert again.profile("till").frame["events"].to_list() == [3]
+    assert view.frame["note"][3] == "quarantined before as time_unreadable"
+    assert view.notes[1:] == (
+        "accepted before: 2 tellings, 125.50 EUR",
+        "duplicate: 1 telling, 100.00 EUR",
+        "repaired: 1 telling, 9.90 EUR",
+    )
+    profile = again.profile("till")
+    assert profile.frame.select("files", "events", "quarantined").rows() == [(1, 3, 1)]
+    assert len([n for n in profile.notes if n.startswith("quarantined: broken.csv, row")]) == 1
+
+
+def test_quarantine_is_repaired_from_the_command_line(shop, capsys):
+    """Money by currency: 125.50 before, 9.90 more after, and the rest has its reason."""
+    (shop / "broken.csv").write_text(BROKEN, encoding="utf-8")
+
+    def recon(*arguments):
+        with pytest.raises(SystemExit) as end:
+            main([str(a) for a in (*arguments, "-w", shop)])
+        return end.value.code, capsys.readouterr().out
+
+    def money_told():
+        with rk.Workbench(shop).store.snapshot().engine() as engine:
+            return engine.rows("select currency, sum(amount)::bigint from events group by 1").rows()
+
+    code, said = recon("ingest", "till", shop / "broken.csv")
+    assert code == 5
+    assert "1 quarantined, first row 5: [time_unreadable] in 'event_ts'" in said
+    assert "add its own to `date_formats`" in said
+    assert money_told() == [("EUR", 12_550)]
+    mend(shop, *BOTH_DATES)
+    assert recon("ingest", "till", shop / "broken.csv")[0] == 5
+    assert money_told() == [("EUR", 13_540)]
+    forty = 'amount = { column = "Total", map = { forty = "40.00" } }'
+    mend(shop, 'amount = "Total"', forty)
+    assert recon("ingest", "till", shop / "broken.csv")[0] == 0
+    assert money_told() == [("EUR", 17_540)]
+    _, told = recon("trace", "broken.csv")
+    assert "6 records = 1 accepted + 4 duplicate + 0 conflict + 0 quarantined + 1 blank." in told
+    assert "repaired: 1 telling, 40.00 EUR" in told
+
+
+def test_a_layout_that_would_count_known_rows_twice_is_refused(bench, shop):
+    """Another id for rows that were told is no repair: nothing is committed, the way is told."""
+    mend(shop, 'native_id = "Receipt"', 'native_id = "E-mail"')
+    again = rk.Workbench(shop, clock=lambda: NOW)
+
+    with pytest.raises(FileRejectedError, match="would be told as other events") as refusal:
+        again.ingest("till", shop / "broken.csv")
+
+    assert "(2, the first of row 1)" in str(refusal.value)
+    assert "recon replay --into FOLDER" in str(refusal.value)
+    assert again.profile("till").frame["events"].to_list() == [2]
 
 
 def test_a_restated_row_names_the_first_telling(bench, shop):

@@ -13,16 +13,17 @@ from pathlib import Path
 
 import polars as pl
 
-from recon_kit.errors import CountsDoNotTieError, LedgerError
+from recon_kit.errors import CountsDoNotTieError, FileRejectedError, LedgerError
 from recon_kit.ledger import dedupe, segments
 from recon_kit.ledger.catalog import Catalog, Reader
 from recon_kit.ledger.engine import Engine, Step, open_engine
 from recon_kit.ledger.files import Places
 from recon_kit.ledger.lock import writer_lock
-from recon_kit.ledger.seal import seal
+from recon_kit.ledger.seal import parquet_list, seal
 from recon_kit.ledger.segments import Staged
 from recon_kit.ledger.successors import read_now
 from recon_kit.model import QUARANTINE_SCHEMA, Artefact, Counts, Receipt
+from recon_kit.safe import quote_text
 
 
 @dataclass(frozen=True)
@@ -157,10 +158,38 @@ def _prepare(places: Places, draft: BatchDraft, known: _Known) -> _Plan:
         )
         bounds = dedupe.bounds_of(pl.concat([before, own]))
         dedupe.judge(engine, known.events, bounds, artefact.sha256)
+        if artefact.sha256 in before["sha256"]:
+            _refuse_other_events(engine, draft, known)
         counts = _counts(engine, draft)
         staged = _stage(engine, places, draft, known)
     events = sum(s.rows for s in staged if s.kind == "events")
     return _Plan(known.size, counts, artefact, events, staged)
+
+
+def _refuse_other_events(engine: Engine, draft: BatchDraft, known: _Known) -> None:
+    """A record read anew may be told better, never as another event beside the one it was.
+
+    Raises:
+        FileRejectedError: under the changed layout, known records of this file would be told as
+            other events; both would count.
+    """
+    if not known.events:
+        return
+    engine.put("aside", draft.quarantine.select(pl.col("record_row").cast(pl.Int64)))
+    lost, first = engine.one(f"""
+        select count(*), min(record_row) from {parquet_list(known.events)}
+        where artefact_sha256 = {quote_text(draft.artefact.sha256)} and records > 0
+          and event_key not in (select event_key from ids)
+          and record_row not in (select record_row from aside)""")
+    if lost:
+        raise FileRejectedError(
+            draft.artefact.name,
+            "told_as_other_events",
+            f"under the changed layout its records would be told as other events than before "
+            f"({lost:,}, the first of row {first:,}), and both would count",
+            "Keep what the ids are made of, or tell all files afresh under the new layout with "
+            "`recon replay --into FOLDER`.",
+        )
 
 
 def _covered(engine: Engine, artefact: Artefact) -> Artefact:

@@ -75,15 +75,32 @@ _QUEUE = f"""
     order by q.place
 """
 
-_SOURCES = """
-    with told as (
+# Rows that no later reading of their file could tell.
+_STILL_ASIDE = """
+    with still_aside as (
+      select q.* from quarantine q
+      anti join (select source, artefact_sha256, record_row from event_versions
+                 where artefact_sha256 in (select artefact_sha256 from quarantine)) e
+        using (source, artefact_sha256, record_row)
+      anti join (select artefact_sha256, record_row from retold) r
+        using (artefact_sha256, record_row)
+    )"""
+
+_SOURCES = f"""
+    {_STILL_ASIDE},
+    told as (
       select source, count(*) as events, min(event_ts) as first_ts, max(event_ts) as last_ts
       from events group by source
     ),
     files as (
-      select source, count(*) as files, max(as_of) as as_of from artefacts group by source
+      select source, count(distinct sha256) as files, max(as_of) as as_of from artefacts
+      group by source
     ),
-    aside as (select source, sum(records)::bigint as quarantined from quarantine group by source)
+    aside as (
+      select source, sum(records)::bigint as quarantined
+      from (select distinct source, artefact_sha256, record_row, records from still_aside)
+      group by source
+    )
     select d.source, d.feed, coalesce(f.files, 0) as files, coalesce(t.events, 0) as events,
       coalesce(a.quarantined, 0) as quarantined, t.first_ts, t.last_ts, f.as_of,
       case when f.files is null then 'no file yet' end as note
@@ -91,9 +108,13 @@ _SOURCES = """
     left join aside a using (source) order by d.place
 """
 
-_ASIDE = """
+_ASIDE = f"""
+    {_STILL_ASIDE}
     select a.name as file, q.record_row, q.code, q."column", q.message
-    from quarantine q join artefacts a on a.sha256 = q.artefact_sha256 and a.source = q.source
+    from (select distinct source, artefact_sha256, record_row, code, "column", message
+          from still_aside) q
+    join (select sha256, source, min(received_at) as received_at, min(name) as name
+          from artefacts group by all) a on a.sha256 = q.artefact_sha256 and a.source = q.source
     where q.source = ? order by a.received_at, a.name, q.record_row, q.code
 """
 
