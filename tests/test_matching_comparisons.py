@@ -192,22 +192,40 @@ def test_what_is_left_out_is_said():
     ]
 
 
-def test_near_amounts_are_found_across_bucket_borders():
-    """Every pair within 30 percent and the window is a candidate, and no other."""
+def test_a_common_word_of_a_name_is_looked_at_only_beside_close_amounts():
+    """Of six called Ana 97.10 finds the orders of 100.00, 80.00 none; the only Zoe finds hers."""
+    rule = next(r for r in blocking.rules({"name", "amount"}) if r.name == "a word of the name")
+    words = pl.Series("words", [*[["ANA"]] * 6, ["ZOE"]])
+    with open_engine() as engine:
+        orders, payments = [10_000] * 7, [9_710, 8_000, 8_000, 8_000, 8_000, 8_000, 8_000]
+        engine.put("side_left", rows(orders, ["-"] * 7).with_columns(words))
+        engine.put("side_right", rows(payments, ["-"] * 7).with_columns(words))
+        counts = blocking.block(engine, [rule], (86_400, 86_400), 10_000)
+        found = engine.rows(
+            "select amount, count(*) as n from candidate_pairs c join side_right r on r.seq = c.r"
+            " group by amount order by amount"
+        )
+    assert [(c.form, c.keys_over) for c in counts] == [("near", 1), ("close", 0)]
+    assert found.rows() == [(8_000, 1), (9_710, 6)]
+
+
+@pytest.mark.parametrize(("form", "low", "high"), [("near", 70, 130), ("close", 90, 103)])
+def test_near_amounts_are_found_across_bucket_borders(form, low, high):
+    """Every pair within the form's range and the window is a candidate, and no other."""
     left, right = (
         [100, 1_000, 12_345, 0, -700],
-        [70, 130, 69, 131, 1_300, 999, 16_000, 0, -910, 700],
+        [70, 130, 69, 131, 90, 103, 89, 104, 1_030, 1_300, 999, 16_000, 0, -910, -630, 700],
     )
-    rule = blocking.Rule("same name", (blocking.Rung("name", "name", "near"),))
+    rule = blocking.Rule("same name", (blocking.Rung("name", "name", form),))
     with open_engine() as engine:
         engine.put("side_left", rows(left, ["ANA"] * 5))
-        engine.put("side_right", rows(right, ["ANA"] * 10))
+        engine.put("side_right", rows(right, ["ANA"] * len(right)))
         blocking.block(engine, [rule], (86_400, 86_400), 1_000)
         found = engine.rows("select l, r from candidate_pairs order by l, r").rows()
     expected = [
         (i, j)
         for i, a in enumerate(left, 1)
         for j, b in enumerate(right, 1)
-        if abs(a) * 70 <= abs(b) * 100 <= abs(a) * 130 and (a > 0) - (a < 0) == (b > 0) - (b < 0)
+        if abs(a) * low <= abs(b) * 100 <= abs(a) * high and (a > 0) - (a < 0) == (b > 0) - (b < 0)
     ]
     assert expected == found

@@ -9,22 +9,25 @@ Counts come from one aggregate over key values, never from the join itself.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching.ladders import RARITY
 
-Form = Literal["window", "near", "equal", "day"]
+Form = Literal["window", "near", "close", "equal", "day"]
 
-# The right amount may be this much lower or higher where a rule asks for a near amount (percent
-# of the left one): fees and part refunds below, tips and currency above.
-NEAR_LOW, NEAR_HIGH = 70, 130
+# The right amount may be this much lower or higher where a rule asks for a near or a close amount
+# (percent of the left one): fees and part refunds below, tips and currency above; of close ones
+# the fees alone, and what rounding adds.
+RANGES: dict[Form, tuple[int, int]] = {"near": (70, 130), "close": (90, 103)}
 # A key value that gives its rows more partners than this says too little; the next form tries.
 PARTNERS_MAX = 100
 # A fact that tells little (a price, a forename) names nobody among many: that many partners share
 # what probability there is, and with more of them none could be told from the others by it.
 WEAK_MAX = 3
+# The widest form of such a fact is cheap to leave: a closer amount finds the same payments.
+WEAKEST_MAX = 1
 _RARE_START = 8  # fewer than one row in 2^8 shares it: rare enough to look at any amount
 _DAY = 86_400
 # Systems cut an invoice number off in front; of its last digits four are left at least.
@@ -36,9 +39,10 @@ class Rung:
     """One way to pair rows: the key they share and what narrows it.
 
     `left` and `right` are expressions over a side's row. The forms, all within the window:
-    `window` nothing further, `near` an amount from 30 percent lower to 30 percent higher, `equal`
-    the same amount, `day` the same or the next day. A key value that gives its rows more than
-    `partners_max` partners goes on to the next rung.
+    `window` nothing further, `near` an amount from 30 percent lower to 30 percent higher, `close`
+    one from 10 percent lower to 3 percent higher, `equal` the same amount, `day` the same or the
+    next day. A key value that gives its rows more than `partners_max` partners goes on to the next
+    rung.
     """
 
     left: str
@@ -84,14 +88,21 @@ def rules(filled: Collection[str], extra: Sequence[str] = ()) -> tuple[Rule, ...
     def crossed(name: str, left: str, right: str) -> Rule:
         return Rule(name, tuple(Rung(left, right, form) for form in near), listed=True)
 
-    def weak(name: str, key: str, forms: tuple[Form, ...], *, listed: bool = False) -> Rule:
-        return Rule(name, tuple(Rung(key, key, form, WEAK_MAX) for form in forms), listed=listed)
+    def weak(name: str, key: str, forms: tuple[Form, ...]) -> Rule:
+        return Rule(name, tuple(Rung(key, key, form, WEAK_MAX) for form in forms))
+
+    def a_word() -> Rule:
+        rungs = [Rung("words", "words", form, WEAK_MAX) for form in near]
+        if "amount" in has:
+            rungs.insert(1, Rung("words", "words", "close", WEAK_MAX))
+            rungs[0] = replace(rungs[0], partners_max=WEAKEST_MAX)
+        return Rule("a word of the name", tuple(rungs), listed=True)
 
     by_field = (
         *((f"x{i}", same(f"same {field}", f"x{i}", wide)) for i, field in enumerate(extra)),
         ("email", same("same e-mail user", "email_user", wide)),
         ("name", same("same name", "name", wide)),
-        ("name", weak("a word of the name", "words", near, listed=True)),
+        ("name", a_word()),
         ("phone", same("same phone", "phone", wide)),
         ("postcode", same("same postcode", "postcode", near)),
         ("click", same("same click id", "click", wide)),
@@ -241,10 +252,10 @@ def _keyed_sql(rule: Rule, step: int, side: str, window: tuple[int, int]) -> str
     expression = _key(rule, step, side)
     buckets = [_day_buckets(side) if rung.form == "day" else _time_buckets(side, window)]
     parts = ["value"]
-    if rung.form in ("near", "equal"):
+    if rung.form in RANGES or rung.form == "equal":
         parts.append("currency")
-    if rung.form == "near":
-        buckets.append(_amount_buckets(side))
+    if rung.form in RANGES:
+        buckets.append(_amount_buckets(side, *RANGES[rung.form]))
     if rung.form == "equal":
         parts.append("amount")
     money = f"""(select * from side_{side} union all
@@ -278,10 +289,10 @@ def _day_buckets(side: str) -> str:
     return f"[ts // {_DAY}, ts // {_DAY} + 1]" if side == "left" else f"[ts // {_DAY}]"
 
 
-def _amount_buckets(side: str) -> str:
-    """Logarithmic classes as wide as the near range; zero alone, the sign kept apart."""
-    width = f"ln({NEAR_HIGH} / {NEAR_LOW}::double)"
-    shift = f" + ln({NEAR_LOW} / 100.0)" if side == "left" else ""
+def _amount_buckets(side: str, low: int, high: int) -> str:
+    """Logarithmic classes as wide as the range; zero alone, the sign kept apart."""
+    width = f"ln({high} / {low}::double)"
+    shift = f" + ln({low} / 100.0)" if side == "left" else ""
     own = f"sign(amount) * (1000 + floor((ln(abs(amount)){shift}) / {width}))"
     both = f"{own}, {own} + sign(amount)" if side == "left" else own
     return f"case when amount = 0 then [0.0] else [{both}] end"
@@ -291,7 +302,7 @@ def _range_sql(form: Form, window: tuple[int, int]) -> str:
     """The exact range, over the keyed rows `a` (left) and `b` (right)."""
     before, after = window
     terms = [f"(b.ts - a.ts between {-before} and {after} or a.ts is null or b.ts is null)"]
-    if form == "near":
-        low, high = f"abs(a.amount) * {NEAR_LOW}", f"abs(a.amount) * {NEAR_HIGH}"
+    if form in RANGES:
+        low, high = (f"abs(a.amount) * {percent}" for percent in RANGES[form])
         terms.append(f"abs(b.amount) * 100 between {low} and {high}")
     return " and ".join(terms)
