@@ -15,7 +15,8 @@ runs every tool in a process of its own, in turn, `--rounds` times over:
 
 Prints a table of medians and writes it with a chart to the folder (`side_by_side_N.json`, `.svg`).
 `--checks` also compares results at one thread, two threads and with shuffled rows; growth from
-size to size is printed for all sizes that the folder has results of. `--twin` measures the twin
+size to size is printed for all sizes that the folder has results of. `--memory 300MB` bounds the
+engine of the product's runs, as `RECON_MEMORY` does for its commands. `--twin` measures the twin
 instead: native files taken in through the command line, scored against its truth by class.
 """
 
@@ -51,14 +52,15 @@ PANDAS_RUN = [
 Told = dict[str, Any]
 
 
-def command(tool: str, place: Path, out: Path, model: Path) -> list[str]:
-    """How a tool is started in a process of its own."""
+def command(tool: str, place: Path, out: Path, model: Path, memory: str | None = None) -> list[str]:
+    """How a tool is started in a process of its own; `memory` bounds the product's engine."""
     if tool == PANDAS:
         return [*PANDAS_RUN, str(place), str(out)]
     more = {
         JOINS: ["--tool", "joins"], SPLINK: ["--tool", "splink"], TRAINED: [],
         STORED: ["--model", str(model)],
     }[tool]  # fmt: skip
+    more += ["--memory", memory] if memory and tool in (STORED, TRAINED) else []
     return [*EVALUATION, str(place), str(out), *more]
 
 
@@ -117,7 +119,7 @@ def measure(asked: argparse.Namespace, folder: Path) -> tuple[dict[str, Told], d
     for number in range(asked.rounds):
         for tool in (t for t in asked.tools if t not in missing):
             out = place / tool.replace(" ", "_").replace(",", "")
-            told = start(command(tool, place, out, model))
+            told = start(command(tool, place, out, model, asked.memory))
             if isinstance(told, str):
                 missing[tool] = told
                 continue
@@ -162,7 +164,7 @@ def checks(place: Path, model: Path) -> str:
     hashes = {}
     for name, more in {
         "2 threads": ["--threads", "2"], "1 thread": ["--threads", "1"],
-        "shuffled": ["--shuffled"],
+        "8 threads": ["--threads", "8"], "shuffled": ["--shuffled"],
     }.items():  # fmt: skip
         for way, known in (("stored", ["--model", str(model)]), ("training", [])):
             words = [*EVALUATION, str(place), str(place / "check"), "--hash", *more, *known]
@@ -226,6 +228,7 @@ def main() -> None:
     options.add_argument("--folder", type=Path, help="where data and results stay")
     options.add_argument("--tools", nargs="+", choices=[JOINS, STORED, TRAINED, SPLINK, PANDAS],
                          default=[JOINS, STORED, TRAINED, SPLINK, PANDAS])  # fmt: skip
+    options.add_argument("--memory", help='most memory of the product\'s engine: "300MB"')
     options.add_argument("--checks", action="store_true")
     options.add_argument("--twin", action="store_true")
     asked = options.parse_args()
