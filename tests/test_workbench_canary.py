@@ -167,6 +167,9 @@ def test_canary_and_rest_are_held_against_each_other(shop, capsys):
     assert "on 50 % of components" in would["compared"]
     assert recon("promote", named, "--share", "0.5", "--by", "dee")[0] == 0
     assert recon("run")[0] == 0
+    assert {m["certificate_id"] for m in recon("matches", "--method", "probable")[1]["rows"]} == {
+        named
+    }
     before = recon("watch")
     assert (before[0], [r["part"] for r in before[1]["rows"]]) == (4, ["canary", "rest"])
     canary, rest = before[1]["rows"]

@@ -62,7 +62,7 @@ _MATCHES = f"""
     select m.match_id, m.reconciliation, m.method, m.disposition, m.confidence, m.margin,
       l.names as left_ids, r.names as right_ids, l.members as left_members,
       r.members as right_members, m.left_sum, m.right_sum, m.currency, m.residual_minor,
-      m.discrepancies, l.first_ts as event_ts
+      m.discrepancies, l.first_ts as event_ts, m.rule_id, m.model_hash, m.certificate_id
     from matches m
     left join listed l on l.match_id = m.match_id and l.run_id = m.run_id and l.side = 'left'
     left join listed r on r.match_id = m.match_id and r.run_id = m.run_id and r.side = 'right'
