@@ -51,6 +51,7 @@ def test_of_parts_without_a_label_nothing_is_said():
     """No label: parts have matches and money, and no column of wrong ones."""
     text = str(view(labels()))
 
-    assert "The same by part, from 0.7 on" in text
+    assert "The same by part, from 0.7 on; by method as it stands now" in text
+    assert "method, now" in text
     assert "Labels" not in text
     assert "Wrong" not in text

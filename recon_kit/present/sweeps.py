@@ -126,10 +126,13 @@ class SweepView(View):
             pl.col("threshold").is_null() | (pl.col("threshold") == self._at())
         )
         known = pl.when(pl.col("labels") > 0)
-        return rows.with_columns(known.then(pl.col(name)).alias(name) for name in _JUDGED)
+        # a method has one row of what it matches now, whatever threshold is looked at
+        by = pl.when(pl.col("threshold").is_null()).then(pl.lit("method, now")).otherwise("by")
+        told = rows.with_columns(known.then(pl.col(name)).alias(name) for name in _JUDGED)
+        return told.with_columns(by=by)
 
     def _parts_title(self) -> str:
-        return f"The same by part, from {self._at():g} on"
+        return f"The same by part, from {self._at():g} on; by method as it stands now"
 
     def html(self) -> str:
         """Reason, table, parts, definitions; `chart()` is shown beside it."""

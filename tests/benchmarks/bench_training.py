@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_training.py whole DIR [--labels 2000] [--seed 1]
     python tests/benchmarks/bench_training.py transactions DIR [--drop 0.4] [--part 0.3] [--draws 3]
-    python tests/benchmarks/bench_training.py twin WORKSPACE [--draws 3]
+    python tests/benchmarks/bench_training.py twin WORKSPACE [--draws 3] [--keyless]
     python tests/benchmarks/bench_training.py pairs FILE
 
 `whole` goes all the way an analyst goes, through a workspace: both files of DIR
@@ -14,7 +14,7 @@ a model trained, approved, promoted and used. Only rows that were not labelled a
 several times, train on each draw, and score the events that were not drawn, with the trained model
 and with the one learned without labels. `--drop` leaves out that share of either side, so that
 many events have no counterpart; `--part` keeps a share of the stories. `twin` wants a workspace
-that `recon demo` made.
+that `recon demo` made; `--keyless` takes all its keys for unknown, so that every order is asked.
 
 `pairs` wants a parquet of `split, label, left_*, right_*` texts: trains and calibrates on the
 splits train and valid, and scores the split test.
@@ -286,6 +286,7 @@ def twin(asked: Any) -> dict[str, Any]:
     """The curve on what no key claims of a demo's orders and payments."""
     bench = Workbench(asked.place)
     rec = bench.settings.reconciliation("orders_to_payments")
+    rec = rec.model_copy(update={"keys": ()}) if asked.keyless else rec
     links = pl.read_parquet(asked.place / "truth" / "links" / "*.parquet").filter(
         pl.col("reconciliation") == rec.name
     )
@@ -371,6 +372,7 @@ def main() -> None:
     parser.add_argument("--drop", type=float, default=0.0)
     parser.add_argument("--part", type=float, default=1.0)
     parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--keyless", action="store_true")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     asked = parser.parse_args()
     if asked.data == "whole":

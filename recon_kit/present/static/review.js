@@ -307,8 +307,8 @@ function render({ model, el }) {
       h("tbody", {}, q.rows.filter((row) => row.outcome !== "one_sided").map((row) => h("tr", { class: `rkr-${row.outcome}` },
         h("th", { scope: "row" }, row.label),
         h("td", {}, pieces(row.left)), h("td", {}, pieces(row.right)),
-        h("td", { class: "rkr-words" }, h("span", { "aria-hidden": "true", class: "rkr-sign" },
-          SIGNS[row.outcome] || ""), row.words))), drawOneSided(q), drawFiles(q)));
+        h("td", { class: "rkr-words" }, row.words ? [h("span", { "aria-hidden": "true", class: "rkr-sign" },
+          SIGNS[row.outcome] || ""), row.words] : null))), drawOneSided(q), drawFiles(q)));
     const button = h("button", { type: "button", class: "rkr-button rkr-quiet",
       "aria-keyshortcuts": "m", "data-focus": "unmask", onclick: () => act("unmask") },
       h("kbd", { "aria-hidden": "true" }, "m"), h("span", {}, "Show personal fields in full"));
