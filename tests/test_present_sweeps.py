@@ -52,6 +52,5 @@ def test_of_parts_without_a_label_nothing_is_said():
     text = str(view(labels()))
 
     assert "The same by part, from 0.7 on; by method as it stands now" in text
-    assert "method, now" in text
     assert "Labels" not in text
     assert "Wrong" not in text

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from functools import cache
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -14,7 +16,7 @@ from recon_kit.ledger.engine import open_engine
 from recon_kit.matching import classifier, probable, stored, trust
 from recon_kit.matching.assign import assign
 from recon_kit.tuning import examples
-from recon_kit.tuning.train import _lowers, missing, train
+from recon_kit.tuning.train import _lowers, missing, supports, train
 
 ROWS = 280
 LEFT, RIGHT = side(0, ROWS), side(1, ROWS, shift=70)  # 210 pairs, 70 on each side are alone
@@ -143,6 +145,51 @@ def test_labels_of_one_kind_say_nothing_of_events_that_stand_alone():
     assert card["chosen"] == "odds"
     assert card["calibration"].startswith("not calibrated: no label says that an event has no")
     assert "No label says that an event has no counterpart" in card["supports"][1]
+
+
+@pytest.mark.parametrize(
+    ("events", "words"),
+    [
+        (0, "No label: the model was learned from the rows alone. How often it is right is unkn"),
+        (30, "30 labelled events: figures with wide intervals; a classifier is compared from 200"),
+        (300, "300 labelled events: figures, a comparison with a classifier, and a calibration by"),
+        (1_000, "1,000 labelled events: figures, a comparison with a classifier, and a calib"),
+        (30_000, "30,000 labelled events: figures, a comparison with a classifier, and a calibr"),
+    ],
+)  # fmt: skip
+def test_the_card_says_what_so_many_labels_support(events, words):
+    """None, few, hundreds, thousands: each allows one more thing to be said, in words."""
+    kinds = ["none" if n % 4 == 0 else "counterpart" for n in range(events)]
+    work = SimpleNamespace(events=pl.DataFrame({"kind": kinds}, schema={"kind": pl.String}))
+    measured = SimpleNamespace(
+        found=None if events < 30 else "held out", right=events, wrong=events
+    )
+
+    told = supports(work, measured)
+
+    assert told[0].startswith(words)
+    assert told[0].endswith("a calibration by a staircase.") == (events >= 1_000)
+    assert ("These labels are no random draw: no promise rests on the figures." in told) == (
+        events >= 30
+    )
+
+
+@pytest.mark.skipif("RECON_LONG" not in os.environ, reason="two minutes: RECON_LONG=1 runs it")
+def test_thirty_thousand_labels_train_as_thirty_do():
+    """Every event of 30,000 a side is labelled: figures with narrow intervals, a classifier."""
+    left, right = side(0, 30_000), side(1, 30_000, shift=7_500)
+    counterpart = right.select("true", right_key="event_key")
+    every = left.join(counterpart, on="true", how="left").select("event_key", "right_key")
+    said = [(one, two, "same" if two else "no_counterpart") for one, two in every.iter_rows()]
+    with open_engine(threads=2) as engine:
+        fill(engine, left, right)
+        card = train(engine, REC, known(said), 1).card
+
+    f1 = next(f for f in card["figures"] if (f["model"], f["metric"]) == ("classifier", "f1"))
+    assert card["labels"]["kinds"] == {"counterpart": 22_500, "none": 7_500}
+    assert (card["chosen"], card["labels"]["missing"]) == ("classifier", 0)
+    assert f1["high"] - f1["low"] < 0.01
+    assert card["supports"][0].endswith("and a calibration by a staircase.")
 
 
 def test_the_same_labels_and_seed_give_the_same_model():
