@@ -12,6 +12,8 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
+# What stands in a row of data rather than in a header: numbers, dates, addresses of e-mail.
+_VALUE = re.compile(r"^[-+#$]?[0-9][0-9.,:/ T+-]*$|^[^@\s]+@[^@\s]+$")
 _NAME_SHOWN = 60  # characters of a name that a message shows
 
 
@@ -35,7 +37,9 @@ def listed(names: Sequence[str], count_max: int = 12) -> str:
 
 
 def _short(name: str) -> str:
-    text = re.sub(r"[^\s@]+@", "***@", "".join(c if c.isprintable() else " " for c in name[:400]))
+    text = "".join(c if c.isprintable() else " " for c in name[:400])
+    text = re.sub(r"[^\s@]+@", "***@", text)
+    text = re.sub(r"[0-9]{5,}(?=[0-9]{4})", "***", text)  # numbers of cards, accounts, phones
     return text if len(text) <= _NAME_SHOWN else text[: _NAME_SHOWN - 3] + "..."
 
 
@@ -77,7 +81,12 @@ class MissingColumnError(FileRejectedError):
         close = {m: difflib.get_close_matches(m, present, n=3, cutoff=0.5) for m in missing}
         hints = [f"{name!r}: {nearest(name, near)}" for name, near in close.items() if near]
         if len(hints) < len(missing):
-            hints.append(f"it names {listed(present)}")
+            headless = sum(bool(_VALUE.match(name)) for name in present) > len(present) // 3
+            hints.append(
+                "its first row seems to be data: is the header missing?"
+                if headless
+                else f"it names {listed(present)}"
+            )
         super().__init__(
             file,
             "missing_column",

@@ -422,8 +422,11 @@ FILES = [
 HEADERS = [
     refused(28, "two", table("1,2\n", head="id,amount\n"), "missing_column",
             "the header lacks 'at', 'cur'"),
-    refused(28, "a file without a header", table("ana@example.com,x,y,z,w\n", head=""),
-            "missing_column", "it names ***@example.com, x, y, z, w"),
+    refused(28, "a file without a header", table(ROW1.replace("#1", "ana@example.com"), head=""),
+            "missing_column", "its first row seems to be data: is the header missing?"),
+    refused(28, "names that may be somebody's",
+            table("x\n", head="ana@example.com,of 4242424242424242,c\n"), "missing_column",
+            "it names ***@example.com, of ***4242, c"),
     refused(28, "a header beyond all measure", b"a" * 3_000_000, "header_unreadable",
             "the header row is longer than 1,048,576 bytes"),
     read(29, "a new one", table("p1,2026-11-05 10:00:00,1.00,EUR,#1,x\n",

@@ -94,6 +94,10 @@ def key_overlap(engine: Engine, fields: Sequence[str] = KEY_FIELDS) -> pl.DataFr
         order by overlap desc, left_source, left_field, right_source, right_field""")
 
 
+# A name may hold any character; inside the quotes of a path these two are written with a backslash.
+_PATH = r"""'$."' || replace(replace(name, '\', '\\'), '"', '\"') || '"'"""
+
+
 def _key_steps(fields: Sequence[str]) -> list[Step]:
     columns = ", ".join(quote_ident(f) for f in fields)
     dull = ", ".join(quote_text(k) for k in model.NULL_KEYS)
@@ -104,8 +108,8 @@ def _key_steps(fields: Sequence[str]) -> list[Step]:
     nested = [
         f"""
         select distinct source, {quote_text(bag + ".")} || name as field,
-               trim(regexp_replace(trim(coalesce(json_extract_string({bag}, '$."' || name || '"'),
-                                                 '')), '^''?#?', '')) as key
+               trim(regexp_replace(trim(coalesce(json_extract_string({bag}, {_PATH}), '')),
+                                   '^''?#?', '')) as key
         from (select source, {bag}, unnest(json_keys({bag})) as name from events
               where {bag} is not null)"""
         for bag in ("raw_keys", "external_ids")
