@@ -213,8 +213,8 @@ def schedules_of(rows: pl.DataFrame, basis: str) -> tuple[Schedule, ...]:
 def _schedules(rows: pl.DataFrame, split: str, value: str, basis: str) -> list[Schedule]:
     """The schedules of one group over time."""
     gross, fee = rows["gross"].to_numpy(), rows["fee"].to_numpy()
-    at: list[datetime] = rows["event_ts"].to_list()
-    day = rows["event_ts"].dt.epoch("d").cast(pl.Int64).to_numpy()
+    at = rows["event_ts"]  # a moment is made of the few rows that are asked for, not of all
+    day = at.dt.epoch("d").cast(pl.Int64).to_numpy()
     if basis == "net":
         # what is lower for other reasons stands among these rows: one schedule, no dates
         tariff = fees.usual(gross, fee, _NET_SHARE_MIN)
@@ -238,13 +238,13 @@ def _schedules(rows: pl.DataFrame, split: str, value: str, basis: str) -> list[S
     return found
 
 
-def _until(at: Sequence[datetime], stretch: fees.Stretch, following: int | None) -> str:
+def _until(at: pl.Series, stretch: fees.Stretch, following: int | None) -> str:
     """When a schedule ends: at the first row of the next one, or where it broke off.
 
     A few odd rows at the end leave it in force: they are differences, not a new schedule.
     """
-    last = at[stretch.end - 1]
-    after = at[-1] if following is None else at[following]
+    last: datetime = at[stretch.end - 1]
+    after: datetime = at[-1] if following is None else at[following]
     if after - last >= timedelta(days=fees.DAYS_MIN):
         return (last + timedelta(seconds=1)).isoformat()
     return "" if following is None else after.isoformat()
