@@ -97,6 +97,20 @@ class Reader:
         """A named value of the store itself."""
         return self.value("select value from meta where name = ?", (name,))
 
+    def secret(self) -> bytes:
+        """The random secret of the store.
+
+        Raises:
+            CorruptStoreError: it is no longer what was made.
+        """
+        try:
+            return bytes.fromhex(str(self.meta("secret")))
+        except ValueError:
+            raise CorruptStoreError(
+                "the secret of the store in meta.db is damaged: nothing that hangs on it can be "
+                "checked or drawn. Restore meta.db from a backup."
+            ) from None
+
 
 class Writer(Reader):
     """One transaction: rows of one or more commits, each closed by its link of the chain."""
@@ -104,7 +118,7 @@ class Writer(Reader):
     def __init__(self, con: sqlite3.Connection) -> None:
         super().__init__(con)
         self._size, self._hash = self.head()
-        self._secret = bytes.fromhex(self.meta("secret"))
+        self._secret = self.secret()
         self._rows: dict[str, list[dict[str, Any]]] = {}
 
     @property

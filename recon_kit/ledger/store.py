@@ -313,7 +313,7 @@ class Store(Care):
     def audit_secret(self) -> bytes:
         """The store's random secret, key of the audit draw; never show it."""
         with self._catalog.read() as reader:
-            return bytes.fromhex(str(reader.meta("secret")))
+            return reader.secret()
 
     def artefacts(self) -> pl.DataFrame:
         """Every received file that was ingested, with the sequence of its batch."""

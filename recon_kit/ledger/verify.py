@@ -63,7 +63,7 @@ def _chain(reader: Reader) -> Iterator[Problem]:
     """Links: numbered without a gap, each naming the one before, hash and rows as stored."""
     expected, previous = 1, START
     rows: Counter[str] = Counter()
-    secret = bytes.fromhex(str(reader.meta("secret")))
+    secret = reader.secret()
     for seq, prev, body, digest in reader.each(
         "select seq, prev, body, hash from hashchain order by seq"
     ):
