@@ -141,6 +141,8 @@ def test_an_audit_question_is_blind_in_every_round():
 
     assert [word for word in THOUGHTS if word in json.dumps(told["question"])] == []
     assert told["question"]["why"].startswith("Judge by the facts alone")
+    named = "find it (f)" in told["question"]["why"]
+    assert named == ("not_same" not in told["question"]["actions"])
 
 
 def test_blind_candidates_stand_by_date():

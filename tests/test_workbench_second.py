@@ -63,6 +63,7 @@ def test_an_audit_label_against_what_was_picked_is_asked_of_somebody_else(bench)
     shown = way(asking, {first["id"]})
     assert shown["ask"] == first["ask"]
     assert [c["title"] for c in shown["candidates"]] == [first["candidates"][0]["title"]]
+    assert shown["why"].endswith("If it is another one, find it (f); if there is none, say so (x).")
     assert "method" not in shown and shown["said"] == ""  # noqa: PT018 - nothing is told of it
     assert "ana" not in json.dumps(asking.state()).lower().replace("ana diaz", "").replace(
         "ana.diaz", ""

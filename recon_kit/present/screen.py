@@ -17,6 +17,7 @@ from recon_kit.present.comparing import How, Record
 from recon_kit.present.questions import VERDICTS, Candidate, Question
 
 BLIND_SENTENCE = "Judge by the facts alone: what the system thinks of it is not shown."
+BLIND_WAY = " If it is another one, find it (f); if there is none, say so (x)."
 
 
 def seen(question: Question, *, blind: bool) -> Question:
@@ -26,7 +27,9 @@ def seen(question: Question, *, blind: bool) -> Question:
     bare = [Candidate(key=c.key, records=c.records, verdict=c.verdict) for c in question.candidates]
     asked = _one(question.asked, question.how, 0)
     bare.sort(key=lambda c: (_distance(asked, _one(c.records, question.how, 1)), c.key))
-    return replace(question, candidates=tuple(bare), why=BLIND_SENTENCE, method="")
+    # where "not the same" says too little, the way on is named instead
+    way = "" if "not_same" in actions(question, 0) else BLIND_WAY
+    return replace(question, candidates=tuple(bare), why=BLIND_SENTENCE + way, method="")
 
 
 def message(
