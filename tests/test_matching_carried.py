@@ -33,7 +33,9 @@ def put(engine, facts, who=(), decisions=()):
     engine.put("decisions", frame(list(decisions), model.DECISION_SCHEMA))
     covered = [(source, day(-60), day(60), day(60)) for source in BOTH_SIDES]
     engine.put("coverage", pl.DataFrame(covered, schema=COVERAGE, orient="row"))
-    engine.put("artefacts", pl.DataFrame({"sha256": ["f1", "f2"], "seq": [1, 2]}))
+    files = [(f"f{n}", source, day(n), n) for n in (1, 2) for source in BOTH_SIDES]
+    columns = ["sha256", "source", "received_at", "seq"]
+    engine.put("artefacts", pl.DataFrame(files, schema=columns, orient="row"))
     engine.con.execute(
         """
 create view events as from told_last; create view who as from people_told;
@@ -58,8 +60,8 @@ def late_and_full(first, later, declared, *, who=(), decisions=(), before=()):
 
     `later` is told on the second day; `before` are the decisions of the first.
     """
-    day_one = [{"recorded_seq": 1} | e for e in first]
-    facts = [*day_one, *({"recorded_seq": 2} | e for e in later)]
+    day_one = [{"recorded_seq": 1, "artefact_sha256": "f1"} | e for e in first]
+    facts = [*day_one, *({"recorded_seq": 2, "artefact_sha256": "f2"} | e for e in later)]
     with ExitStack() as opened:
         engines = [opened.enter_context(open_engine()) for _ in range(3)]
         put(engines[0], day_one, who, before)

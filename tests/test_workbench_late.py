@@ -99,6 +99,13 @@ some_payments = st.lists(
 )
 
 
+RATES = [
+    "match_rate", "match_rate_money", "case_rate", "time_to_reconcile_median",
+    "time_to_reconcile_p90", "time_to_reconcile_mean_30d", "time_to_reconcile_business_median",
+    "time_to_reconcile_business_p90",
+]  # fmt: skip
+
+
 def write_day(folder, name, orders, payments):
     """The files of one day; an id that comes once more is told with other content."""
     till = [f"{key},2026-11-03,{cents / 100:.2f},{key}@example.com" for key, cents in orders]
@@ -129,7 +136,7 @@ def take_in(folder, name, moment, received_at=None):
     st.sampled_from(["", "not_same", "no_counterpart", "erase"]),
 )
 def test_any_late_day_gives_what_a_full_run_gives(orders, payments, more, later, said):
-    """New keys, parts, restated rows and a decision: late or at once, the rows are the same."""
+    """New keys, parts, restated rows, decisions: late or at once, rows and rates are the same."""
     found = []
     for day_by_day in (True, False):
         with tempfile.TemporaryDirectory() as name:
@@ -150,7 +157,8 @@ def test_any_late_day_gives_what_a_full_run_gives(orders, payments, more, later,
             rows = rows_of(bench, run_id)
             # a case of yesterday keeps its number and its opening; what it says is the same
             cases = rows.pop("findings").select("anchor_key", "kind", "amount_minor", "diffs")
-            found.append(rows | {"cases": cases.sort(pl.all())})
+            slis = bench.store.sli_values(run_id).filter(pl.col("name").is_in(RATES))
+            found.append(rows | {"cases": cases.sort(pl.all()), "slis": slis})
             assert bench.store.verify("segments") == []
 
     for table, told in found[0].items():

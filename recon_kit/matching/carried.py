@@ -46,8 +46,9 @@ def narrow(engine: Engine, rec: Reconciliation, earlier: Earlier) -> Narrowed:
 
     Returns:
         What was found. Where it says `why_not` nothing was put in place of anything; otherwise the
-        views stand as `every_event` and `every_who` until `widen`, and `retaken(match_id)` has the
-        matches of the earlier run that do not stand as they are.
+        views stand as `every_event` and `every_who` until `widen`, `retaken(match_id)` has the
+        matches of the earlier run that do not stand as they are, and `carried_told(m, is_left,
+        counted, event_ts, money, currency, received_at)` the principals and parts of the others.
     """
     touched.find(engine, rec, earlier)
     again, events, lost = engine.one(
@@ -93,6 +94,15 @@ alter view who rename to every_who;
 create temp table who as from every_who where hash(event_key) in (from again)""",
             "rates are needed by all, and test events are counted",
         ),
+        Step(
+            "carried_told",
+            """
+create or replace temp table carried_told as
+select m, is_left, coalesce(is_left and own, false) as counted, ts as event_ts, money, currency,
+       received_at
+from late_rows anti join again using (e) where counts""",
+            "what indicators need of the events that stand",
+        ),
         *(Step("late_drop", f"drop table if exists {name}") for name in touched.TABLES),
     )
 
@@ -121,15 +131,19 @@ alter view every_who rename to who""",
     )
 
 
+def is_late(narrowed: Narrowed | None) -> bool:
+    """Whether matches of an earlier run stand."""
+    return narrowed is not None and not narrowed.why_not
+
+
 def made(table: str, narrowed: Narrowed | None) -> str:
     """Where the rows stand that a run made itself."""
-    late = narrowed is not None and not narrowed.why_not
-    return f"new_{table}" if late and table in model.CARRIED_TABLES else f"out_{table}"
+    return f"new_{table}" if is_late(narrowed) and table in model.CARRIED_TABLES else f"out_{table}"
 
 
 def retaken(engine: Engine, narrowed: Narrowed | None) -> Path | None:
     """A file of the matches of the earlier run that were made anew; none where all were."""
-    if narrowed is None or narrowed.why_not:
+    if not is_late(narrowed):
         return None
     return engine.write("select match_id from retaken order by match_id", "retaken")
 

@@ -31,9 +31,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
+from recon_kit.ledger.receipts import joins_sql, receipts_step
 from recon_kit.matching import keys, pool, told_again
 from recon_kit.matching.repair import WORDS
-from recon_kit.safe import quote_text
+from recon_kit.safe import quote_ident, quote_text
 from recon_kit.settings import Reconciliation
 
 LINKS: tuple[str, ...] = ("keys", "match", "parents")
@@ -100,9 +101,15 @@ def row_steps(rec: Reconciliation, earlier: Earlier) -> tuple[Step, ...]:
     # as exactly as it is told that it may be the same: see `told_again`
     bucket = f"epoch_us(ts) // {span_us}" if span_us else "epoch_us(ts)"
     precise = "true" if span_us else f"ts_precision in {told_again.PRECISE}"
-    rows = pool.rows_sql(rec, "events", (texts, f"{hashes}, {precise} as precise"))
+    # what indicators read of events that stand: see `carried_told`
+    left = rec.left
+    own = f"source in ({keys.texts(left.sources)}) and event_type in ({keys.texts(left.types)})"
+    money = f"abs({quote_ident(rec.measure.left)})"
+    more = f", artefact_sha256, source, {own} as own, {money} as money, {precise} as precise"
+    rows = pool.rows_sql(rec, "events", (texts, hashes + more))
     since = earlier.as_of_seq
     return (
+        receipts_step(),
         Step(
             "late_others",
             f"""
@@ -118,16 +125,19 @@ where run_id = {run} and (key_used is null or key_used not in ({named}))""",
             f"""
 create or replace temp table late_rows as
 with told as (
-    select hash(event_key) as e, hash(side, currency, amount) as alike, {bucket} as bucket,
+    select hash(e.event_key) as e, hash(side, currency, amount) as alike, {bucket} as bucket,
            side < {pool.ATTACHED} and ts is not null and amount is not null
-               and coalesce(precise, false) as asks{listed}
-    from ({rows})
+               and coalesce(precise, false) as asks, ts, currency, own, money,
+           coalesce(f.first_at, r.received_at) as received_at{listed}
+    from ({rows}) e
+    {joins_sql("e")}
 ), members as (
-    select hash(event_key) as e, hash(match_id) as m
+    select hash(event_key) as e, hash(match_id) as m, side = 'left' as is_left,
+           role in ('principal', 'part') as counts
     from (from match_members where run_id = {run}) anti join late_others using (match_id)
 )
 select coalesce(t.e, s.e) as e, t.e is null as gone, alike, bucket, coalesce(asks, false) as asks,
-       m{listed}
+       m, is_left, counts, ts, currency, own, money, received_at{listed}
 from told t full join members s on s.e = t.e""",
             "every event by its keys, and by the plain match that it stands in",
         ),

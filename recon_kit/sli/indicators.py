@@ -78,8 +78,8 @@ def match_rate() -> str:
     """
     counted = """
       select week as cohort, null::varchar as currency,
-        count(*) filter (state = 'settled') as numerator,
-        count(*) filter (state <> 'not_covered') as denominator
+        coalesce(sum(events) filter (state = 'settled'), 0)::bigint as numerator,
+        coalesce(sum(events) filter (state <> 'not_covered'), 0)::bigint as denominator
       from sli_left group by week"""
     return _cohort_rows("match_rate", counted)
 
@@ -190,7 +190,8 @@ def case_rate() -> str:
     return f"""
       select {columns}
       from (select count(*) as cases from sli_findings where "class" <> 'A'),
-        (select count(*) as events from sli_left where state <> 'not_covered')"""
+        (select coalesce(sum(events), 0)::bigint as events from sli_left
+          where state <> 'not_covered')"""
 
 
 def feed_freshness(rec: Reconciliation, as_of: datetime) -> str:

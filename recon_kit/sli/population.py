@@ -1,7 +1,8 @@
 """Who is counted: the left events of a reconciliation, with their state, week and money.
 
-`sli_left(event_key, mno, state, event_ts, received_at, week, due, week_end, money, currency)`: one
-row for each left event; `mno` is the row of its match in `sli_numbered(match_id, left_sum,
+`sli_left(event_key, mno, state, event_ts, received_at, week, due, week_end, money, currency,
+events)`: a row for each left event (`events` is 1), and one for many whose matches a late day left
+alone (see `sli.carried`); `mno` is the row of its match in `sli_numbered(match_id, left_sum,
 right_sum, state)`. `state` is
 
 - `settled`: principal or part of an automatic or confirmed match that leaves no money open,
@@ -25,9 +26,11 @@ from datetime import datetime
 
 from recon_kit import workdays
 from recon_kit.ledger.engine import Engine, Step
+from recon_kit.ledger.receipts import joins_sql, receipts_step
 from recon_kit.resolution import clocks
 from recon_kit.safe import quote_ident, quote_text
 from recon_kit.settings import Reconciliation, Settings
+from recon_kit.sli.carried import CARRIED_TOLD, carried_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class Tables:
     """Where the results of an evaluation stand.
 
     The defaults are the tables that matching and cases leave. For stored runs give the views and
-    the `run_id` of one run of the reconciliation.
+    the `run_id` of one run of the reconciliation. `carried` names the table of what a late day left
+    alone (see `sli.carried`), which then is in none of the others.
     """
 
     matches: str = "out_matches"
@@ -43,6 +47,7 @@ class Tables:
     open_items: str = "out_open_items"
     findings: str = "out_findings"
     run_id: str | None = None
+    carried: str | None = None
 
 
 def populate(
@@ -56,9 +61,14 @@ def populate(
     engine.run(
         *result_steps(rec, tables),
         *told_steps(rec),
-        left_step(rec, settings, as_of),
+        left_step(left_sql(rec, settings, as_of, "sli_told")),
+        completed_step(),
+    )
+    if tables.carried:
+        engine.run(*carried_steps(tables.carried, left_sql(rec, settings, as_of, CARRIED_TOLD)))
+    engine.run(
         cohorts_step(as_of),
-        *watched_steps(as_of, settings.workspace.timezone),
+        watched_step(as_of, settings.workspace.timezone),
     )
 
 
@@ -106,18 +116,7 @@ from sli_matches left join (
 ) r using (match_id)""",
             "matches by number, each with the state of its left events",
         ),
-        Step(
-            "sli_receipts",
-            """
-create or replace table sli_receipts as
-select sha256, source, min(received_at) as received_at from artefacts group by sha256, source;
-create or replace table sli_first_told as
-select v.event_key, min(r.received_at) as first_at
-from event_versions v
-join sli_receipts r on r.sha256 = v.artefact_sha256 and r.source = v.source
-where v.restated group by v.event_key""",
-            "when files came, and events that several of them tell",
-        ),
+        receipts_step(),
         Step(
             "sli_told",
             f"""
@@ -143,15 +142,30 @@ select w.mno, w.is_left, {own} as counted,
   case when {own} then e.event_ts end as event_ts, case when {own} then e.currency end as currency,
   case when {own} then abs(e.{quote_ident(rec.measure.left)}) end as money
 from every w join events e using (event_key)
-left join sli_receipts r on r.sha256 = e.artefact_sha256 and r.source = e.source
-left join sli_first_told f on f.event_key = w.event_key""",
+{joins_sql("e")}""",
             "one pass over the events",
         ),
     )
 
 
-def left_step(rec: Reconciliation, settings: Settings, as_of: datetime) -> Step:
+def left_step(rows: str) -> Step:
     """Leave `sli_left`."""
+    return Step(
+        "sli_left",
+        f"create or replace table sli_left as {rows}",
+        "every left event once, with its state, week and money",
+    )
+
+
+def left_sql(rec: Reconciliation, settings: Settings, as_of: datetime, told: str) -> str:
+    """Query of the rows of `sli_left`.
+
+    Args:
+        rec: the reconciliation.
+        settings: zone and holidays.
+        as_of: the instant at which one looks.
+        told: reads rows in the columns of `sli_told`.
+    """
     zone, settles = settings.workspace.timezone, rec.settles_within
     due = workdays.due_sql("t.event_ts", settles.count, settles.unit, zone)
     monday = f"date_trunc('week', timezone({quote_text(zone)}, t.event_ts))"
@@ -162,10 +176,7 @@ def left_step(rec: Reconciliation, settings: Settings, as_of: datetime) -> Step:
     others = ", ".join(quote_text(source) for source in rec.right.sources)
     # what no calendar reaches back to is past every settlement time
     old = f"t.event_ts < {workdays.instant_sql(as_of - clocks.REACH)}"
-    return Step(
-        "sli_left",
-        f"""
-create or replace table sli_left as
+    return f"""
 -- the days that every source of the other side tells of
 with reach as (
   select max(first_ts) as first_ts, min(last_ts) as last_ts from (
@@ -175,7 +186,7 @@ with reach as (
 dated as (
   select t.event_key, t.mno, t.state, t.event_ts, t.received_at, t.money, t.currency,
     {due} as due, {old} as old, {monday} as monday
-  from sli_told t where t.counted
+  from {told} t where t.counted
 ),
 weeks as (
   select monday, {workdays.week_sql(f"timezone({quote_text(zone)}, monday)", zone)} as week,
@@ -189,10 +200,9 @@ select d.event_key, d.mno, d.event_ts, d.received_at,
          or case when d.due > last_ts
                  then {day("d.due - interval 1 microsecond")} > {day("last_ts")} end
     then 'not_covered' else d.state end as state,
-  w.week, case when d.old then d.event_ts else d.due end as due, w.week_end, d.money, d.currency
-from dated d left join weeks w on w.monday = d.monday cross join reach""",
-        "every left event once, with its state, week and money",
-    )
+  w.week, case when d.old then d.event_ts else d.due end as due, w.week_end, d.money, d.currency,
+  1::bigint as events
+from dated d left join weeks w on w.monday = d.monday cross join reach"""
 
 
 def cohorts_step(as_of: datetime) -> Step:
@@ -212,18 +222,11 @@ from sli_left group by week""",
     )
 
 
-def watched_steps(as_of: datetime, zone: str) -> tuple[Step, ...]:
-    """Leave `sli_watched(week, ended, hours, business_hours, events)` of covered left events.
-
-    The watch starts with the first receipt of the event or of any right member of its match, and
-    ends when the last principal or part of the match was received or, if later, a person's
-    `same` was recorded; without that it goes on to the as-of time.
-    """
-    now = workdays.instant_sql(as_of)
-    return (
-        Step(
-            "sli_completed",
-            """
+def completed_step() -> Step:
+    """Leave `sli_completed(mno, first_right, completed_at)`: when a match had what it needed."""
+    return Step(
+        "sli_completed",
+        """
 create or replace table sli_completed as
 with complete as (
   select mno, min(received_at) filter (not is_left) as first_right,
@@ -243,16 +246,26 @@ decided as (
 )
 select mno, first_right, greatest(last_member, decided_at) as completed_at
 from complete left join decided using (mno)""",
-            "when each match had everything it needed",
-        ),
-        Step(
-            "sli_watched",
-            f"""
+        "when each match had everything it needed",
+    )
+
+
+def watched_step(as_of: datetime, zone: str) -> Step:
+    """Leave `sli_watched(week, ended, hours, business_hours, events)` of covered left events.
+
+    The watch starts with the first receipt of the event or of any right member of its match, and
+    ends when the last principal or part of the match was received or, if later, a person's
+    `same` was recorded; without that it goes on to the as-of time.
+    """
+    now = workdays.instant_sql(as_of)
+    return Step(
+        "sli_watched",
+        f"""
 create or replace table sli_watched as
 with spans as (
   select l.week, l.state = 'settled' as ended, least(l.received_at, c.first_right) as since,
     case when l.state = 'settled' then c.completed_at else {now} end as until,
-    count(*) as events
+    sum(l.events)::bigint as events
   from sli_left l left join sli_completed c using (mno)
   where l.state <> 'not_covered' and l.received_at is not null group by all
 ),
@@ -264,6 +277,5 @@ lengths as (
 select week, ended, hours, business_hours, sum(events)::bigint as events
 from spans s join lengths n
   on n.since = s.since and n.until is not distinct from s.until group by all""",
-            "for how long how many left events were watched, and whether they were settled",
-        ),
+        "for how long how many left events were watched, and whether they were settled",
     )

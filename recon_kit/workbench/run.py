@@ -139,7 +139,9 @@ def evaluate(
             runs_before=len(past),
         )
         progress(f"{rec.name}: SLIs")
-        slis = indicators.compute(engine, rec, settings, request.as_of_time)
+        slis = indicators.compute(
+            engine, rec, settings, request.as_of_time, tables=_tables(outcome.narrowed)
+        )
         run = _run(settings, request, replace(told, model=outcome.model or told.model))
         evaluated = str(outcome.narrowed or f"in full: {earlier}")
         run = replace(run, base_run_id=current.run_id if current else None, evaluated=evaluated)
@@ -158,6 +160,15 @@ def evaluate(
     kept = store.run(run.run_id)
     late = (evaluated,) if outcome.narrowed and not outcome.narrowed.why_not else ()
     return Done(kept or run, fresh=True, notes=(*news, *late, *outcome.notes))
+
+
+def _tables(narrowed: carried.Narrowed | None) -> indicators.Tables:
+    """Where the results stand: on a late day apart from what it left alone."""
+    return indicators.Tables(
+        matches=carried.made("matches", narrowed),
+        match_members=carried.made("match_members", narrowed),
+        carried="carried_told" if carried.is_late(narrowed) else None,
+    )
 
 
 def facts_seq(store: Store, by: datetime | None = None) -> int:
