@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recon_kit.present.asking import Round
 from recon_kit.workbench.bench import Workbench
 
 SETTINGS = """
@@ -96,3 +97,17 @@ def make(folder, settings=SETTINGS, card_ids=None):
         bench.ingest(name, folder / f"{name}.csv")
     bench.reconcile()
     return bench
+
+
+def sit(bench, **how):
+    """A sitting of one reviewer."""
+    return Round(bench.review(**how).desk, blind=how.get("blind", False))
+
+
+def press(asking, verdict):
+    """Answer what is on the screen, of the candidate that is chosen."""
+    question = asking.state()["question"]
+    chosen = next((c["key"] for c in question["candidates"] if c["chosen"]), None)
+    return asking.handle(
+        {"type": "decide", "question": question["id"], "verdict": verdict, "candidate": chosen}
+    )

@@ -9,6 +9,7 @@ from datetime import timedelta
 import polars as pl
 import pytest
 import review_shop
+from review_shop import press, sit
 
 from recon_kit.present.asking import Round
 from recon_kit.workbench.bench import Workbench
@@ -24,18 +25,6 @@ def made(tmp_path_factory):
 def bench(made, tmp_path):
     """A workspace with 24 questions."""
     return Workbench(shutil.copytree(made, tmp_path / "shop"))
-
-
-def sit(bench, **how):
-    return Round(bench.review(**how).desk, blind=how.get("blind", False))
-
-
-def press(asking, verdict):
-    question = asking.state()["question"]
-    chosen = next((c["key"] for c in question["candidates"] if c["chosen"]), None)
-    return asking.handle(
-        {"type": "decide", "question": question["id"], "verdict": verdict, "candidate": chosen}
-    )
 
 
 def said(bench):

@@ -8,8 +8,8 @@ import shutil
 import polars as pl
 import pytest
 import review_shop
+from review_shop import press, sit
 
-from recon_kit.present.asking import Round
 from recon_kit.tuning import agreement
 from recon_kit.workbench.bench import Workbench
 
@@ -28,18 +28,6 @@ def bench(made, tmp_path):
     return Workbench(shutil.copytree(made, tmp_path / "shop"))
 
 
-def sit(bench, reviewer):
-    return Round(bench.review(reviewer=reviewer).desk)
-
-
-def press(asking, verdict):
-    question = asking.state()["question"]
-    chosen = next((c["key"] for c in question["candidates"] if c["chosen"]), None)
-    return asking.handle(
-        {"type": "decide", "question": question["id"], "verdict": verdict, "candidate": chosen}
-    )
-
-
 def way(asking, wanted):
     """Answer with `unsure` until one of the wanted questions stands on the screen."""
     for _ in range(60):
@@ -53,13 +41,13 @@ def way(asking, wanted):
 def test_an_audit_label_against_what_was_picked_is_asked_of_somebody_else(bench):
     """Ana says none where a payment was picked: Bo is asked, Ana is not; Bo agrees, and it ends."""
     bench.draw_audit(rate=1.0)
-    ana = sit(bench, "ana")
+    ana = sit(bench, reviewer="ana")
     first = ana.state()["question"]
     press(ana, "no_counterpart")
     bench.reconcile()
 
     assert first["id"] not in set(bench.review(reviewer="ana").desk.listing()["question_id"])
-    asking = sit(bench, "bo")
+    asking = sit(bench, reviewer="bo")
     shown = way(asking, {first["id"]})
     assert shown["ask"] == first["ask"]
     assert [c["title"] for c in shown["candidates"]] == [first["candidates"][0]["title"]]
@@ -83,11 +71,11 @@ def test_an_audit_label_against_what_was_picked_is_asked_of_somebody_else(bench)
 def test_two_who_disagree_leave_it_to_a_third(bench):
     """Bo names the payment that Ana did not see: nobody's word stands, it is a dispute."""
     bench.draw_audit(rate=1.0)
-    ana = sit(bench, "ana")
+    ana = sit(bench, reviewer="ana")
     first = ana.state()["question"]["id"]
     press(ana, "no_counterpart")
 
-    asking = sit(bench, "bo")  # before any run: the first answer is not to be seen either
+    asking = sit(bench, reviewer="bo")  # before any run: the first answer is not to be seen either
     assert way(asking, {first})["said"] == ""
     press(asking, "same")
 
@@ -99,12 +87,12 @@ def test_two_who_disagree_leave_it_to_a_third(bench):
 def test_one_in_ten_of_all_other_judgements_is_asked_again(bench, monkeypatch):
     """Of work judgements a keyed hash picks some; here all of them, so that the test may look."""
     monkeypatch.setattr(agreement, "SHARE", 1.0)
-    ana = sit(bench, "ana")
+    ana = sit(bench, reviewer="ana")
     asked = ana.state()["question"]
     press(ana, "same")
     bench.reconcile()
 
-    asking = sit(bench, "bo")
+    asking = sit(bench, reviewer="bo")
     listing = bench.review(reviewer="bo").desk.listing()
     mine = listing.filter(pl.col("question_id") == asked["id"]).row(0, named=True)
     shown = way(asking, {asked["id"]})
@@ -122,7 +110,7 @@ def test_one_in_ten_of_all_other_judgements_is_asked_again(bench, monkeypatch):
 def test_what_waits_for_a_second_person_is_in_no_sheet_of_first_questions(bench):
     """Sheets of proposals and of the audit stay what they were; the second has its own."""
     bench.draw_audit(rate=1.0)
-    press(sit(bench, "ana"), "no_counterpart")
+    press(sit(bench, reviewer="ana"), "no_counterpart")
     bench.reconcile()
 
     sheets = {
