@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 
 import recon_kit as rk
+from recon_kit.cli.app import app
 from recon_kit.errors import WorkspaceError
 from recon_kit.ledger.store import Store
 
@@ -95,6 +97,39 @@ def test_a_corrected_mapping_shows_what_reads_differently(bench, shop):
         "its settings have changed since",
     ]
     assert set(view.changed.select("source", "change").rows()) == {("till", "other content")}
+
+
+def test_a_user_corrects_a_mapping_and_adopts_what_came_out(bench, shop, capsys):
+    """`replay --into` shows the diff, exit 1; with that folder as the store all is the same again.
+
+    The till's days are Berlin days: 5 facts read otherwise; the history of before stays as it was.
+    """
+    before = bench.verify().notes
+    text = (shop / "recon.toml").read_text(encoding="utf-8")
+    corrected = text.replace('"order"\ntimezone = "UTC"', '"order"\ntimezone = "Europe/Berlin"')
+    (shop / "recon.toml").write_text(corrected, encoding="utf-8")
+    told = []
+    for words in (["replay", "--into", str(shop / "corrected")], ["verify"]):
+        code = app([*words, "--workspace", str(shop), "--json"])
+        told.append((code, json.loads(capsys.readouterr().out)))
+
+    assert [code for code, _ in told] == [1, 0]
+    assert told[0][1]["hashes"][0]["why"] == "5 of 9 facts read differently"
+    assert {(row["source"], row["change"]) for row in told[0][1]["changed"]} == {
+        ("till", "other content")
+    }
+    assert tuple(told[1][1]["notes"]) == before
+
+    (shop / "recon.toml").write_text(
+        corrected.replace('currency = "EUR"', 'currency = "EUR"\nstore = "corrected"', 1),
+        encoding="utf-8",
+    )
+    codes = [
+        app([*words, "--workspace", str(shop), "--json"])
+        for words in (["run"], ["verify"], ["verify", "--replay"])
+    ]
+    capsys.readouterr()
+    assert codes == [0, 0, 0]
 
 
 def test_a_file_that_todays_settings_cannot_read_is_named(bench, shop):
