@@ -116,6 +116,20 @@ def test_a_refused_file_exits_one_and_says_why(shop, capsys):
     assert "Nothing was committed." in capsys.readouterr().err
 
 
+def test_a_refused_file_says_what_became_of_the_others(shop, capsys):
+    """Files before it were taken in, files after it were not looked at; both are named."""
+    (shop / "empty.csv").write_bytes(b"")
+
+    code = recon(
+        "ingest", "till", shop / "till.csv", shop / "empty.csv", shop / "card.csv", "-w", shop
+    )
+
+    assert code == 1
+    refusal, others = capsys.readouterr().err.splitlines()[-2:]
+    assert refusal.startswith("recon: empty.csv: the file holds nothing [empty_file]. Ask the")
+    assert others == "recon: taken in before it: till.csv; not looked at after it: card.csv"
+
+
 def test_misuse_exits_two(tmp_path, capsys):
     """A folder that is no workspace is misuse, and the message says how to make one."""
     code = recon("queue", "-w", tmp_path)

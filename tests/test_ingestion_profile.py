@@ -325,20 +325,11 @@ def test_account_numbers_are_masked_whatever_their_column_is_called(tmp_path):
 
 @pytest.mark.shared
 def test_every_public_sample_gets_a_valid_block():
-    """Each tabular sample file gives a block that the settings accept, or a named refusal."""
+    """Each tabular sample file gives a block that the settings accept."""
     files = sorted(
         [*SHARED.glob("samples/*/*.csv"), *SHARED.glob("data/native_samples/*/*.csv")],
     )
     if not files:
         pytest.skip("the shared sample files are not beside the project")
-    refused = []
     for path in files:
-        try:
-            declared(profile_file(path).toml)
-        except FileRejectedError as why:
-            refused.append((path.name, why.code))
-
-    assert refused == [
-        ("hledger__csb43.csv", "duplicate_column"),
-        ("offline-conversion-file-uploader__example_events_file.csv", "duplicate_column"),
-    ]
+        assert declared(profile_file(path).toml) is not None, path.name

@@ -26,12 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except CycloptsError as why:
         print(f"recon: {why}", file=sys.stderr)
         code = MISUSE
-    except _MISUSE_ERRORS as why:
-        print(f"recon: {why}", file=sys.stderr)
-        code = MISUSE
     except ReconError as why:
-        print(f"recon: {why}", file=sys.stderr)
-        code = FAILED
+        for line in (str(why), *getattr(why, "__notes__", ())):
+            print(f"recon: {line}", file=sys.stderr)
+        code = MISUSE if isinstance(why, _MISUSE_ERRORS) else FAILED
     except KeyboardInterrupt:
         print("recon: stopped; nothing is half-committed", file=sys.stderr)
         code = FAILED

@@ -48,6 +48,7 @@ class CsvRecords(Records):
         self.quote = _one_character("quote", dialect.quote) if dialect.quote else ""
         self._skip_rows = dialect.skip_rows
         self._footer = dialect.footer_regex
+        self._reads = dialect.reads
         self._header_line = ""
         self._read_header()
         cap = stream.caps.row_bytes_max

@@ -38,6 +38,8 @@ class Dialect:
     skip_rows: int = 0
     footer_regex: str | None = None
     records: str | None = None
+    # Names that the feed reads, so that each must stand once in the header; None means all names.
+    reads: frozenset[str] | None = None
 
 
 @dataclass(slots=True)

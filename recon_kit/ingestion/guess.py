@@ -121,7 +121,13 @@ def guess_dialect(head: bytes, tail: bytes = b"") -> DialectGuess:
     if footer:
         notes.append("the last lines look like totals; they are taken as a footer")
     return DialectGuess(
-        Dialect(encoding=encoding, delimiter=delimiter, skip_rows=skip, footer_regex=footer),
+        Dialect(
+            encoding=encoding,
+            delimiter=delimiter,
+            skip_rows=skip,
+            footer_regex=footer,
+            reads=frozenset(),  # a look at a file needs no name to be clear
+        ),
         tuple(notes),
     )
 

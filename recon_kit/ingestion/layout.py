@@ -104,7 +104,16 @@ class Table(Feed):
             skip_rows=layout.skip_rows,
             footer_regex=layout.footer_regex,
             records=layout.records,
+            reads=frozenset(normal_header(name) for name in self._names_read()),
         )
+
+    def _names_read(self) -> list[str]:
+        """Every spelling under which a declared field may stand in a header."""
+        layout = self.layout
+        names = [*layout.required, *layout.group_by, *layout.id_fields]
+        for column in self._fields.values():
+            names += [*column.names, *column.origin, *column.join]
+        return names
 
     def mutable_fields(self) -> tuple[str, ...]:
         """Fields that this table may change in a later telling."""

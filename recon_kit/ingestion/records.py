@@ -34,6 +34,7 @@ class Records(ABC):
         self.blank = 0
         self.facts = FileFacts()
         self.warnings: dict[str, int] = {}
+        self._reads: frozenset[str] | None = None
         self._together = tuple(keeps_together)
         self._bad: list[tuple[int, str, str, str]] = []
 
@@ -87,9 +88,13 @@ class Records(ABC):
             )
         header = [n.strip() or f"column_{i}" for i, n in enumerate(names, 1)]
         seen: dict[str, str] = {}
-        for name in header:
+        for place, name in enumerate(header):
             key = normal_header(name)
-            if key in seen:
+            if key in seen and self._reads is not None and key not in self._reads:
+                self._warn(f"the header names {seen[key]!r} twice; no declared field reads it")
+                header[place] = _numbered(name, seen)
+                key = normal_header(header[place])
+            elif key in seen:
                 raise self.stream.reject(
                     "duplicate_column",
                     f"the header names {name!r} twice (as {seen[key]!r} before)",
@@ -97,6 +102,14 @@ class Records(ABC):
                 )
             seen[key] = name
         return tuple(n if n != ROW else f"{ROW} of the file" for n in header)
+
+
+def _numbered(name: str, seen: Collection[str]) -> str:
+    """A name for a column whose own is taken: `branch_code (2)`."""
+    number = 2
+    while normal_header(f"{name} ({number})") in seen:
+        number += 1
+    return f"{name} ({number})"
 
 
 def _last_group(block: pl.DataFrame, names: Sequence[str]) -> int:

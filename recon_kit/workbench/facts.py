@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
+from recon_kit.errors import FileRejectedError, listed
 from recon_kit.ingestion import checks
 from recon_kit.ingestion.headers import header_frame
 from recon_kit.ingestion.ingest import ingest_file
@@ -51,8 +53,8 @@ class Facts(Face):
         receipts: list[Receipt] = []
         for file in files:
             progress(f"{source}: {Path(file).name}")
-            receipts.append(
-                ingest_file(
+            try:
+                receipt = ingest_file(
                     self.store,
                     declared,
                     Path(file),
@@ -60,7 +62,11 @@ class Facts(Face):
                     received_at=received_at or self._clock(),
                     as_of=as_of,
                 )
-            )
+            except FileRejectedError as why:
+                if note := _others(receipts, files[len(receipts) + 1 :]):
+                    why.add_note(note)
+                raise
+            receipts.append(receipt)
         return ReceiptView(tuple(receipts))
 
     def profile(self, target: str | Path | None = None) -> ProfileView:
@@ -101,3 +107,13 @@ class Facts(Face):
             engine.put("headers", header_frame(files, self.store.raw_path, self.settings))
             found = checks.run_checks(engine, self.settings, self.now())
         return RowsView("Checks", checks.findings_frame(found))
+
+
+def _others(taken: Sequence[Receipt], unread: Sequence[Path | str]) -> str:
+    """What became of the other files of a call in which one was refused."""
+    parts = []
+    if taken:
+        parts.append(f"taken in before it: {listed([r.file for r in taken])}")
+    if unread:
+        parts.append(f"not looked at after it: {listed([Path(f).name for f in unread])}")
+    return "; ".join(parts)
