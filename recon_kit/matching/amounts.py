@@ -13,13 +13,18 @@ _OWN = ("amount", "currency")
 _SHOWN = ("shown", "shown_currency")
 
 
-def shared_currency(left: str, right: str) -> str:
-    """The currency in which both rows have an amount: own before presented; null if none."""
+def shared_currency(
+    left: str, right: str, told: tuple[tuple[str, str], ...] = (_OWN, _SHOWN)
+) -> str:
+    """The currency in which both rows have an amount: own before presented; null if none.
+
+    `told` are the amounts and currencies that rows may have, the first before the next.
+    """
     arms = [
         f"when {left}.{la} is not null and {right}.{ra} is not null"
         f" and {left}.{lc} = {right}.{rc} then {left}.{lc}"
-        for la, lc in (_OWN, _SHOWN)
-        for ra, rc in (_OWN, _SHOWN)
+        for la, lc in told
+        for ra, rc in told
     ]
     return "case " + " ".join(arms) + " end"
 
@@ -43,21 +48,27 @@ def agree(rec: Reconciliation, left_sum: str, right_sum: str) -> str:
     return f"abs({left_sum}::hugeint - {right_sum}) <= {allowed}"
 
 
-def pair_money(rec: Reconciliation, left: str = "l", right: str = "r") -> str:
+def pair_money(
+    rec: Reconciliation, left: str = "l", right: str = "r", *, shown: bool = True
+) -> str:
     """Columns `currency, left_sum, right_sum, amount_note` of two rows, as a select list.
 
     Where no currency is shared the left's own stands, and the right sum is unknown. `amount_note`
-    is null where the amounts agree, else `amount_mismatch`, `no_amount` or `currency`.
+    is null where the amounts agree, else `amount_mismatch`, `no_amount` or `currency`. `shown` is
+    whether any row tells a presented amount: without one half of the questions need no answer.
     """
-    shared = shared_currency(left, right)
+    shared = shared_currency(left, right, (_OWN, _SHOWN) if shown else (_OWN,))
+    left_amount, right_amount = (
+        amount_in("shared", row) if shown else f"{row}.amount" for row in (left, right)
+    )
     left_lacks, right_lacks = lacks_amount(left), lacks_amount(right)
     return f"""
         {shared} as shared,
         case when shared is not null then shared when {left_lacks} then {right}.currency
              else {left}.currency end as currency,
-        case when shared is not null then {amount_in("shared", left)}
+        case when shared is not null then {left_amount}
              else {left}.amount end as left_sum,
-        case when shared is not null then {amount_in("shared", right)}
+        case when shared is not null then {right_amount}
              when {left_lacks} then {right}.amount end as right_sum,
         case when shared is not null
              then case when {agree(rec, "left_sum", "right_sum")} then null

@@ -14,14 +14,17 @@ from recon_kit.matching.dispose import residual_open
 from recon_kit.settings import Reconciliation
 
 
-def run(engine: Engine, rec: Reconciliation) -> None:
-    """Complete matches from `rest`, which is without their parts then (see `exact.taken_step`)."""
+def run(engine: Engine, rec: Reconciliation, *, barred: bool) -> None:
+    """Complete matches from `rest`, which is without their parts then (see `exact.taken_step`).
+
+    `barred` is whether a person parted any pair of the pool.
+    """
     if rec.cardinality == "one_to_one" or not rec.keys:
         return
     engine.run(needy_step(rec))
     if not engine.count("needy"):
         return
-    engine.run(*found_steps(rec))
+    engine.run(*found_steps(rec, barred=barred))
     if engine.count("completed"):
         engine.run(*live_steps(rec))
 
@@ -40,36 +43,44 @@ select mid, currency, left_sum, right_sum from live_groups where {open_money}"""
     )
 
 
-def found_steps(rec: Reconciliation) -> tuple[Step, ...]:
-    """`completed(mid, total)` and `late_parts(mid, eid, v)`."""
+def found_steps(rec: Reconciliation, *, barred: bool) -> tuple[Step, ...]:
+    """`late_parts(mid, eid, v)` and `completed(mid, total)`."""
     one = keys.one_side(rec)
     many, number = ("right", 1) if one == "left" else ("left", 0)
-    shared = " union ".join(
-        f"select m.mid, r.eid, m.member from needy_members m"
-        f" join (from rest where side = {number}) r using (k{i}, t{i})"
-        for i in range(len(rec.keys))
+    # each row once with each of its keys: one join looks for all of them
+    carried = ", ".join(
+        f"unnest([{listed}]) as {name}"
+        for name, listed in (
+            ("key", ", ".join(str(i) for i in range(len(rec.keys)))),
+            ("k", ", ".join(f"k{i}" for i in range(len(rec.keys)))),
+            ("t", ", ".join(f"t{i}" for i in range(len(rec.keys)))),
+        )
+    )
+    parted = (
+        """
+    where not exists (
+        from barred_pool b where (b.left_eid = sharing.member and b.right_eid = sharing.eid)
+                              or (b.right_eid = sharing.member and b.left_eid = sharing.eid))"""
+        if barred
+        else ""
     )
     return (
-        Step(
-            "needy_members",
-            """
-create or replace table needy_members as
-select n.mid, n.currency, p.eid as member, p.* exclude (eid, currency)
-from needy n
-join (select mid, unnest([left_eid, right_eid]) as eid from more_pairs
-      union all select mid, eid from live_members) m using (mid)
-join second_look p using (eid)""",
-            "their members with all their keys",
-        ),
         Step(
             "late_parts",
             f"""
 create or replace table late_parts as
-with sharing as ({shared}), single as (
-    select eid, min(mid) as mid from sharing
-    where not exists (
-        from barred_pool b where (b.left_eid = sharing.member and b.right_eid = sharing.eid)
-                              or (b.right_eid = sharing.member and b.left_eid = sharing.eid))
+with members as (
+    select mid, eid as member, {carried}
+    from needy
+    join (select mid, unnest([left_eid, right_eid]) as eid from more_pairs
+          union all select mid, eid from live_members) m using (mid)
+    join second_look using (eid)
+), sharing as (
+    select m.mid, m.member, r.eid
+    from members m
+    join (select eid, {carried} from rest where side = {number}) r using (key, k, t)
+), single as (
+    select eid, min(mid) as mid from sharing{parted}
     group by eid having count(distinct mid) = 1
 )
 select s.mid, s.eid, {amounts.amount_in("n.currency", "r")} as v

@@ -77,9 +77,11 @@ def run(
         zone: of the workspace.
         normalisers: how sources spell their keys, by source (see `spelling`).
     """
-    barred = engine.count("barred_pool") > 0
+    barred, shown = (bool(told) for told in engine.one(
+        "select exists (from barred_pool), exists (from pool where shown is not null)"
+    ))  # fmt: skip
     for number, key in enumerate(rec.keys):
-        engine.run(*pair_steps(rec, number, key, barred=barred))
+        engine.run(*pair_steps(rec, number, key, barred=barred, shown=shown))
         crowded, suspected, rated = _exceptions(engine)
         unequal = crowded and groups.run(engine, rec, key, barred=barred)
         if number == 0:
@@ -89,14 +91,15 @@ def run(
             engine.run(*(fx.steps(rec) if rated else ()), *veto_steps(rated=rated))
         if unequal:
             groups.resolve(engine, rec, key, zone)
-        engine.run(taken_step(number), *((open_step(rec),) if number == 0 else ()))
+        engine.run(taken_step(number), *((further_step(rec),) if number == 0 else ()))
     if not rec.keys:
         engine.run(keyless_step(), *late.steps(rec, "select eid, event_key from rest"))
         return
     engine.run(live_step(rec))
-    complete.run(engine, rec)
-    repair.run(engine, rec, zone, normalisers or {})
-    engine.run(rest_step(len(rec.keys) + 2))
+    complete.run(engine, rec, barred=barred)
+    engine.run(open_step(rec))
+    if repair.run(engine, rec, zone, normalisers or {}):
+        engine.run(rest_step(len(rec.keys) + 2, repair.STILL_OPEN))
 
 
 def _exceptions(engine: Engine) -> tuple[bool, bool, bool]:
@@ -121,7 +124,7 @@ create or replace table suspect_pairs (left_eid bigint, right_eid bigint, left_k
 
 
 def pair_steps(
-    rec: Reconciliation, number: int, key: str, *, barred: bool = False
+    rec: Reconciliation, number: int, key: str, *, barred: bool = False, shown: bool = True
 ) -> tuple[Step, ...]:
     """Groups of exactly one left and one right event.
 
@@ -162,7 +165,7 @@ select left_eid, right_eid, left_key, right_key, currency, left_sum, right_sum, 
 from (
     select l.eid as left_eid, r.eid as right_eid, l.event_key as left_key,
            r.event_key as right_key, l.dead <> r.dead as status_note,
-           {_met(t, barred)} as same_text, {amounts.pair_money(rec)}
+           {_met(t, barred)} as same_text, {amounts.pair_money(rec, shown=shown)}
     from (from rest anti join crowd on crowd.k = {k} where side = {pool.LEFT}) l
     full join (from rest anti join crowd on crowd.k = {k} where side = {pool.RIGHT}) r using ({k})
 )""",
@@ -277,7 +280,7 @@ select unnest([left_eid, right_eid]) from more_pairs{joined}""",
     )
 
 
-def open_step(rec: Reconciliation) -> Step:
+def further_step(rec: Reconciliation) -> Step:
     """`rest` from the second key on: the rows of `second_look` that nobody has taken.
 
     A view, as each of the further keys reads it once or twice and few rows are taken.
@@ -293,18 +296,32 @@ drop table if exists rest_1""",
     )
 
 
-def rest_step(number: int, still_open: str | None = None) -> Step:
-    """Narrow `rest` down to some events, or make a table of what is a view.
+def open_step(rec: Reconciliation) -> Step:
+    """`rest` after the last key, a table again, which also has the ids that a repair reads."""
+    columns = late.key_columns(rec)
+    return Step(
+        "open_wide",
+        f"""
+create or replace table open_wide as
+select {columns}, {late.IDS} from second_look anti join taken using (eid)
+where side < {pool.ATTACHED};
+create or replace view rest as select {columns} from open_wide""",
+        "each method sees only what is open",
+    )
+
+
+def rest_step(number: int, still_open: str) -> Step:
+    """Narrow `rest` down to some events.
 
     Args:
         number: of the next working table; the one before it goes.
         still_open: query of the `eid`s that stay.
     """
-    stay = f" semi join ({still_open}) still_open using (eid)" if still_open else ""
     return Step(
         f"rest.{number}",
         f"""
-create or replace table rest_{number} as from rest{stay};
+create or replace table rest_{number} as
+from rest semi join ({still_open}) still_open using (eid);
 create or replace view rest as from rest_{number};
 drop table if exists rest_{number - 1}""",
         "each method sees only what is open",

@@ -18,6 +18,10 @@ FACTS = (
 )
 
 
+# What a repair of keys reads beside them (see `repair`).
+IDS = "source, native_id, transaction_id, parent_key, description, external_ids"
+
+
 def key_columns(rec: Reconciliation) -> str:
     """What `rest` holds from the second key on: the columns of the pool and all keys."""
     return pool.COLUMNS + "".join(f", k{i}, t{i}" for i in range(len(rec.keys)))
@@ -67,8 +71,7 @@ select eid, {FACTS} from second_look union all from further_facts""",
 create or replace table people as
 select s.eid, w.email, w.customer_name, w.phone
 from (select eid, event_key from second_look) s join (
-    select event_key, email, customer_name, phone from who
-    where coalesce(email, customer_name, phone) is not null) w using (event_key)""",
+    select event_key, email, customer_name, phone from who) w using (event_key)""",
             "one pass over the personal fields",
         ),
     )

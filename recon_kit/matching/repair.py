@@ -26,6 +26,8 @@ from recon_kit.matching import amounts, contradictions, keys, late, spelling
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
+# What is open after `run`.
+STILL_OPEN = "select eid from rest anti join repaired_taken using (eid)"
 # A text that more open rows of a side carry tells no single event.
 CARRIERS_MAX = 20
 # What in a description may be an id.
@@ -35,41 +37,31 @@ _ANY = -1  # an id that may be any of the declared keys
 
 def run(
     engine: Engine, rec: Reconciliation, zone: str, normalisers: Mapping[str, tuple[str, ...]]
-) -> None:
-    """Match open events by repaired keys."""
-    if not rec.keys or engine.one("select count(distinct side) from rest where side < 2")[0] != 2:
-        return
+) -> bool:
+    """Match events of `open_wide` by repaired keys; returns whether any was.
+
+    What found a partner is in `repaired_taken`.
+    """
+    sides, parents, memos = engine.one(
+        "select count(distinct side), count(parent_key), count(description) from open_wide"
+    )
+    if sides != 2:
+        return False
     sources = {*rec.left.sources, *rec.right.sources}
     declared = {name: words for name, words in normalisers.items() if name in sources}
-    engine.run(*row_steps(rec), *said_steps(rec, declared))
-    parents, memos = engine.one("select count(parent_key), count(description) from repair_rows")
+    engine.run(*said_steps(rec, declared))
     if parents:
         engine.run(*parent_steps(rec))
     if memos:
         engine.run(words_step(rec), *mention_steps(rec))
     engine.run(pair_step(rec))
     if not engine.count("repair_pairs"):
-        return
+        return False
     engine.run(
         *contradictions.steps(rec, zone, "repair_pairs"), *judge_steps(rec), *live_steps(rec),
         taken_step(),
     )  # fmt: skip
-
-
-def row_steps(rec: Reconciliation) -> tuple[Step, ...]:
-    """`repair_rows`: what is open, with its ids of other objects."""
-    listed = ", ".join(f"k{i}, t{i}" for i in range(len(rec.keys)))
-    return (
-        Step(
-            "repair_rows",
-            f"""
-create or replace table repair_rows as
-select eid, side, event_key, source, native_id, transaction_id, parent_key, description,
-       external_ids, {listed}
-from second_look semi join rest using (eid)""",
-            "open events with the ids that are no declared key",
-        ),
-    )
+    return engine.count("repaired_taken") > 0
 
 
 def said_steps(rec: Reconciliation, declared: Mapping[str, tuple[str, ...]]) -> tuple[Step, ...]:
@@ -80,21 +72,21 @@ def said_steps(rec: Reconciliation, declared: Mapping[str, tuple[str, ...]]) -> 
     """
     plain = [
         f"select eid, side, {i} as number, t{i} as text, null::varchar as how, 0 as rank"
-        f" from repair_rows where k{i} is not null"
+        f" from open_wide where k{i} is not null"
         for i in range(len(rec.keys))
     ]
     spelled = [
         f"select eid, side, {i}, s.text, array_to_string(s.how, ', '), 0 from ("
-        f"select *, {told} as s from repair_rows where k{i} is not null) where len(s.how) > 0"
+        f"select *, {told} as s from open_wide where k{i} is not null) where len(s.how) > 0"
         for i in range(len(rec.keys))
         for told in [spelling.spelled_sql(f"t{i}", "source", declared)]
         if told is not None
     ]
     external = [
         f"""select eid, side, {_ANY}, unnest(json_extract_string(external_ids, '$.*')),
-            'external id', 1 from repair_rows where external_ids is not null""",
+            'external id', 1 from open_wide where external_ids is not null""",
         *(
-            f"select eid, side, {_ANY}, {column}, 'own id', 1 from repair_rows"
+            f"select eid, side, {_ANY}, {column}, 'own id', 1 from open_wide"
             f" where {column} is not null"
             for column in ("native_id", "transaction_id")
         ),
@@ -108,7 +100,7 @@ def said_steps(rec: Reconciliation, declared: Mapping[str, tuple[str, ...]]) -> 
 def parent_steps(rec: Reconciliation) -> tuple[Step, ...]:
     """Add to `said` the keys of the row that an open event names as its parent."""
     columns = ", ".join(f"{keys.key_text(k)} as t{i}" for i, k in enumerate(rec.keys))
-    wanted = "(select parent_key from repair_rows)"
+    wanted = "(select parent_key from open_wide)"
     # a correction is paid out with other payments than what it corrects
     inherited = [i for i, key in enumerate(rec.keys) if key != "payout_id"]
     arms = "\nunion all ".join(
@@ -124,7 +116,7 @@ def parent_steps(rec: Reconciliation) -> tuple[Step, ...]:
             f"""
 create or replace table parent_rows as
 select distinct o.eid, o.side, e.* exclude (source, handle, event_key)
-from (from repair_rows where parent_key is not null) o join (
+from (from open_wide where parent_key is not null) o join (
     select source, event_key, {columns}, unnest([native_id, transaction_id]) as handle from events
     where native_id in {wanted} or transaction_id in {wanted}
 ) e on e.source = o.source and e.handle = o.parent_key and e.event_key <> o.event_key;
@@ -143,7 +135,7 @@ def words_step(rec: Reconciliation) -> Step:
 create or replace table words as
 select eid, side, word, {columns} from (
     select distinct eid, side, unnest({WORDS}) as word
-    from repair_rows where description is not null)""",
+    from open_wide where description is not null)""",
         "an order may be named in a memo",
     )
 
@@ -288,12 +280,12 @@ from repaired_splits group by mid""",
 
 
 def taken_step() -> Step:
-    """Take what a repair has joined out of `rest` (see `exact.taken_step`)."""
+    """`repaired_taken`: what a repair has joined."""
     return Step(
         "repaired_taken",
         """
-insert into taken
-select unnest([left_eid, right_eid]) from repaired_alone
+create or replace table repaired_taken as
+select unnest([left_eid, right_eid]) as eid from repaired_alone
 union select unnest([left_eid, right_eid]) from repaired_splits""",
         "each method sees only what is open",
     )
