@@ -8,6 +8,7 @@
 | `dedupe` | new, restated, duplicate or possibly so |
 | `segments`, `keys` | parquet files by hash; the index of keys |
 | `snapshot` | views as of a sequence; which telling is current |
+| `receipts` | when an event was first heard of |
 | `runs`, `entries` | what runs derive; what people say |
 | `catalog`, `tables` | SQLite, the only commit point; its tables, once |
 | `compact`, `erase` | files written anew: many as one, without a person |
