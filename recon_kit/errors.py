@@ -91,8 +91,8 @@ class MissingColumnError(FileRejectedError):
             file,
             "missing_column",
             f"the header lacks {', '.join(repr(m) for m in missing)} ({'; '.join(hints)})",
-            "Export the file with these columns, or name the new spelling in "
-            "[sources.layout.columns].",
+            "Export the file with these columns; where the source has a layout, "
+            "[sources.layout.columns] may name the new spelling.",
         )
         self.missing = tuple(missing)
 
