@@ -279,6 +279,18 @@ def test_a_persons_same_settles_when_it_was_said():
     assert share(one(computed(run), "time_to_reconcile_median")) == (1, 1, 72.0, "known")
 
 
+def test_what_is_said_in_another_reconciliation_ends_no_watch_here():
+    """Both facts match by key in an hour; that they are the same elsewhere was said on Thursday."""
+    run = SmallRun().event("o1", "order", "shop", "2026-11-02", 1000, got="2026-11-02T09:00")
+    run.event("p1", "payment", "stripe", "2026-11-02", 1000, got="2026-11-02T10:00")
+    run.match("m1", ["o1:principal"], ["p1:part"], (1000, 1000))
+    run.decisions.append({
+        "seq": 1, "reconciliation": "orders_to_conversions", "left_key": "o1", "right_key": "p1",
+        "verdict": "same", "recorded_at": ny("2026-11-05T09:00"),
+    })  # fmt: skip
+    assert share(one(computed(run), "time_to_reconcile_median")) == (1, 1, 1.0, "known")
+
+
 def test_a_residual_is_watched_on():
     """A match that leaves money open has not settled anything."""
     run = SmallRun().event("o1", "order", "shop", "2026-11-02", 1000, got="2026-11-02T09:00")

@@ -78,6 +78,22 @@ def test_running_twice_adds_nothing(bench):
     assert bench.store.checkpoint(keep=False).size == size
 
 
+def test_the_rank_of_a_source_outside_the_reconciliation_makes_a_result_stale(bench, shop):
+    """Another source may tell a movement of these too: who is read of two is part of the result."""
+    first = bench.reconcile()
+    text = (shop / "recon.toml").read_text()
+    other = text[text.index('[[sources]]\nname = "card"') : text.index("[[reconciliations]]")]
+    other = other.replace('name = "card"', 'name = "hooks"')
+    fresh = []
+    for rank in ("", "precedence = 1\n"):
+        told = other.replace('owner = "finance"', f'owner = "finance"\n{rank}')
+        (shop / "recon.toml").write_text(text + told)
+        fresh += rk.Workbench(shop, clock=lambda: NOW).reconcile().frame["fresh"].to_list()
+
+    assert first.frame["fresh"].to_list() == [True]
+    assert fresh == [False, True]
+
+
 def test_the_same_file_twice_adds_nothing(bench, shop):
     """A file that was taken in is known by its bytes, under whatever name."""
     (shop / "copy.csv").write_bytes((shop / "card.csv").read_bytes())

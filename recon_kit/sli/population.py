@@ -62,7 +62,7 @@ def populate(
         *result_steps(rec, tables),
         *told_steps(rec),
         left_step(left_sql(rec, settings, as_of, "sli_told")),
-        completed_step(),
+        completed_step(rec),
     )
     if tables.carried:
         engine.run(*carried_steps(tables.carried, left_sql(rec, settings, as_of, CARRIED_TOLD)))
@@ -222,18 +222,24 @@ from sli_left group by week""",
     )
 
 
-def completed_step() -> Step:
-    """Leave `sli_completed(mno, first_right, completed_at)`: when a match had what it needed."""
+def completed_step(rec: Reconciliation) -> Step:
+    """Leave `sli_completed(mno, first_right, completed_at)`: when a match had what it needed.
+
+    Two events may stand in several reconciliations: what is said in one settles nothing in another.
+    """
     return Step(
         "sli_completed",
-        """
+        f"""
 create or replace table sli_completed as
 with complete as (
   select mno, min(received_at) filter (not is_left) as first_right,
     max(received_at) as last_member
   from sli_told where mno is not null group by mno
 ),
-pairs as (select left_key, right_key, recorded_at from decisions where verdict = 'same'),
+pairs as (
+  select left_key, right_key, recorded_at from decisions
+  where verdict = 'same' and reconciliation = {quote_text(rec.name)}
+),
 decided as (
   select n.rowid as mno, max(d.recorded_at) as decided_at
   from pairs d

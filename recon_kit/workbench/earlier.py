@@ -41,7 +41,7 @@ def earlier_run(
     known = stored.read(model) if model else stored.Trained()
     if not (known.ladders or known.schedules or known.lags):
         return "fees and lags are learned from all matches"
-    # of any reconciliation: what a person joined counts as joined then, wherever they said so
+    # of any reconciliation: more than those of this one, so none too few
     said = store.rows("decisions")
     keys = pl.concat([said["left_key"], said["right_key"]]).drop_nulls().unique().sort()
     return Earlier(current.run_id, current.as_of_seq, pl.DataFrame({"event_key": keys}))

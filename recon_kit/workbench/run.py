@@ -22,6 +22,7 @@ import recon_kit
 from recon_kit import model
 from recon_kit.ingestion.headers import header_frame
 from recon_kit.ledger.engine import Engine
+from recon_kit.ledger.snapshot import PRECEDENCE
 from recon_kit.ledger.store import Store
 from recon_kit.matching import authority, carried, cascade, stored
 from recon_kit.matching.rules import Rule, rules_hash
@@ -201,6 +202,10 @@ def settings_hash(settings: Settings, rec: Reconciliation) -> str:
     parts = {
         "workspace": settings.workspace.model_dump(mode="json", include={"timezone", "holidays"}),
         "sources": [s.model_dump(mode="json") for s in settings.sources if s.name in names],
+        # any source may tell a movement of these ones as well; which telling is read is by rank
+        "precedence": sorted(
+            (s.precedence, s.name) for s in settings.sources if s.precedence != PRECEDENCE
+        ),
         "reconciliation": rec.model_dump(mode="json"),
         # a settlement time that is written down stands against what was learned
         "declared": sorted(rec.model_fields_set),
