@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from ledger_kit import T0, complete, ingest, new_store
 
 from recon_kit import model
-from recon_kit.ledger import changes, runs
+from recon_kit.ledger import changes, digests
+from recon_kit.ledger.engine import open_engine
 from recon_kit.model import Run
 
 RUN = Run(
@@ -218,16 +219,39 @@ def test_rows_that_were_exchanged_under_a_run_are_found(chain):
     assert codes(chain, "all") == ["changed_file", "changed_run"]
 
 
-def test_the_result_hash_does_not_depend_on_how_many_rows_are_sorted_at_once(store, monkeypatch):
-    """Rows hashed in sixteen parts have the hash of the whole, also those without a name."""
+def test_a_hash_of_an_earlier_version_is_checked_in_its_own_way(store, monkeypatch):
+    """One sha256 over sorted rows, in sixteen parts as in one, also of rows without a name."""
     told = tables([0] * 40, ["overdue"] * 9)
     names = [*(f"{n:x}0" for n in range(39)), None]
     told["matches"] = told["matches"].with_columns(match_id=pl.Series(names, dtype=pl.String))
-    commit(store, 0, told, base=False)
-    monkeypatch.setattr(runs, "SORTED_ROWS_MAX", 1)
-    commit(store, 1, told, base=False)
+    with open_engine() as engine:
+        for name, frame in told.items():
+            engine.put(name, frame)
+        sources = {name: name for name in told}
+        at_once = digests.of_kind(engine, "0123", sources)
+        monkeypatch.setattr(digests, "SORTED_ROWS_MAX", 1)
+        in_parts = digests.of_kind(engine, "0123", sources)
 
-    assert store.run("r0").result_hash == store.run("r1").result_hash
+    assert at_once == in_parts == "603dbb6c8df813e3ce3a3baffeb0d23f"
+
+
+def test_a_run_on_one_of_an_earlier_version_is_hashed_from_all_its_rows(store):
+    """The base's hash is of the earlier kind: nothing is added to it, and both runs verify."""
+    told = tables([0] * 20)
+    with open_engine() as engine:
+        for name, frame in told.items():
+            engine.put(name, frame)
+        earlier = digests.of_kind(engine, None, {name: name for name in told})
+    run = replace(RUN, run_id="r0", result_hash=earlier)
+    store.commit_run(run, told, recorded_at=T0)
+    commit(store, 1, tables([None, *[0] * 19]))
+    commit(store, 100, tables([None, *[0] * 19]), base=False)
+    hashes = [store.run(r).result_hash for r in ("r0", "r1", "r100")]
+
+    assert hashes[0] == earlier
+    assert hashes[1] == hashes[2] != earlier
+    assert "run_changes" in written(store, "r1")
+    assert codes(store, "all") == []
 
 
 residuals = st.lists(st.one_of(st.none(), st.integers(0, 2)), min_size=6, max_size=14)

@@ -33,9 +33,10 @@ _PARTS = {"run_id": pl.String(), "part_run_id": pl.String(), "depth": pl.Int64()
 
 @dataclass(frozen=True)
 class Base:
-    """A run that another may be told against: what it is read from."""
+    """A run that another may be told against: what it is read from, and the hash of its rows."""
 
     run_id: str
+    result_hash: str | None
     parts: pl.DataFrame
     files: Mapping[str, list[Path]]
 
@@ -80,13 +81,15 @@ def base_of(reader: Reader, places: Places, run_id: str | None) -> Base | None:
     """The run to tell changes against; none where there is none."""
     if run_id is None:
         return None
-    bases = {str(row[0]): row[1] for row in reader.all("select run_id, base_run_id from runs")}
+    told = reader.all("select run_id, base_run_id, result_hash from runs")
+    bases = {str(row[0]): row[1] for row in told}
     if run_id not in bases:
         return None
+    result_hash = next(row[2] for row in told if row[0] == run_id)
     segments = read_now(reader, "run_id is not null")
     parts = parts_of(bases, kept_as_changes(segments), [run_id])
     mine = segments.filter(pl.col("run_id").is_in(parts["part_run_id"].implode()))
-    return Base(run_id, parts, files_by_kind(places, mine))
+    return Base(run_id, result_hash, parts, files_by_kind(places, mine))
 
 
 def kept_as_changes(segments: pl.DataFrame) -> set[str]:
@@ -257,15 +260,35 @@ def queries(
         return None
     run, of = quote_text(run_id), quote_text(base.run_id)
     found = {
-        name: f"select {run} as run_id, {names(duckdb_types(model.RUN_TABLES[name]))} from {source}"
-        f" where {quote_ident(row_name(name))} in (select row_id from told_changes"
-        f" where table_name = {quote_text(name)} and change <> 'withdrawn') order by all"
+        name: f"select {run} as run_id, {names(duckdb_types(model.RUN_TABLES[name]))}"
+        f" from {_named(name, source, 'withdrawn')} order by all"
         for name, source in after.items()
     }
     found["run_changes"] = f"""
         select {run} as run_id, {of} as base_run_id, table_name, row_id, change from told_changes
         union all select {run}, {of}, '', '', {quote_text(_WHOLE)} order by all"""
     return found
+
+
+def moved(sources: Mapping[str, str], retaken: str | None) -> tuple[dict[str, str], dict[str, str]]:
+    """Per run table what reads the base's rows that went, and those that came.
+
+    To be called after `queries` has said that the run is kept as changes; its arguments are the
+    same.
+    """
+    before, after = before_and_after(sources, retaken)
+    return (
+        {name: _named(name, source, "added") for name, source in before.items()},
+        {name: _named(name, source, "withdrawn") for name, source in after.items()},
+    )
+
+
+def _named(name: str, source: str, but: str) -> str:
+    """Rows of a table that changed, all kinds of change but one."""
+    return (
+        f"(from {source} where {quote_ident(row_name(name))} in (select row_id from told_changes"
+        f" where table_name = {quote_text(name)} and change <> {quote_text(but)}))"
+    )
 
 
 def _told_changes(base_id: str, before: Mapping[str, str], after: Mapping[str, str]) -> Step:

@@ -13,7 +13,7 @@ import polars as pl
 
 from recon_kit import model
 from recon_kit.errors import LedgerError, nearest
-from recon_kit.ledger import changes, segments
+from recon_kit.ledger import changes, digests, segments
 from recon_kit.ledger.catalog import Catalog, Writer
 from recon_kit.ledger.engine import Engine, open_engine
 from recon_kit.ledger.files import Places
@@ -22,9 +22,6 @@ from recon_kit.ledger.seal import parquet_list
 from recon_kit.model import Run, StoredModel
 from recon_kit.safe import quote_ident, quote_text
 
-# So many rows of a table are sorted at once to be hashed: about 1 GB of memory.
-SORTED_ROWS_MAX = 5_000_000
-_DIGITS = "0123456789abcdef"
 _RUN_FIELDS = tuple(f.name for f in fields(Run))
 
 
@@ -63,8 +60,10 @@ def commit_run(places: Places, catalog: Catalog, derived: Derived, recorded_at: 
         if base:
             changes.make_views(engine, base.files, base.parts)
         every = changes.whole(sources, retaken) if retaken else sources
-        result_hash = run.result_hash or result_digest(engine, every)
         few = changes.queries(engine, run.run_id, base, sources, retaken) if base else None
+        result_hash = run.result_hash or _hash(
+            engine, every, changes.moved(sources, retaken) if few else None, base
+        )
         staged = segments.stage(engine, places, few or _queries(run.run_id, every))
         cleanup.callback(segments.discard, staged)
         cleanup.enter_context(writer_lock(places.lock, f"run {run.reconciliation}"))
@@ -133,55 +132,17 @@ def find_runs(catalog: Catalog, where: str, parameters: tuple[Any, ...]) -> list
     return [Run(**row) for row in frame.select(_RUN_FIELDS).iter_rows(named=True)]
 
 
-def result_digest(engine: Engine, sources: Mapping[str, str]) -> str:
-    """Hash of a run's logical rows: which run, when and in what order leave no trace in it.
-
-    Each table is one sha256 over the texts of its rows, sorted, so threads and row order do not
-    matter. Times are left out: they tell when something was recorded. Floats count to six
-    decimals. A table without a row counts like one that is not there.
-
-    Args:
-        engine: an engine that can read the sources.
-        sources: per run table the SQL that reads it.
-    """
-    parts: list[str | None] = []
-    for name, schema in model.RUN_TABLES.items():
-        source, digest = sources.get(name), None
-        rows = engine.one(f"select count(*) from {source}")[0] if source else 0
-        if rows:
-            columns = [_as_text(c, kind) for c, kind in schema.items() if kind != model.UTC]
-            text = model.digested_sql(*columns)
-            first = quote_ident(changes.row_name(name))
-            digest = engine.digest(
-                f"select {text} as t from {source} where {share} order by t"
-                for share in _shares(first, rows)
-            )
-        if digest is not None or name not in model.LATER_TABLES:
-            parts += [name, digest]
-    return model.digest("result", *parts)
-
-
-def _shares(first: str, rows: object) -> list[str]:
-    """Conditions that cut a table into parts of a bounded size, in the order of its texts.
-
-    A row's text begins with its first column, most often a hash: its first digit tells the part,
-    and the parts one after the other are the whole in order.
-    """
-    assert isinstance(rows, int)  # noqa: S101 - count(*) is an integer
-    number = 1
-    while number < len(_DIGITS) and rows > number * SORTED_ROWS_MAX:
-        number *= 2
-    digits = [_DIGITS[i * len(_DIGITS) // number] for i in range(1, number)]
-    lower = ["true", *(f"{first} >= {quote_text(d)}" for d in digits)]
-    upper = [*(f"({first} < {quote_text(d)} or {first} is null)" for d in digits), "true"]
-    return [f"{low} and {up}" for low, up in zip(lower, upper, strict=True)]
-
-
-def _as_text(name: str, kind: pl.DataType) -> str:
-    column = quote_ident(name)
-    if isinstance(kind, pl.Float64):
-        return f"cast(round({column}, 6) + 0.0 as varchar)"
-    return f"cast({column} as varchar)"
+def _hash(
+    engine: Engine,
+    every: Mapping[str, str],
+    moved: tuple[Mapping[str, str], Mapping[str, str]] | None,
+    base: changes.Base | None,
+) -> str:
+    """Hash of all rows; from the base's hash and the rows that moved, where these are known."""
+    if base is None or moved is None or not digests.is_sum(base.result_hash):
+        return digests.result_hash(engine, every)
+    gone, come = moved
+    return digests.moved(engine, str(base.result_hash), gone, come)
 
 
 def _source(engine: Engine, name: str, table: Path | pl.DataFrame) -> str:

@@ -12,12 +12,11 @@ import polars as pl
 
 from recon_kit import model
 from recon_kit.errors import LedgerError
-from recon_kit.ledger import changes, files, retention
+from recon_kit.ledger import changes, digests, files, retention
 from recon_kit.ledger.catalog import Catalog, Reader, veil
 from recon_kit.ledger.engine import EngineError, open_engine
 from recon_kit.ledger.files import Places
 from recon_kit.ledger.hashchain import START, Checkpoint, Problem, link_hash
-from recon_kit.ledger.runs import result_digest
 from recon_kit.ledger.successors import read_now
 from recon_kit.ledger.tables import TABLES
 from recon_kit.safe import quote_ident, quote_text
@@ -193,7 +192,8 @@ def _resolved(places: Places, reader: Reader) -> Iterator[Problem]:
         try:
             parts = changes.parts_of(bases, kept, [run_id])
             mine = told.filter(pl.col("run_id").is_in(parts["part_run_id"].to_list()))
-            same = _digest(run_id, parts, changes.files_by_kind(places, mine)) == hashes[run_id]
+            paths = changes.files_by_kind(places, mine)
+            same = _digest(run_id, parts, paths, hashes[run_id]) == hashes[run_id]
         except (EngineError, LedgerError, OSError) as why:
             name = type(why).__name__
             yield Problem("unreadable_run", where, f"its rows cannot be read ({name})")
@@ -204,12 +204,12 @@ def _resolved(places: Places, reader: Reader) -> Iterator[Problem]:
             )
 
 
-def _digest(run_id: str, parts: pl.DataFrame, paths: dict[str, list[Path]]) -> str:
+def _digest(run_id: str, parts: pl.DataFrame, paths: dict[str, list[Path]], like: str) -> str:
     with open_engine(path for of_kind in paths.values() for path in of_kind) as engine:
         changes.make_views(engine, paths, parts)
         rows = f"where run_id = {quote_text(run_id)}"
         sources = {name: f"(from {quote_ident(name)} {rows})" for name in model.RUN_TABLES}
-        return result_digest(engine, sources)
+        return digests.of_kind(engine, like, sources)
 
 
 def _pages(reader: Reader) -> Iterator[Problem]:

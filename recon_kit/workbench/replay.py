@@ -23,7 +23,7 @@ import polars as pl
 from recon_kit import model
 from recon_kit.errors import FileRejectedError, WorkspaceError
 from recon_kit.ingestion.ingest import ingest_file
-from recon_kit.ledger.runs import result_digest
+from recon_kit.ledger.digests import result_hash
 from recon_kit.ledger.store import Store
 from recon_kit.ledger.tables import SAID, TABLES
 from recon_kit.model import Run
@@ -273,4 +273,4 @@ def _digest(store: Store, run_id: str) -> str:
             for name in model.RUN_TABLES
             if name not in _HISTORY
         }
-        return result_digest(engine, sources)
+        return result_hash(engine, sources)

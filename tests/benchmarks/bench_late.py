@@ -7,7 +7,7 @@ orders and payments comes a day late, one payment in a thousand is told again wi
 The peer is the full run of the day before, in the same store and process; ingesting is timed apart.
 Goal: seconds of the late day at most 5 % of the full run, bytes written about the share of change.
 Plain matches are carried over, so key joins and indicators cost little. What is open is scored
-again (the odds of a pair depend on how many are open), and the result hash is of all rows.
+again: the odds of a pair depend on how many are open.
 """
 
 from __future__ import annotations
