@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, get_args
 from zoneinfo import available_timezones
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -58,6 +59,27 @@ def parse_duration(text: object) -> Duration:
     return Duration(count=int(found[1]), unit=unit)
 
 
+def _some_time(value: Duration) -> Duration:
+    if value.count == 0:
+        raise ValueError(f"{str(value)!r} is no time at all; write one such as 1d, 4bh or 30m")
+    return value
+
+
+def _due(value: Duration) -> Duration:
+    if value.count == 0 and value.unit != "bd":
+        raise ValueError(
+            f"{str(value)!r} would make everything late at once; write 0bd for the end of the "
+            "same day, or a longer time"
+        )
+    return value
+
+
+def _name(value: str) -> str:
+    if not value.strip():
+        raise ValueError("a blank name is nobody; name a person or a team, or leave the line out")
+    return value
+
+
 def _exact_decimal(value: object) -> Decimal:
     if isinstance(value, (str, int, Decimal)):
         return Decimal(value)
@@ -71,6 +93,9 @@ def _zone(value: str) -> str:
 
 
 DurationField = Annotated[Duration, BeforeValidator(parse_duration)]
+SomeTime = Annotated[Duration, BeforeValidator(parse_duration), AfterValidator(_some_time)]
+DueTime = Annotated[Duration, BeforeValidator(parse_duration), AfterValidator(_due)]
+Name = Annotated[str, AfterValidator(_name)]
 ExactDecimal = Annotated[Decimal, BeforeValidator(_exact_decimal)]
 Zone = Annotated[str, BeforeValidator(_zone)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -240,9 +265,9 @@ class Source(_Frozen):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     feed: str
-    owner: str | None = None
-    backup: str | None = None
-    cadence: DurationField | None = None
+    owner: Name | None = None
+    backup: Name | None = None
+    cadence: SomeTime | None = None
     precedence: int = 100
     timezone: Zone | None = None
     options: dict[str, str | int | bool | tuple[str, ...]] = Field(default_factory=dict)
@@ -255,6 +280,15 @@ class Source(_Frozen):
             raise ValueError(
                 'feed "table" needs [sources.layout], and only that feed takes one; '
                 "`recon profile FILE` prints a ready one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _another_person(self) -> Source:
+        if self.backup is not None and self.backup == (self.owner or self.backup):
+            raise ValueError(
+                f"backup {self.backup!r} stands in for nobody; name an `owner` and somebody else "
+                "as `backup`"
             )
         return self
 
@@ -365,11 +399,11 @@ class Reconciliation(_Frozen):
     cardinality: Literal["one_to_one", "one_to_many", "many_to_one", "many_to_many"] = "one_to_one"
     tolerance: Tolerance = Tolerance()
     window: Window = Window()
-    settles_within: DurationField = Duration(count=5, unit="bd")
+    settles_within: DueTime = Duration(count=5, unit="bd")
     duplicates_within: DurationField | None = None  # told again under a new id: the same second
     sign_off_over: dict[str, ExactDecimal] | None = None
     fx_band_percent: ExactDecimal = Decimal(3)
-    owner: str | None = None
+    owner: Name | None = None
     probable: Probable = Probable()
     window_method: Uncertain = Uncertain()
     grouped: Uncertain = Uncertain()
@@ -405,8 +439,8 @@ class Review(_Frozen):
     """
 
     reasons: dict[str, str] = Field(default_factory=dict)
-    lease: DurationField = Duration(count=15, unit="m")
-    audit_deadline: DurationField = Duration(count=14, unit="d")
+    lease: SomeTime = Duration(count=15, unit="m")
+    audit_deadline: SomeTime = Duration(count=14, unit="d")
     second_review_percent: ExactDecimal = Decimal(10)
 
     @model_validator(mode="after")

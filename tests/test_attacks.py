@@ -88,6 +88,9 @@ ATTACKS: dict[str, tuple[str, ...]] = {
         "test_workbench_labels.test_what_a_spreadsheet_would_run_is_written_as_text"),
     "a hostile file name": ("test_attacks.test_a_hostile_file_name_is_text",),
     "a link in place of a file": ("test_ingestion_bad_input.test_only_a_plain_file_is_taken",),
+    "a store that every user may write to": (
+        "test_ledger_access.test_a_store_that_everybody_may_write_is_refused",
+        "test_ledger_access.test_a_new_store_is_closed_to_others_whatever_the_umask"),
     "a source whose name is a path": ("test_attacks.test_a_source_is_no_path",),
     "hostile text on the review screen": ("test_present_review.test_hostile_text_stays_text",),
 }  # fmt: skip

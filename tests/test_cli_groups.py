@@ -241,6 +241,31 @@ def test_a_rule_of_ones_own_goes_from_a_file_into_the_next_run(recon, shop):
     ]  # fmt: skip
 
 
+def test_a_run_is_pinned_to_the_text_of_its_rules(recon, shop):
+    """Catalogue 97: a scheduled run never takes another text of a rule than the promoted one."""
+    file = shop / "rule.toml"
+
+    def proposed(text):
+        file.write_text(text, encoding="utf-8")
+        return json.loads(recon("rules", "propose", "--file", file, "--json")[1])["rows"][-1]
+
+    def ran():
+        recon("run")
+        return Workbench(shop).store.current_run("payouts_to_bank").rules_hash
+
+    first = proposed(RULE)["content_hash"]
+    recon("approve", first[:8], "--by", "bo")
+    recon("promote", first[:8])
+    pinned = ran()
+    second = proposed(RULE.replace("minor_units = 100", "minor_units = 90"))["content_hash"]
+    recon("approve", second[:8], "--by", "bo")
+
+    assert second != first
+    assert ran() == pinned
+    recon("promote", second[:8])
+    assert ran() != pinned
+
+
 def test_a_rule_that_cannot_be_read_is_refused(recon, shop):
     """The message says what the vocabulary does not know; nothing is proposed."""
     file = shop / "rule.toml"

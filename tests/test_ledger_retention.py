@@ -195,7 +195,7 @@ def test_a_replay_says_what_cannot_be_told_again(bench):
     ]
     assert set(view.changed.select("source", "change").rows()) == {("card", "not kept")}
     assert "not everything could be told again" in view.text()
-    assert "1 received files left raw/ on record" in bench.verify().text()
+    assert "1 received file left raw/ on record" in bench.verify().text()
     assert bench.verify().frame.is_empty()
 
 

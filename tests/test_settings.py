@@ -108,6 +108,48 @@ def test_a_mistake_is_explained(old, new, message):
 
 
 @pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('owner = ""', "a blank name is nobody; name a person or a team, or leave the line out"),
+        ('owner = "ana"\nbackup = " "', "a blank name is nobody"),
+        ('backup = "bo"', "backup 'bo' stands in for nobody; name an `owner`"),
+        ('owner = "ana"\nbackup = "ana"', "backup 'ana' stands in for nobody"),
+    ],
+)  # fmt: skip
+def test_an_owner_is_somebody_and_a_backup_somebody_else(line, message):
+    """Catalogue 94: nobody, or a backup who stands in for nobody, is refused."""
+    with pytest.raises(SettingsError, match=message):
+        loads(SHOP.replace('cadence = "1d"', f'cadence = "1d"\n{line}', 1))
+
+
+@pytest.mark.parametrize(
+    ("place", "line", "message"),
+    [
+        ('cadence = "1d"', 'cadence = "0d"', "'0d' is no time at all; write one such as 1d"),
+        ('cadence = "1d"', 'cadence = "-1d"', "'-1d' is no duration"),
+        ("[[chains]]", '[review]\nlease = "0m"\n[[chains]]', "'0m' is no time at all"),
+        ("[[chains]]", '[review]\naudit_deadline = "0bd"\n[[chains]]', "'0bd' is no time at all"),
+        ('settles_within = "5bd"', 'settles_within = "0d"',
+         "'0d' would make everything late at once; write 0bd for the end of the same day"),
+    ],
+)  # fmt: skip
+def test_a_promised_time_is_some_time(place, line, message):
+    """Catalogue 95: a heartbeat, claim or settlement of no length is refused."""
+    text = SHOP.replace(place, line, 1)
+    assert text != SHOP
+
+    with pytest.raises(SettingsError, match=message):
+        loads(text)
+
+
+def test_due_at_the_end_of_the_same_day_is_a_promise():
+    """`0bd` has a length: until midnight."""
+    text = SHOP.replace('settles_within = "5bd"', 'settles_within = "0bd"')
+
+    assert str(loads(text).reconciliation("orders_to_bank").settles_within) == "0bd"
+
+
+@pytest.mark.parametrize(
     ("extra", "message"),
     [
         ("auto_match_floor = 0.1\nreview_min = 0.2", "auto_match_floor lies below review_min"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from recon_kit.ledger import backup, compact, erase, files, litter, retention, verify
+from recon_kit.ledger import access, backup, compact, erase, files, litter, retention, verify
 from recon_kit.ledger.catalog import Catalog, moment_of
 from recon_kit.ledger.compact import Compacted
 from recon_kit.ledger.erase import Erased
@@ -27,6 +27,22 @@ class Care:
     def path(self) -> Path:
         """The store's folder."""
         return self._places.root
+
+    def open_to(self) -> list[str]:
+        """Who else may write to the store or read its personal fields, a sentence each."""
+        group = access.shared_with(self._places)
+        told = []
+        if group is not None:
+            told.append(
+                f"members of the group {group!r} may write to it; where that is no team of yours, "
+                f"chmod -R g-w {self.path}"
+            )
+        if access.read_by_all(self._places):
+            told.append(
+                "every user of this machine may read received files and personal fields; "
+                f"chmod o-rwx {self.path}"
+            )
+        return told
 
     def checkpoint(self, *, keep: bool = True) -> Checkpoint:
         """State of the chain of hashes: origin, size, head.

@@ -26,6 +26,8 @@ FORMAT_MERGED = 2  # from here on a row of `segments` may be read from a merged 
 BYTES_MAX = 8 * 1024**3
 _BLOCK = 1 << 20
 _READ_ONLY = 0o444
+_NOTE = 0o644  # whatever the umask: what every user may write is refused
+_PRIVATE = 0o770  # less what the umask takes: a group is let in only where the user's files are
 _NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "gluster", "lustre", "beegfs", "webdav",
             "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.mergerfs")  # fmt: skip
 
@@ -75,9 +77,11 @@ class Places:
         return self.folder(kind) / f"{sha256}.parquet"
 
     def make(self) -> None:
-        """Make every folder."""
+        """Make every folder; other users of the machine may not look into a new store."""
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(mode=_PRIVATE, exist_ok=True)
         for name in ("raw", "seg", "who", "quarantine", "tmp", "checkpoints"):
-            (self.root / name).mkdir(parents=True, exist_ok=True)
+            (self.root / name).mkdir(mode=_PRIVATE, exist_ok=True)
 
 
 @contextmanager
@@ -195,6 +199,7 @@ def write_note(final: Path, text: str, tmp: Path) -> None:
         writer.write(text)
         writer.flush()
         os.fsync(writer.fileno())
+    copy.chmod(_NOTE)
     copy.rename(final)
     sync_folder(final.parent)
 

@@ -18,6 +18,7 @@ import polars as pl
 from recon_kit import model
 from recon_kit.errors import LedgerError, UnknownNameError, WorkspaceError
 from recon_kit.ledger import (
+    access,
     batches,
     entries,
     erase,
@@ -61,6 +62,7 @@ class Store(Care):
         with files.plain_errors("making a store", path):
             places.make()
         files.refuse_unsafe_place(places.root)
+        access.refuse_open_to_all(places)
         store = cls(places)
         store._catalog.make(created_at, secret or secrets.token_bytes(32))
         files.note_format(places)
@@ -72,7 +74,7 @@ class Store(Care):
 
         Raises:
             WorkspaceError: there is none, or its format is newer than this version can read.
-            LedgerError: it lies where locks cannot be trusted.
+            LedgerError: it lies where locks cannot be trusted, or any user may write to it.
         """
         places = Places(path.resolve())
         if not places.format.exists() or not places.meta.exists():
@@ -86,6 +88,7 @@ class Store(Care):
                 "Install a newer recon_kit."
             )
         files.refuse_unsafe_place(places.root)
+        access.refuse_open_to_all(places)
         store = cls(places)
         store._catalog.complete()
         return store

@@ -57,7 +57,8 @@ class Keeping(Face):
         notes = [f"{level}: {said}; {head.size:,} links, {head.head}"]
         if gone := len(self.store.not_kept()):
             notes.append(
-                f"{gone:,} received files left raw/ on record: what they told cannot be replayed."
+                f"{gone:,} received file{'s' * (gone != 1)} left raw/ on record; what was told "
+                "there cannot be replayed."
             )
         return RowsView("Verify", frame, tuple(notes))
 

@@ -54,9 +54,14 @@ def preview_sentence(events: int) -> str:
 
 def erased_sentences(done: Erased) -> list[str]:
     """What left the disk, in sentences."""
+    told = f"{_counted(done.rows, 'telling')} of {_counted(done.events, 'event')}"
     return [
-        f"{done.rows:,} tellings of personal fields of {done.events:,} events were removed.",
-        f"{len(done.raw):,} received files left raw/: they can no longer be replayed.",
-        f"{done.lines:,} raw lines of quarantined rows were blanked.",
+        f"{told} lost the personal fields.",
+        f"{_counted(len(done.raw), 'received file')} left raw/ and can no longer be replayed.",
+        f"{_counted(done.lines, 'raw line')} of quarantined rows blanked.",
         _BY_HAND,
     ]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"

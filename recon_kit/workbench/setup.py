@@ -159,4 +159,6 @@ def _workspace_rows(folder: Path | None) -> list[tuple[str, str, str]]:
     problems = store.verify("chain")
     state = "fail" if problems else "ok"
     note = str(problems[0]) if problems else "the chain of hashes is whole"
-    return [*rows, ("ledger", state, note)]
+    open_to = store.open_to()
+    access = ("warn", "; ".join(open_to)) if open_to else ("ok", "its owner alone")
+    return [*rows, ("access", *access), ("ledger", state, note)]
