@@ -122,6 +122,9 @@ def files_by_kind(
 def make_views(engine: Engine, files: Mapping[str, list[Path]], parts: pl.DataFrame) -> None:
     """A view per run table and `run_changes`, over whole runs, each row with its `run_id`.
 
+    `..._written` of a table has the rows that each run wrote itself, of the runs that these are
+    read from: all of a full copy, and of others those that changed.
+
     Args:
         engine: may read all these files.
         files: per kind, at least those of the runs' parts.
@@ -142,27 +145,42 @@ from ({told}) c join run_parts p on p.part_run_id = c.run_id
 where c.change in ('changed', 'withdrawn') group by all""",
             "what each run changed, and up to where older rows of one name no longer count",
         ),
-        *(_table_view(name, files, parts) for name in model.RUN_TABLES),
+        *(step for name in model.RUN_TABLES for step in _table_views(name, files, parts)),
     )
 
 
-def _table_view(name: str, files: Mapping[str, list[Path]], parts: pl.DataFrame) -> Step:
+def _table_views(
+    name: str, files: Mapping[str, list[Path]], parts: pl.DataFrame
+) -> tuple[Step, Step]:
     columns = {"run_id": "varchar", **duckdb_types(model.RUN_TABLES[name])}
     written = stored(files.get(name, []), columns)
     told = [f"t.{quote_ident(c)}" for c in model.RUN_TABLES[name]]
     runs = parts["part_run_id"].unique().sort().to_list()
     # a merged file holds other runs as well
     listed = ", ".join(map(quote_text, runs)) or "null"
-    body = f"from ({written}) where run_id in ({listed})"
+    own = quote_ident(written_name(name))
+    body = f"from {own}"
     if "run_changes" in files:
         body = f"""
 select p.run_id, {", ".join(told)}
-from ({written}) t
+from {own} t
 join run_parts p on p.part_run_id = t.run_id
 left join (from run_replaced where table_name = {quote_text(name)}) r
        on r.run_id = p.run_id and r.row_id = t.{quote_ident(row_name(name))}
 where r.depth is null or r.depth <= p.depth"""
-    return Step(name, f"create temp view {quote_ident(name)} as {body}", "rows of whole runs")
+    return (
+        Step(
+            written_name(name),
+            f"create temp view {own} as from ({written}) where run_id in ({listed})",
+            "rows as each run wrote them",
+        ),
+        Step(name, f"create temp view {quote_ident(name)} as {body}", "rows of whole runs"),
+    )
+
+
+def written_name(table: str) -> str:
+    """The view of the rows of a run table that runs wrote themselves."""
+    return f"{table}_written"
 
 
 def compare_sql(table: str, before: str, after: str) -> str:

@@ -1,7 +1,8 @@
 """What differs between two runs of one reconciliation: matches, open items, cases, and events.
 
 Reads the views of a snapshot's engine that shows both runs. Where the later run is kept as changes
-against the earlier one these are read; otherwise the rows of both are compared. Leaves behind:
+against the earlier one these are read, and of the earlier one the rows that they speak of;
+otherwise the rows of both are compared. Leaves behind:
 
 - `changed_rows(table_name, row_id, change)`: added, changed or withdrawn, as in `run_changes`;
 - `changed_events`: a row per event that stands otherwise than before (`EVENT_SCHEMA`).
@@ -21,8 +22,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from recon_kit import model
-from recon_kit.ledger.changes import compare_sql
+from recon_kit.ledger.changes import compare_sql, row_name, written_name
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.safe import quote_ident, quote_text
 
@@ -32,6 +32,8 @@ THINGS: dict[str, tuple[str, str]] = {
     "open_items": ("open item", "amount_minor"),
     "findings": ("case", "amount_minor"),
 }
+# Tables that say where an event stands; members first, the others are found through them.
+TABLES: tuple[str, ...] = ("match_members", "matches", "open_items", "findings")
 EVENT_SCHEMA: dict[str, pl.DataType] = {
     "reconciliation": pl.String(), "change": pl.String(), "event_key": pl.String(),
     "native_id": pl.String(), "source": pl.String(), "event_type": pl.String(),
@@ -76,7 +78,7 @@ def diff(engine: Engine, before: str, after: str, *, rows_max: int = 1_000) -> D
     return Difference(
         before=before,
         after=after,
-        totals=engine.rows(_totals(before, after)),
+        totals=engine.rows(_totals()),
         events=events,
         events_total=engine.count("changed_events"),
     )
@@ -88,26 +90,93 @@ def steps(engine: Engine, before: str, after: str) -> tuple[Step, ...]:
         f"from run_changes where run_id = {quote_text(after)}"
         f" and base_run_id = {quote_text(before)}"
     )
-    if engine.one(f"select count(*) from ({told})")[0]:
-        rows = f"select table_name, row_id, change {told} and table_name in ({_things()})"
-    else:
-        rows = " union all ".join(
-            f"from ({compare_sql(name, _of(name, before), _of(name, after))})" for name in THINGS
-        )
+    kept = engine.one(f"select count(*) from ({told})")[0] != 0
+    compared = " union all ".join(
+        f"from ({compare_sql(name, _of(name, before), _of(name, after))})" for name in THINGS
+    )
+    rows = f"select table_name, row_id, change {told}" if kept else compared
     return (
         Step(
             "changed_rows",
             f"create or replace table changed_rows as {rows}",
             "rows of the later run that the earlier one did not have, and the other way round",
         ),
-        Step("touched", _touched(before, after), "whom these rows are about"),
-        *(_standing(label, run) for label, run in (("before", before), ("after", after))),
-        Step("changed_events", _events(before, after), "who stands otherwise than before"),
+        *(_few_steps(before, after) if kept else _all_steps(before, after)),
+        Step("touched", _touched(), "whom these rows are about"),
+        *(_standing(label) for label in ("before", "after")),
+        Step("changed_events", _events(), "who stands otherwise than before"),
     )
 
 
-def _things() -> str:
-    return ", ".join(quote_text(name) for name in THINGS)
+def _all_steps(before: str, after: str) -> tuple[Step, ...]:
+    """`rows_before_...` and `rows_after_...`: every row of both runs, by table."""
+    return tuple(
+        Step(
+            f"rows_{label}",
+            f"create or replace temp view rows_{label}_{name} as {_of(name, run)[1:-1]}",
+            f"all rows {label}",
+        )
+        for label, run in (("before", before), ("after", after))
+        for name in TABLES
+    )
+
+
+def _few_steps(before: str, after: str) -> tuple[Step, ...]:
+    """The same, with no more than rows that changed and where those events stand else.
+
+    An event stands in one match of a run at most. So who is a member of a changed match, or has a
+    changed open item, stands before in a match that changed, or in one found by the event's key;
+    and where it stands in none that the later run wrote, it stands as it did.
+    """
+    told = Step(
+        "few_events",
+        f"""
+create or replace temp table few_events as
+select event_key from match_members_written where run_id = {quote_text(after)}
+union
+select event_key from open_items_written
+where run_id = {quote_text(after)} and event_key is not null
+union
+select event_key from {_of("open_items", before)}
+where item_id in {_changed("open_items")} and event_key is not null""",
+        "events that the later run writes about, or whose open items closed",
+    )
+    match_ids = "(select match_id from few_match_members)"
+    events = "(select event_key from few_match_members union all from few_events)"
+    wanted = {
+        "match_members": f"""match_id in {_changed("matches", "match_members")}
+    or event_key in (from few_events)""",
+        "matches": f"match_id in {_changed('matches')} or match_id in {match_ids}",
+        "open_items": f"""item_id in {_changed("open_items")} or match_id in {match_ids}
+    or event_key in {events}""",
+        "findings": f"case_id in {_changed('findings')} or anchor_key in {events}",
+    }
+    return (told, *(step for name in TABLES for step in _few(name, wanted[name], before, after)))
+
+
+def _few(name: str, wanted: str, before: str, after: str) -> tuple[Step, Step]:
+    return (
+        Step(
+            f"few_{name}",
+            f"create or replace temp table few_{name} as from {_of(name, before)} where {wanted}",
+            "rows that changed or closed, and rows about the same events",
+        ),
+        Step(
+            f"rows_{name}",
+            f"""
+create or replace temp view rows_before_{name} as from few_{name};
+create or replace temp view rows_after_{name} as
+select * exclude (run_id) from {written_name(name)} where run_id = {quote_text(after)}
+union all by name
+from few_{name} where {quote_ident(row_name(name))} not in {_changed(name)}""",
+            "rows that came, and those that stand",
+        ),
+    )
+
+
+def _changed(*tables: str) -> str:
+    listed = ", ".join(map(quote_text, tables))
+    return f"(select row_id from changed_rows where table_name in ({listed}))"
 
 
 def _of(name: str, run_id: str) -> str:
@@ -117,20 +186,21 @@ def _of(name: str, run_id: str) -> str:
     )
 
 
-def _touched(before: str, after: str) -> str:
-    runs = f"run_id in ({quote_text(before)}, {quote_text(after)})"
+def _touched() -> str:
+    arms = "\nunion all\n".join(
+        f"""select event_key, side from rows_{label}_match_members
+where match_id in {_changed("matches")}
+union all
+select event_key, side from rows_{label}_open_items where item_id in {_changed("open_items")}"""
+        for label in ("before", "after")
+    )
     return f"""
 create or replace table touched as
-select event_key, min(side) as side from (
-    select event_key, side from match_members where {runs} and match_id in (
-        select row_id from changed_rows where table_name = 'matches')
-    union all
-    select event_key, side from open_items where {runs} and item_id in (
-        select row_id from changed_rows where table_name = 'open_items')
-) where event_key is not null group by event_key"""
+select event_key, min(side) as side from ({arms})
+where event_key is not null group by event_key"""
 
 
-def _standing(label: str, run_id: str) -> Step:
+def _standing(label: str) -> Step:
     """`stood_before` or `stood_after`: where each touched event stands in one run."""
     return Step(
         f"stood_{label}",
@@ -142,21 +212,17 @@ select t.event_key, m.match_id, h.method, h.disposition, h.residual_minor, m.rol
        coalesce(m.allocated_minor, o.amount_minor) as amount_minor,
        case when m.match_id is null then o.currency else h.currency end as currency
 from touched t
-left join {_of("match_members", run_id)} m using (event_key)
-left join {_of("matches", run_id)} h on h.match_id = m.match_id
-left join (from {_of("open_items", run_id)} where match_id is null) o on o.event_key = t.event_key
-left join (from {_of("open_items", run_id)} where match_id is not null) r
+left join rows_{label}_match_members m using (event_key)
+left join rows_{label}_matches h on h.match_id = m.match_id
+left join (from rows_{label}_open_items where match_id is null) o on o.event_key = t.event_key
+left join (from rows_{label}_open_items where match_id is not null) r
        on r.match_id = m.match_id""",
         f"where each of them stands {label}",
     )
 
 
-def _events(before: str, after: str) -> str:
-    findings = (
-        f"select anchor_key, arg_max(owner, run_id = {quote_text(after)}) as owner from findings"
-        f" where run_id in ({quote_text(before)}, {quote_text(after)}) group by anchor_key"
-    )
-    return f"""
+def _events() -> str:
+    return """
 create or replace table changed_events as
 select * from (
     select e.reconciliation,
@@ -176,32 +242,36 @@ select * from (
     from touched t
     join stood_before b using (event_key)
     join stood_after a using (event_key)
-    cross join (select coalesce(
-        (select min(reconciliation) from matches where run_id = {quote_text(after)}),
-        (select min(reconciliation) from open_items where run_id = {quote_text(after)}),
-        (select min(reconciliation) from matches where run_id = {quote_text(before)}),
-        (select min(reconciliation) from open_items where run_id = {quote_text(before)})
-    ) as reconciliation) e
-    left join events v on v.event_key = t.event_key
-    left join ({findings}) f on f.anchor_key = t.event_key
+    cross join (select min(reconciliation) as reconciliation from (
+        select reconciliation from rows_after_matches
+        union all select reconciliation from rows_after_open_items
+        union all select reconciliation from rows_before_matches
+        union all select reconciliation from rows_before_open_items)) e
+    left join (select event_key, native_id, source, event_type from events
+               where event_key in (select event_key from touched)) v on v.event_key = t.event_key
+    left join (
+        select anchor_key, arg_max(owner, later) as owner from (
+            select anchor_key, owner, 1 as later from rows_after_findings
+            union all select anchor_key, owner, 0 from rows_before_findings)
+        group by anchor_key) f on f.anchor_key = t.event_key
 )
 where (match_before, method_before, disposition_before, state_before, residual_before)
       is distinct from
       (match_after, method_after, disposition_after, state_after, residual_after)"""
 
 
-def _totals(before: str, after: str) -> str:
+def _totals() -> str:
     arms = " union all ".join(
         f"""
 select {quote_text(thing)} as thing, c.change, coalesce(a.currency, b.currency) as currency,
        coalesce(a.money, b.money) as money
 from (from changed_rows where table_name = {quote_text(name)}) c
-left join (select {row_id} as row_id, currency, {money} as money from {_of(name, after)}) a
+left join (select {row_id} as row_id, currency, {money} as money from rows_after_{name}) a
        using (row_id)
-left join (select {row_id} as row_id, currency, {money} as money from {_of(name, before)}) b
+left join (select {row_id} as row_id, currency, {money} as money from rows_before_{name}) b
        using (row_id)"""
         for name, (thing, money) in THINGS.items()
-        for row_id in (next(iter(model.RUN_TABLES[name])),)
+        for row_id in (row_name(name),)
     )
     return f"""
 from (select thing, change, currency, count(*) as items, sum(money)::bigint as amount_minor
