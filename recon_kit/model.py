@@ -115,7 +115,8 @@ RUN_TABLES: dict[str, dict[str, pl.DataType]] = {
         "amount_minor": pl.Int64(), "currency": pl.String(), "owner": pl.String(),
         "opened_at": UTC, "suggested_action": pl.String(),
     },
-    # Events that a canary judged, with the component they stand in and its certificate.
+    # Events that a canary judged, with the component they stand in; `certificate_id` is the hash
+    # of what is on trial there: a certificate, a model or a rule.
     "canary_events": {
         "event_key": pl.String(), "reconciliation": pl.String(), "side": pl.String(),
         "method": pl.String(), "certificate_id": pl.String(), "component": pl.String(),

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
+import random
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from matching_world import day, order, payment, rec, reconciled
+from matching_world import day, order, payment, person, rec, reconciled
 
+from recon_kit.matching import stored
 from recon_kit.matching.authority import method_hash
-from recon_kit.model import Certificate
+from recon_kit.matching.canary import Trials
+from recon_kit.matching.rules import Rule
+from recon_kit.model import Certificate, StoredModel
 
 ORDERS = 40
+HOUR = timedelta(hours=1)
 
 
 def fraction(certificate: str, component: str) -> float:
@@ -114,3 +120,184 @@ def test_another_certificate_tries_other_components() -> None:
     assert 60 < len(first) < 140
     assert 60 < len(second) < 140
     assert len(first & second) < 30
+
+
+def sharing(name: str, field: str, **more: object) -> Rule:
+    """A rule: equal texts in a field of both sides are the same."""
+    return Rule.model_validate({
+        "name": name, "reconciliation": "orders_to_payments", "created": day(-1),
+        "expires": day(90), "conditions": [{"test": "equal", "left": field, "right": field}],
+    } | more)  # fmt: skip
+
+
+def named_pairs() -> list[dict[str, object]]:
+    """Forty orders whose payments name the customer."""
+    return [
+        made
+        for n in range(ORDERS)
+        for made in (
+            order(f"o{n:02}", 1_000, customer_id=f"C{n:04}", description=f"V{n % ORDERS:04}"),
+            payment(
+                f"p{n:02}", 1_000, customer_id=f"C{n:04}", description=f"V{(n + 1) % ORDERS:04}"
+            ),
+        )
+    ]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_rule_on_trial_speaks_in_its_components_alone(threads) -> None:
+    """A quarter of forty pairs is matched by the rule, the others stay open; all is on record."""
+    rule = sharing("by_customer", "customer_id")
+    mine = [f"o{n:02}" for n in range(ORDERS) if fraction(rule.content_hash, f"o{n:02}") < 0.25]
+
+    with reconciled(
+        list(reversed(named_pairs())), rec(keys=[]), trials=Trials(rule=rule, rule_share=0.25),
+        threads=threads,
+    ) as world:  # fmt: skip
+        assert 2 <= len(mine) <= 20
+        assert world.groups() == [f"{o}+p{o[1:]}" for o in mine]
+        assert set(world.matches("method", "rule_id")) == {("learned", rule.content_hash)}
+        assert world.rows(
+            "select event_key, method, certificate_id, component from out_canary_events order by 1"
+        ) == sorted((e, "learned", rule.content_hash, o) for o in mine for e in (o, f"p{o[1:]}"))
+
+
+def test_a_rule_on_trial_stands_there_for_the_rule_of_its_name() -> None:
+    """Outside its components the rule in force goes on; what either joins is one component."""
+    old = sharing("partners", "customer_id")
+    new = sharing("partners", "description")
+    shop = named_pairs()
+    # the new rule joins o01 to p00, the old one o00 to p00: in pairs of twins, four events
+    for row in shop:
+        n = int(str(row["event_key"])[1:])
+        row["description"] = f"V{n // 2}{(n % 2) ^ (row['event_type'] == 'payment')}xx"
+    twins = [n for n in range(0, ORDERS, 2) if fraction(new.content_hash, f"o{n:02}") < 0.5]
+
+    with reconciled(
+        shop, rec(keys=[]), rules=(old,), trials=Trials(rule=new, rule_share=0.5)
+    ) as world:
+        crossed = [f"o{n + a:02}+p{n + 1 - a:02}" for n in twins for a in (0, 1)]
+        straight = [f"o{n:02}+p{n:02}" for n in range(ORDERS) if n - n % 2 not in twins]
+        assert 2 < len(twins) < 18
+        assert world.groups() == sorted(crossed + straight)
+        assert len(world.rows("from out_canary_events")) == 4 * len(twins)
+
+
+def test_a_rule_on_trial_that_parts_bars_in_its_components_alone() -> None:
+    """`not_same` on a share: there the pair is barred, elsewhere the rule in force joins it."""
+    same = sharing("by_customer", "customer_id")
+    parts = sharing("not_by_customer", "customer_id", verdict="not_same")
+    mine = [n for n in range(ORDERS) if fraction(parts.content_hash, f"o{n:02}") < 0.25]
+
+    with reconciled(
+        named_pairs(), rec(keys=[]), rules=(same,), trials=Trials(rule=parts, rule_share=0.25)
+    ) as world:
+        assert world.groups() == [f"o{n:02}+p{n:02}" for n in range(ORDERS) if n not in mine]
+
+
+def crowd() -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """Sixty customers, every third of whom orders twice within the hour, one amount; no key."""
+    events: list[dict[str, object]] = []
+    who = []
+    for n in range(60):
+        for twice in range(2 if n % 3 == 0 else 1):
+            at = day(n % 20 + twice / 48)
+            events += [
+                order(f"o{n:02}{twice}", 1_000 + 613 * (n % 45), event_ts=at),
+                payment(f"p{n:02}{twice}", 1_000 + 613 * (n % 45), event_ts=at + HOUR),
+            ]
+            mail = f"customer{n}@mail.io"
+            name = f"Given{n} Family{n}"
+            who += [
+                person(f"o{n:02}{twice}", mail, name),
+                person(f"p{n:02}{twice}", mail if n % 4 else None, name),
+            ]
+    return events, who
+
+
+def blinder(known: StoredModel) -> StoredModel:
+    """The same model, to which a customer says little and an amount nothing."""
+    trained = stored.read(known)
+    m, u = trained.odds()
+    m["amount"] = u["amount"]
+    m["customer"] = [(a + 3 * b) / 4 for a, b in zip(m["customer"], u["customer"], strict=True)]
+    return stored.write(known.reconciliation, replace(
+        trained, ladders=stored.with_odds(trained.ladders, m, u)))  # fmt: skip
+
+
+def stands(world) -> dict[tuple[str, str], tuple[object, ...]]:
+    """Every pair that is a match or a question, with what is said of it."""
+    rows = world.rows(
+        "select l.event_key, r.event_key as other, m.model_hash, m.confidence, m.margin,"
+        " 'match', e.weights from out_matches m join out_match_members l using (match_id)"
+        " join out_match_members r using (match_id)"
+        " left join out_pair_evidence e on e.match_id = m.match_id and e.left_key = l.event_key"
+        " and e.right_key = r.event_key"
+        " where l.side = 'left' and r.side = 'right' and m.method = 'probable' union all"
+        " select p.left_key, p.right_key, model_hash, confidence, margin, why_code, e.weights"
+        " from out_proposals p left join out_pair_evidence e using (match_id, left_key, right_key)"
+    )
+    return {(row[0], row[1]): row[2:] for row in rows}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_model_on_trial_decides_its_components_as_if_it_had_decided_all(threads) -> None:
+    """Component by component stands what the one or the other model alone would have made."""
+    events, who = crowd()
+    settings = rec(probable={"enabled": True, "uncertified": "auto", "review_min": 0.02})
+    with reconciled(events, settings, who=who) as world:
+        known = world.outcome.model
+        present = stands(world)
+    assert known is not None
+    new = blinder(known)
+    with reconciled(events, settings, who=who, model=new) as world:
+        alone = stands(world)
+    shuffled = random.Random(3).sample(events, len(events))  # noqa: S311 - a seeded order
+
+    with reconciled(
+        shuffled, settings, who=who, model=known, threads=threads,
+        trials=Trials(model=new, model_share=0.4),
+    ) as world:  # fmt: skip
+        both = stands(world)
+        tried = dict(world.rows("select event_key, component from out_canary_events"))
+        assert world.outcome.model == known
+
+    lefts = {c for e, c in tried.items() if e.startswith("o")}
+    assert lefts == {c for c in lefts if fraction(new.model_hash, c) < 0.4}
+    there = {pair: row for pair, row in alone.items() if pair[0] in tried}
+    elsewhere = {pair: row for pair, row in present.items() if pair[0] not in tried}
+    assert both == there | elsewhere
+    assert min(len(there), len(elsewhere)) > 5
+    assert {row[0] for row in there.values()} == {new.model_hash}
+    assert {row[0] for row in elsewhere.values()} == {known.model_hash}
+    # the models differ in what they make of the very same pairs
+    assert there != {pair: present.get(pair) for pair in there}
+    assert all((a in tried) == (b in tried) for a, b in both)
+
+
+def test_a_certificate_speaks_of_one_model_on_trial_or_in_use() -> None:
+    """That of the model in use ends at the components on trial; one of the new model acts there."""
+    events, who = crowd()
+    settings = rec(probable={"enabled": True, "review_min": 0.02})
+    with reconciled(events, settings, who=who) as world:
+        known = world.outcome.model
+    assert known is not None
+    new = replace(known, json=known.json.replace('"share":', '"share": '))
+    new = replace(new, model_hash=hashlib.sha256(new.json.encode()).hexdigest())
+    whole = replace(held(settings, "window", "whole", 1.0), method="probable", threshold=0.5)
+    whole = replace(whole, model_hash=known.model_hash)
+    own = replace(whole, certificate_id="own", model_hash=new.model_hash, share=0.4)
+
+    for certificates, there in (((whole,), set()), ((whole, own), {"own"})):
+        with reconciled(
+            events, settings, who=who, model=known, certificates=certificates,
+            trials=Trials(model=new, model_share=0.4),
+        ) as world:  # fmt: skip
+            made = dict(world.rows(
+                "select event_key, certificate_id from out_matches join out_match_members"
+                " using (match_id) where side = 'left' and method = 'probable'"
+            ))  # fmt: skip
+            tried = {e for (e,) in world.rows("select event_key from out_canary_events")}
+            assert {named for e, named in made.items() if e in tried} == there
+            assert {named for e, named in made.items() if e not in tried} == {"whole"}
+            assert len(tried & {e for e, _ in stands(world)}) > 5

@@ -105,23 +105,26 @@ def ruling(name, minor_units=0, days=90):
     })  # fmt: skip
 
 
-def ruled(rules, words, as_of=T0, **change):
-    """Names and allowances of the rules in force."""
+def ruled(rules, words, as_of=T0, *, on_trial=False, **change):
+    """Names and allowances of the rules in force; or of the one on trial, with its share."""
     rows = [
         {"seq": i, "reconciliation": "orders_to_payments", "content_hash": r.content_hash,
          "json": r.text, "author": "bo", **change}
         for i, r in enumerate(rules)
     ]  # fmt: skip
-    found = governance.rules(
-        complete(rows, TABLES["rules"].columns),
-        complete(
-            [word(seq, rules[i].content_hash, verdict) | {"kind": "rule"}
-             for seq, i, verdict in words],
-            TABLES["approvals"].columns,
-        ),
-        "orders_to_payments",
-        as_of,
+    said = [
+        word(seq, rules[i].content_hash, verdict)
+        | {"kind": "rule", "share": share[0] if share else None}
+        for seq, i, verdict, *share in words
+    ]
+    known = (
+        complete(rows, TABLES["rules"].columns), complete(said, TABLES["approvals"].columns),
+        "orders_to_payments", as_of,
     )  # fmt: skip
+    if on_trial:
+        tried = governance.rule_on_trial(*known)
+        return (tried[0].name, tried[0].conditions[0].minor_units, tried[1]) if tried else None
+    found = governance.rules(*known)
     return [(r.name, r.conditions[0].minor_units) for r in found]
 
 
@@ -195,3 +198,42 @@ def test_going_back_to_the_learned_model_is_a_new_row():
     assert in_use(models, words) == "trained"
     assert in_use(models, [*words, word(7, "learned", "rolled_back")]) == "learned"
     assert in_use(models, [*words, word(7, "trained", "voided")]) == "learned_anew"
+
+
+def on_trial(models, words):
+    """The model that acts on a share of components, and its share."""
+    rows = [{"seq": n, "model_hash": name, "reconciliation": "orders_to_payments"}
+            for n, name in enumerate(models)]  # fmt: skip
+    found = governance.model_on_trial(
+        complete(rows, TABLES["models"].columns),
+        complete([row | {"kind": "model"} for row in words], TABLES["approvals"].columns),
+        "orders_to_payments",
+    )
+    return (found.content_hash, found.share) if found else None
+
+
+def test_a_model_on_a_share_is_used_by_no_others():
+    """It is on trial until it is taken back or any model is put in force for all."""
+    models = [(1, "learned"), (2, "trained")]
+    tried = [word(3, "trained", "proposed"), word(4, "trained", "promoted") | {"share": 0.1}]
+    wider = [*tried, word(5, "trained", "promoted") | {"share": 0.5}]
+
+    assert (in_use(models, tried), on_trial(["trained"], tried)) == ("learned", ("trained", 0.1))
+    assert on_trial(["trained"], wider) == ("trained", 0.5)
+    assert on_trial(["trained"], [*wider, word(6, "trained", "voided")]) is None
+    ended = [*wider, word(6, "trained", "promoted")]
+    assert (in_use(models, ended), on_trial(["trained"], ended)) == ("trained", None)
+    back = [*wider, word(6, "learned", "rolled_back")]
+    assert (in_use(models, back), on_trial(["learned", "trained"], back)) == ("learned", None)
+
+
+def test_a_rule_on_a_share_stands_beside_the_one_in_force():
+    """The one of its name goes on elsewhere, until the new one is put in force for all."""
+    rules = [ruling("cents"), ruling("cents", minor_units=2)]
+    whole, tried = (5, 0, "promoted"), (6, 1, "promoted", 0.25)
+
+    assert ruled(rules, [whole, tried]) == [("cents", 0)]
+    assert ruled(rules, [whole, tried], on_trial=True) == ("cents", 2, 0.25)
+    assert ruled(rules, [whole, tried, (7, 1, "voided")], on_trial=True) is None
+    assert ruled(rules, [whole, tried, (7, 1, "promoted")]) == [("cents", 2)]
+    assert ruled(rules, [whole, tried, (7, 1, "promoted")], on_trial=True) is None

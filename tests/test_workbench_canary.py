@@ -194,14 +194,15 @@ def test_canary_and_rest_are_held_against_each_other(shop, capsys):
     ]
 
 
-def judge(bench, wrong):
+def judge(bench, wrong, method="probable"):
     """Answer all drawn items that the run matched; the first have no counterpart after all."""
     run = bench.store.current_run(REC)
     with bench.store.snapshot().engine(runs=[run.run_id]) as engine:
         pairs = engine.rows(
             "select l.event_key as left_key, r.event_key as right_key from matches m "
             "join match_members l using (match_id) join match_members r using (match_id) "
-            "where m.method = 'probable' and l.side = 'left' and r.side = 'right' order by all"
+            "where m.method = $1 and l.side = 'left' and r.side = 'right' order by all",
+            [method],
         )
     drawn = bench.store.rows("audit_draws").drop_nulls("event_key")["event_key"].implode()
     rows = pairs.filter(pl.col("left_key").is_in(drawn)).with_row_index("row")
@@ -216,13 +217,13 @@ def judge(bench, wrong):
 
 
 def test_what_cannot_be_tried_on_a_share_says_why(shop):
-    """A share that is none, a model, an unapproved certificate."""
+    """A share that is none, an unapproved certificate, the model that acts on all."""
     bench, named = shop
     model = bench.promote().frame.filter(kind="model")["content_hash"][0]
 
     with pytest.raises(GovernanceError, match="share 0 is none: write one above 0 and up to 1"):
         bench.promote(named, share=0.0, by="dee")
-    with pytest.raises(GovernanceError, match="a model acts on all components; only a certificate"):
+    with pytest.raises(GovernanceError, match="is in force for all components; a share of them"):
         bench.promote(model, share=0.5, by="dee")
-    with pytest.raises(SettingsError, match=r"share 0\.5 of a model: only a certificate can be"):
-        bench.compare(change=model, share=0.5)
+    with pytest.raises(SettingsError, match="share 0: a change is tried on a share of components"):
+        bench.compare(change=model, share=0.0)

@@ -114,7 +114,7 @@ def test_what_cannot_be_compared_says_why(bench):
         bench.compare(threshold=0.1)
     with pytest.raises(SettingsError, match=r"change 'abc' and threshold 0\.9 are two questions"):
         bench.compare(change="abc", threshold=0.9)
-    with pytest.raises(SettingsError, match="a share needs the certificate that is to be tried"):
+    with pytest.raises(SettingsError, match="a share needs the change that is to be tried"):
         bench.compare(threshold=0.9, share=0.1)
     with pytest.raises(SettingsError, match="a margin needs a threshold"):
         bench.compare(change="abc", margin=0.1)

@@ -29,7 +29,7 @@ def test_what_is_worked_out_again_is_what_the_run_weighed(twin_bench):
             "select left_key, right_key, weight, levels, weights from pair_evidence"
             " where weights is not null order by left_key, right_key limit 3"
         ).to_dicts()
-        prior = beside.prior_of(engine, rec, trained, run.run_id)
+        prior = beside.prior_of(engine, rec, trained, (run.run_id, str(run.model_hash)))
         again = [
             beside.look(
                 engine, rec, pair["left_key"], beside.Scale(trained, prior), [pair["right_key"]]

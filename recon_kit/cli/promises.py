@@ -66,7 +66,7 @@ def compare(  # noqa: PLR0913 - what may differ, each with a default
     Args:
         reconciliation: Needed when several are declared.
         change: A certificate, model or rule as if promoted: first characters of its content hash.
-        share: As if that certificate were promoted to this share of components, as a canary.
+        share: As if it were promoted to this share of components, as a canary.
         threshold: As if `probable` matched by itself from this confidence on.
         margin: With threshold, the least lead over the best rival.
         settings: Another recon.toml for the same sources.
@@ -89,6 +89,7 @@ def certify(  # noqa: PLR0913 - a promise has these parts, each with a default
     fmr_max: float = 0.02,
     confidence: float = 0.95,
     margin: float | None = None,
+    model: str | None = None,
     by: str | None = None,
     common: Common = COMMON,
 ) -> int:
@@ -100,11 +101,12 @@ def certify(  # noqa: PLR0913 - a promise has these parts, each with a default
         fmr_max: At most so many of its matches may be wrong, such as 0.02.
         confidence: With what probability that must hold.
         margin: Least lead over the best rival; the setting's, where not given.
+        model: Of a model that is not in use yet, by the first characters of its hash.
         by: Who asks, and so proposes what is certified.
     """
     found = bench_of(common).certify(
         reconciliation, method=method, fmr_max=fmr_max, confidence=confidence,
-        margin=margin, by=by, progress=progress,
+        margin=margin, model=model, by=by, progress=progress,
     )  # fmt: skip
     return show(found, common, DONE if found.certified else UNKNOWN)
 
@@ -121,10 +123,10 @@ def promote(  # noqa: PLR0913 - how far a change acts, each with a default
 ) -> int:
     """Put an approved change in force, or propose it; without CHANGE, list all of them.
 
-    Exit 3 when it waits for approval. With --share 0.1 a certificate is tried as a canary first:
-    on one in ten components (events that compete for one another), chosen by hash; all others
-    stay under what was in force. `recon watch` holds the two parts against each other; widen it
-    with --share 0.5 and 1, or take it back with `recon rollback`.
+    Exit 3 when it waits for approval. With --share 0.1 it is tried as a canary first: on one in
+    ten components (events that compete for one another), chosen by hash; all others stay under
+    what was in force. `recon watch` holds the two parts against each other; widen it with --share
+    0.5 and 1, or take it back with `recon rollback` (--kind model or rule).
 
     Args:
         change: First characters of the content hash of a certificate, model or rule.
@@ -214,20 +216,20 @@ def drift(
 def watch(
     reconciliation: str | None = None,
     *,
-    method: Literal["probable", "window", "grouped", "decomposed"] = "probable",
+    method: Literal["probable", "window", "grouped", "decomposed", "learned"] = "probable",
     apply: Flag = False,
     by: str | None = None,
     common: Common = COMMON,
 ) -> int:
     """Judge the matches made under a certificate by what was drawn and labelled since.
 
-    Look as often as you like. Where a certificate is tried on a share of components, that canary is
-    held against the rest. Exit 3 when matches are surely worse than promised, 4 while it is too
-    early to say, 0 when nothing speaks against them.
+    Look as often as you like. Where a certificate or a model is tried on a share of components, or,
+    with --method learned, a rule, that canary is held against the rest. Exit 3 when matches are
+    surely worse than promised, 4 while it is too early to say, 0 when nothing speaks against them.
 
     Args:
         reconciliation: Needed when several are declared.
-        method: Whose certificate.
+        method: Whose certificate; learned for the rule that is tried on a share.
         apply: Roll back what is surely worse than promised.
         by: Who rolls back.
     """

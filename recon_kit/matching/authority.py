@@ -117,6 +117,18 @@ def _beside(found: Authority, tried: Certificate) -> Authority:
     return replace(found, said=said, canary=_certified(tried), share=tried.share)
 
 
+def with_model(found: Authority, tried: Authority) -> Authority:
+    """What a method may do while a model is tried on a share of components.
+
+    Args:
+        found: what it may do with the scores of the model in use.
+        tried: what it may do with those of the model on trial: a certificate that speaks of that
+            model acts wherever the model does, whatever share it was promoted to.
+    """
+    there = tried.canary or replace(tried, canary=None)
+    return replace(found, canary=there)
+
+
 def in_force(
     rec: Reconciliation,
     certificates: Sequence[Certificate],
@@ -133,11 +145,17 @@ def on_trial(
     certificates: Sequence[Certificate],
     as_of: datetime,
     stored: StoredModel | None,
-) -> dict[str, str]:
-    """By method, the certificate that acts on a share of components; others are absent."""
+    tried: StoredModel | None = None,
+) -> dict[str, str | None]:
+    """By method, the certificate under which components on trial stand; others are absent.
+
+    Where a model is on trial (`tried`) and nothing certifies it, they stand under none.
+    """
     held = _held(rec, certificates, as_of, stored)
-    tried = {m: a.canary.certificate_id for m, a in held.items() if a.canary is not None}
-    return {method: named for method, named in tried.items() if named is not None}
+    if tried is not None:
+        there = authority(rec, "probable", certificates, as_of, tried.model_hash)
+        held["probable"] = with_model(held["probable"], there)
+    return {m: a.canary.certificate_id for m, a in held.items() if a.canary is not None}
 
 
 def _held(

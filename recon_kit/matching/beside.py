@@ -212,15 +212,22 @@ def _words(
     return json.dumps(levels, ensure_ascii=False), json.dumps(weights)
 
 
-def prior_of(engine: Engine, rec: Reconciliation, trained: Trained, run_id: str) -> float:
+def prior_of(
+    engine: Engine, rec: Reconciliation, trained: Trained, scored: tuple[str, str]
+) -> float:
     """Bits before any evidence in a stored run: kept with its pairs, else counted as it was.
+
+    `scored` is the run and the model: where one is on trial, each has its own.
 
     What `probable` saw open were its own matches and what is open still.
     """
+    run_id, model_hash = scored
     kept = engine.rows(
-        "select weights from pair_evidence where run_id = ? and weights is not null"
+        "select weights from pair_evidence where run_id = $1 and weights is not null"
+        " and match_id in (select match_id from matches where run_id = $1 and model_hash = $2"
+        " union all select match_id from proposals where run_id = $1 and model_hash = $2)"
         " order by match_id, left_key, right_key limit 1",
-        [run_id],
+        [run_id, model_hash],
     )
     if kept.height:
         return float(json.loads(kept.item())["prior"])

@@ -46,7 +46,8 @@ class MatchingContext:
 
     `as_of` is the moment that decides what is still in flight, `timezone` the business zone,
     `holidays` an ISO country, `model` the stored model of the probabilistic method,
-    `certificates` those of each method (see `authority`), `rules` those in force,
+    `certificates` those of each method (see `authority`), `rules` those in force, `trials` what
+    acts on a share of components beside them (see `canary`),
     `normalisers` how each source spells its keys (see `spelling`), `code_hash` names the code that
     ran. `retrain` learns terms and odds anew though the model has some.
     """
@@ -57,6 +58,7 @@ class MatchingContext:
     model: StoredModel | None = None
     certificates: tuple[Certificate, ...] = ()
     rules: tuple[Rule, ...] = ()
+    trials: canary.Trials = canary.NO_TRIALS
     normalisers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     code_hash: str = ""
     retrain: bool = False
@@ -98,7 +100,7 @@ def _exact(engine: Engine, rec: Reconciliation, context: MatchingContext) -> Non
 
 
 def _learned(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:
-    if learned.run(engine, rec, context.rules):
+    if learned.run(engine, rec, context.rules, context.trials):
         engine.run(exact.rest_step(_rest(rec, "learned"), learned.STILL_OPEN))
 
 
@@ -133,8 +135,9 @@ def _probable(engine: Engine, rec: Reconciliation, context: MatchingContext) -> 
     from recon_kit.matching import likely
 
     model = likely.run(
-        engine, rec, context.model, context.certificates, context.as_of, retrain=context.retrain
-    )
+        engine, rec, context.model, context.certificates, context.as_of,
+        retrain=context.retrain, trials=context.trials,
+    )  # fmt: skip
     engine.run(exact.rest_step(_rest(rec, "probable"), likely.STILL_OPEN))
     return model
 
@@ -201,7 +204,8 @@ def reconcile(
     attach.run(engine, rec)
     decided.close_residuals(engine)
     promised = (rec, context.certificates, context.as_of, context.model)
-    dispose.run(engine, rec, authority.in_force(*promised), authority.on_trial(*promised))
+    tried = authority.on_trial(*promised, context.trials.model)
+    dispose.run(engine, rec, authority.in_force(*promised), tried)
     engine.run(canary.keep_step(rec))
     proposals.run(engine, rec)
     engine.run(evidence.keep_step(rec))

@@ -31,7 +31,7 @@ def run(
     engine: Engine,
     rec: Reconciliation,
     certificates: Mapping[str, str],
-    on_trial: Mapping[str, str],
+    on_trial: Mapping[str, str | None],
 ) -> None:
     """Write `out_matches` and `out_match_members`; `attach` must have run.
 
@@ -241,11 +241,11 @@ from member_rows m join larger_heads h using (mid)""",
     )  # fmt: skip
 
 
-def _certificate(certificates: Mapping[str, str], on_trial: Mapping[str, str]) -> str:
+def _certificate(certificates: Mapping[str, str], on_trial: Mapping[str, str | None]) -> str:
     """The certificate of a match, by its method and whether its component is on trial."""
     tried = [
         f"when method = {quote_text(method)} and {canary.on_trial_sql(method, 'mid')}"
-        f" then {quote_text(named)}"
+        f" then {quote_text(named) if named else 'null::varchar'}"
         for method, named in sorted(on_trial.items())
     ]
     held = [

@@ -21,7 +21,9 @@ import polars as pl
 
 from recon_kit import model
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import amounts, answers, keys
+from recon_kit.matching import amounts, answers, canary, keys
+from recon_kit.matching.canary import NO_TRIALS, Trials
+from recon_kit.matching.components import components_sql
 from recon_kit.matching.rules import Amount, Contains, Days, Equal, Is, Prefix, Rule, TextTest
 from recon_kit.safe import quote_ident, quote_text
 from recon_kit.settings import Reconciliation, Tolerance
@@ -46,16 +48,21 @@ create or replace table ruled_out (left_eid bigint, right_eid bigint, rule varch
     )
 
 
-def run(engine: Engine, rec: Reconciliation, rules: Sequence[Rule]) -> bool:
+def run(
+    engine: Engine, rec: Reconciliation, rules: Sequence[Rule], trials: Trials = NO_TRIALS
+) -> bool:
     """Apply rules to `rest`; returns whether a match was made of them.
 
     Args:
         engine: after `exact`.
         rec: the reconciliation; rules of another one are no concern.
         rules: those in force; each is known by its `content_hash`.
+        trials: with the rule, if any, that acts on a share of components alone.
     """
+    tried = trials.rule if trials.rule and trials.rule.reconciliation == rec.name else None
     mine = sorted(
-        (r for r in rules if r.reconciliation == rec.name), key=lambda r: (r.name, r.content_hash)
+        {r.content_hash: r for r in (*rules, tried) if r and r.reconciliation == rec.name}.values(),
+        key=lambda r: (r.name, r.content_hash),
     )
     if not mine:
         return False
@@ -72,6 +79,8 @@ def run(engine: Engine, rec: Reconciliation, rules: Sequence[Rule]) -> bool:
     named = [(i, r.name, r.content_hash, r.verdict) for i, r in enumerate(mine)]
     schema = {"number": pl.Int64, "rule": pl.String, "rule_id": pl.String, "verdict": pl.String}
     engine.put("rules_named", pl.DataFrame(named, schema=schema, orient="row"))
+    if tried is not None:
+        _try_out(engine, mine, tried, trials.rule_share)
     engine.run(*judge_steps(rec), *live_steps(rec))
     _report(engine)
     return engine.count("live_rules") > 0
@@ -257,6 +266,45 @@ def _text_test(test: TextTest, texts: dict[_Text, int]) -> str:
         whole, part = part, whole
     function = "contains" if isinstance(test, Contains) else "starts_with"
     return f"{function}({whole}, {part})"
+
+
+def _try_out(engine: Engine, rules: Sequence[Rule], tried: Rule, share: float) -> None:
+    """Leave the pairs of a rule on trial in its components, those of its namesake in the others."""
+    said = {r.content_hash: number for number, r in enumerate(rules) if r.name == tried.name}
+    own = said[tried.content_hash]
+    engine.run(
+        Step(
+            "rule_roots",
+            "create or replace temp table rule_roots as"
+            + components_sql("select left_eid as a, right_eid as b from rule_pairs"),
+            "events that any rule joins",
+        )
+    )
+    canary.place(
+        engine,
+        "learned",
+        tried.content_hash,
+        share,
+        f"""
+select r.node as eid, n.component from rule_roots r join (
+    select root, min(event_key) as component
+    from rule_roots join (select eid, event_key from rest where side = 0) on eid = node
+    where root in (
+        select root from rule_roots join rule_pairs on left_eid = node
+        where number in ({", ".join(map(str, sorted(said.values())))}))
+    group by root) n using (root)""",
+    )
+    there = canary.on_trial_sql("learned", "left_eid")
+    engine.run(
+        Step(
+            "rule_on_trial",
+            f"""
+delete from rule_pairs where number = {own} and not ({there});
+delete from rule_pairs
+where number in ({", ".join(str(n) for n in (-1, *said.values()) if n != own)}) and {there}""",
+            "a rule on trial speaks in its components alone, and there for its namesake",
+        )
+    )
 
 
 def judge_steps(rec: Reconciliation) -> tuple[Step, ...]:

@@ -9,6 +9,7 @@ question becomes a match, any other is put to a person.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
@@ -16,7 +17,8 @@ import polars as pl
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import amounts, canary, keys, probable, splits, stored, trust
 from recon_kit.matching.assign import WEIGHT_FLOOR
-from recon_kit.matching.authority import Authority, authority
+from recon_kit.matching.authority import Authority, authority, with_model
+from recon_kit.matching.canary import NO_TRIALS, Trials
 from recon_kit.matching.components import components_sql
 from recon_kit.model import Certificate, StoredModel
 from recon_kit.safe import quote_text
@@ -37,10 +39,13 @@ def run(  # noqa: PLR0913 - what a run depends on, handed down by name
     as_of: datetime,
     *,
     retrain: bool = False,
+    trials: Trials = NO_TRIALS,
 ) -> StoredModel | None:
     """Score and assign what is open; returns the model that was used, learned if none was given.
 
     What may become a match by itself is for the certificate of that model to say, as of `as_of`.
+    Where another model is on trial (`trials`), both score everything, and what the new one makes of
+    the chosen components stands there, under what certifies that model.
     Leaves matches in `live_pairs` or `live_groups`, questions in `offered_pairs`, and
     `likely(left_eid, right_eid, ...)`, the picked pairs with their evidence, in `eid`s of `pool`;
     `method_notes` says what was split, left out or learned on the way.
@@ -48,17 +53,91 @@ def run(  # noqa: PLR0913 - what a run depends on, handed down by name
     engine.run(*open_steps())
     if not (engine.count("open_left") and engine.count("open_right")):
         return None
+    tried = trials.model
+    if tried is not None:
+        _judged(engine, rec, tried)
+        engine.run(*aside_steps())
+    used = _judged(engine, rec, model, retrain=retrain)
+    scores = Scores(used.model_hash if used else None)
+    allowed = authority(rec, "probable", certificates, as_of, scores.model_hash)
+    if tried is None:
+        canary.choose(engine, "probable", allowed, members_sql())
+    else:
+        scores = Scores(scores.model_hash, tried.model_hash)
+        allowed = with_model(allowed, authority(rec, "probable", certificates, as_of, scores.tried))
+        canary.place(
+            engine, "probable", tried.model_hash, trials.model_share, members_sql(("", "tried_"))
+        )
+        engine.run(*beside_steps())
+    engine.run(*likely_steps(rec, allowed), *live_steps(rec, scores))
+    return used
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The model whose scores stand, and the one whose scores stand where a model is on trial."""
+
+    model_hash: str | None
+    tried: str | None = None
+
+    def sql(self, eid: str) -> str:
+        """SQL of the model that scored an event of the pool."""
+        told = quote_text(self.model_hash) if self.model_hash else "null"
+        if self.tried is None:
+            return told
+        there = canary.on_trial_sql("probable", eid)
+        return f"case when {there} then {quote_text(self.tried)} else {told} end"
+
+
+def _judged(
+    engine: Engine, rec: Reconciliation, model: StoredModel | None, *, retrain: bool = False
+) -> StoredModel | None:
+    """Score, assign and weigh everything by one model; returns the one that was used."""
     scored = probable.score(engine, rec, model, retrain=retrain)
     trained = stored.read(scored.model) if scored.model else None
     notes = [*scored.notes, *splits.assign(engine, rec, trained.ladders if trained else ())]
     engine.put("scored_notes", pl.DataFrame({"note": notes}, schema={"note": pl.String}))
-    engine.run(Step("notes", "insert into method_notes from scored_notes", "beside the run"))
-    model_hash = scored.model.model_hash if scored.model else None
-    allowed = authority(rec, "probable", certificates, as_of, model_hash)
+    engine.run(
+        Step(
+            "notes",
+            "insert into method_notes select note from scored_notes"
+            " where note not in (from method_notes)",
+            "beside the run",
+        )
+    )
     trust.weigh(engine, trained)
-    canary.choose(engine, "probable", allowed, members_sql())
-    engine.run(*likely_steps(rec, allowed), *live_steps(rec, model_hash))
     return scored.model
+
+
+def aside_steps() -> tuple[Step, ...]:
+    """`tried_scored_pairs` and `tried_trusted_pairs`: what the model on trial makes of all."""
+    return tuple(
+        Step(f"tried_{name}", f"create or replace table tried_{name} as from {name}",
+             "what the model on trial makes of all")
+        for name in (probable.TABLE, trust.TABLE)
+    )  # fmt: skip
+
+
+def beside_steps() -> tuple[Step, ...]:
+    """Put what the model on trial made of its components in place of what the other made."""
+    mine = (
+        "left_eid in (select eid from open_left where"
+        f" {canary.on_trial_sql('probable', 'pool_eid')})"
+    )
+    return tuple(
+        Step(
+            f"{name}_beside",
+            f"""
+create or replace table other_{name} as from {name};
+create or replace table {name} as
+select * from other_{name} where not ({mine})
+union all by name select * from tried_{name} where {mine};
+drop table other_{name};
+drop table tried_{name}""",
+            "each component as one model sees it",
+        )
+        for name in (probable.TABLE, trust.TABLE)
+    )
 
 
 def open_steps() -> tuple[Step, ...]:
@@ -93,16 +172,18 @@ join open_right r on r.pool_eid = b.right_eid""",
     return (*sides, barred)
 
 
-def members_sql() -> str:
+def members_sql(models: Sequence[str] = ("",)) -> str:
     """Query of `eid, component`: events joined by pairs that might stand, or that were picked.
 
     A pair that is worth less than no pair decides nothing, so it joins nothing. Open events are
     numbered by key, left ones first: a component's smallest number is its smallest left key.
+    `models` are what the names of each model's tables begin with.
     """
-    links = (
-        "select left_eid as a, right_eid as b from scored_pairs"
+    links = " union all ".join(
+        f"select left_eid as a, right_eid as b from {of}{probable.TABLE}"
         f" where match_weight > {WEIGHT_FLOOR}"
-        f" union all select left_eid, right_eid from {trust.TABLE}"
+        f" union all select left_eid, right_eid from {of}{trust.TABLE}"
+        for of in models
     )
     return f"""
 select o.pool_eid as eid, l.event_key as component from ({components_sql(links)}) c
@@ -141,10 +222,9 @@ where {trust.worth_sql(rec, "a")})""",
     )
 
 
-def live_steps(rec: Reconciliation, model_hash: str | None) -> tuple[Step, ...]:
+def live_steps(rec: Reconciliation, scores: Scores) -> tuple[Step, ...]:
     """Pairs without a question are matches; those that share a principal are one match."""
     one, many = ("left", "right") if keys.one_side(rec) == "left" else ("right", "left")
-    model = quote_text(model_hash) if model_hash else "null"
     return (
         Step(
             "likely_money",
@@ -161,7 +241,7 @@ join second_look l on l.eid = left_eid join second_look r on r.eid = right_eid""
             f"""
 insert into more_pairs
 select {one}_eid, 'probable', null, currency, left_sum, right_sum, amount_note, status_note,
-       null, match_probability, margin, {model},
+       null, match_probability, margin, {scores.sql("left_eid")},
        left_eid, right_eid, left_key, right_key
 from likely_money where partners = 1;
 insert into live_groups
@@ -169,7 +249,7 @@ select mid, 'probable', null, currency, left_sum, right_sum,
        case when left_sum is null or right_sum is null then 'no_amount'
             when {amounts.agree(rec, "left_sum", "right_sum")} then null
             else 'amount_mismatch' end,
-       status_note, null, confidence, margin, {model}
+       status_note, null, confidence, margin, {scores.sql("mid")}
 from (
     select *, {amounts.side_sums(rec)} from (
         select {one}_eid as mid, min(currency) as currency, bool_or(status_note) as status_note,
@@ -192,7 +272,8 @@ where mid in (select {one}_eid from likely_money where partners > 1)""",
             "offered_pairs",
             f"""
 insert into offered_pairs
-select left_eid, right_eid, 'probable', match_probability, margin, why_code, {model}
+select left_eid, right_eid, 'probable', match_probability, margin, why_code,
+       {scores.sql("left_eid")}
 from likely where why_code is not null""",
             "pairs for a person",
         ),

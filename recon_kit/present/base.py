@@ -23,7 +23,7 @@ class About:
     `runs` maps a reconciliation to the id of the run that is shown; `checkpoint` is the ledger's
     printed checkpoint; `uncertified` names reconciliations that match without a certificate,
     `certified` says of the others by which promise each method does, `lapsed` which promise holds
-    no more, and why.
+    no more, and why, `tried` which models and rules act on a share of components.
     """
 
     workspace: str
@@ -35,6 +35,7 @@ class About:
     uncertified: tuple[str, ...] = ()
     certified: tuple[str, ...] = ()
     lapsed: tuple[str, ...] = ()
+    tried: tuple[str, ...] = ()
 
     def moment(self) -> str:
         """The as-of time in the workspace zone, zone named."""
@@ -49,6 +50,8 @@ class About:
             told += f"; {'; '.join(self.certified)}"
         if self.lapsed:
             told += f"; {'; '.join(self.lapsed)}"
+        if self.tried:
+            told += f"; {'; '.join(self.tried)}"
         return told
 
     def as_dict(self) -> dict[str, Any]:
@@ -57,7 +60,7 @@ class About:
             "workspace": self.workspace, "as_of": self.as_of, "as_of_seq": self.as_of_seq,
             "zone": self.zone, "runs": dict(self.runs), "checkpoint": self.checkpoint,
             "uncertified": list(self.uncertified), "certified": list(self.certified),
-            "lapsed": list(self.lapsed),
+            "lapsed": list(self.lapsed), "tried": list(self.tried),
         }  # fmt: skip
 
 

@@ -42,6 +42,7 @@ class CompareView(View):
     what: str
     comparison: Comparison
     events: ChangesView
+    tried: str = ""  # what is tried on a share of components now
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -64,7 +65,8 @@ class CompareView(View):
         further = f" {rest:,} further left events stand otherwise." if rest else ""
         any_told = self.sums["change"].is_in(_TOLD).any()
         told = "; ".join(self._counted(change) for change in _TOLD) if any_told else _NONE
-        return [f"Compared: {self.what}.", f"{told[0].upper()}{told[1:]}.{further}"]
+        answer = f"{told[0].upper()}{told[1:]}.{further}"
+        return [f"Compared: {self.what}.", answer, *([self.tried] if self.tried else [])]
 
     def _counted(self, change: str) -> str:
         rows = self.sums.filter(pl.col("change") == change)
@@ -78,8 +80,9 @@ class CompareView(View):
 
     def html(self) -> str:
         """The answer, the sums, whom it concerns, and the events."""
-        what, answer = (escape_html(line) for line in self.lines())
+        what, answer, *tried = (escape_html(line) for line in self.lines())
         said = f"<p>{what}</p><p><strong>{answer}</strong></p>"
+        said += "".join(f"<p>{line}</p>" for line in tried)
         parts = ((self.sums, _SUMS, "What changes"), (self.owners, _OWNERS, "Whom it concerns"),
                  (self.frame, _EVENTS, self._title()))  # fmt: skip
         body = "".join(tables.html(f, c, caption=t) for f, c, t in parts if f.height)
@@ -102,7 +105,7 @@ class CompareView(View):
         """Sums, owners, standing, and the events."""
         return {
             "compared": self.what, "lines": self.lines(), "sums": self.sums,
-            "owners": self.owners, "standing": self.comparison.standing,
+            "owners": self.owners, "tried": self.tried, "standing": self.comparison.standing,
             **{k: v for k, v in self.events.as_dict().items() if k not in {"lines", "compared"}},
             "runs": {"before": self.comparison.difference.before,
                      "after": self.comparison.difference.after},

@@ -59,6 +59,7 @@ class SweepView(View):
     question: Question
     allowed: Authority
     about: About
+    tried: str = ""  # what is tried on a share of components beside what is in force
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -85,7 +86,8 @@ class SweepView(View):
         """The proposal with its reason, and what is in force."""
         proposed = "Proposed: " if self.sweep.point else "Nothing is proposed. "
         least = f", from {self.allowed.threshold:g} on" if self.allowed.alone else ""
-        return [f"{proposed}{self.sweep.reason}", f"Now: {self.allowed.said}{least}."]
+        tried = f" {self.tried}" if self.tried else ""
+        return [f"{proposed}{self.sweep.reason}", f"Now: {self.allowed.said}{least}.{tried}"]
 
     def _at(self) -> float:
         """The threshold that is looked at first: proposed, else in force, else of the settings."""
@@ -160,7 +162,7 @@ class SweepView(View):
         return {
             "method": self.question.method, "proposed": self.sweep.point,
             "reason": self.sweep.reason, "weighted": self.sweep.weighted,
-            "in_force": self.allowed.said, "currency": self.question.currency,
+            "in_force": self.allowed.said, "tried": self.tried, "currency": self.question.currency,
             "rows": self.frame, "segments": self.segments, "money": self.sweep.money,
             "notes": list(self.sweep.notes), "about": self.about.as_dict(),
         }  # fmt: skip

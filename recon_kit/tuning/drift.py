@@ -62,7 +62,7 @@ def reference(
         promise: method, margin, and the thresholds that passed.
     """
     method, margin, passed = promise
-    pairs = _pairs(engine, rec, run.run_id, (method, margin), -1)
+    pairs = _pairs(engine, rec, run.run_id, (method, margin, run.model_hash), -1)
     above = pairs.filter(pl.col("confidence") >= min(passed))["confidence"]
     inner = [above.quantile(i / 10) for i in range(1, 10)] if above.len() else []
     bands = sorted({*passed, *(round(x, 6) for x in inner if x is not None)})
@@ -116,7 +116,7 @@ def measures(
     if kept is None:
         return pl.DataFrame(schema=DRIFT_SCHEMA)
     since, bands = int(kept["as_of_seq"]), kept["bands"]
-    promise = (certificate.method, certificate.margin)
+    promise = (certificate.method, certificate.margin, certificate.model_hash)
     now = _counted(
         _pairs(engine, rec, run_id, promise, since), bands, _sources(engine, rec, run_id, since)
     )
@@ -200,11 +200,15 @@ def _pairs(
     engine: Engine,
     rec: Reconciliation,
     run_id: str | None,
-    promise: tuple[str, float],
+    promise: tuple[str, float, str | None],
     since: int,
 ) -> pl.DataFrame:
     """`confidence, levels, n` of the pairs that a promise speaks of, of events after `since`."""
-    found = outcomes.matchable(outcomes.picks(engine, rec, run_id), *promise)
+    method, margin, scored = promise
+    every = outcomes.picks(engine, rec, run_id)
+    if method == "probable":  # a model on trial scores some of them
+        every = every.filter(pl.col("model_hash") == scored)
+    found = outcomes.matchable(every, method, margin)
     engine.put("drift_picks", found.select("left_key", "right_key", "confidence"))
     told = outcomes.of_run(run_id)
     return engine.rows(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -95,7 +95,7 @@ def states(store: Store, settings: Governance, reconciliation: str | None) -> pl
     """Where every change stands, in the columns of `STATE_SCHEMA`, newest first."""
     said = store.rows("approvals")
     every = known(store, reconciliation)
-    shares = {name: _shares(store, name) for name in every["reconciliation"].unique()}
+    acting = {name: shares(store, name) for name in every["reconciliation"].unique()}
     rows = []
     for row in every.reverse().iter_rows(named=True):
         change = Change(**row)
@@ -104,7 +104,7 @@ def states(store: Store, settings: Governance, reconciliation: str | None) -> pl
         by_a_run = held and standing.state == "not_proposed"
         rows.append({
             "what": change.what, "kind": change.kind, "reconciliation": change.reconciliation,
-            "state": _state(shares[change.reconciliation].get(change.content_hash))
+            "state": _state(acting[change.reconciliation].get(change.content_hash))
             if held else standing.state.replace("_", " "),
             "said": "learned by a run" if by_a_run else standing.said,
             "author": standing.author or change.author,
@@ -184,18 +184,33 @@ def _standing(store: Store, change: Change) -> set[str]:
         found = governance.certificates(store.rows("certificates"), said, change.reconciliation)
         return {c.certificate_id for c in found if c.voided is None}
     if change.kind == "model":
-        used = governance.model_in_use(store.rows("models"), said, change.reconciliation)
-        return {used} if used else set()
+        models = store.rows("models")
+        used = governance.model_in_use(models, said, change.reconciliation)
+        tested = governance.model_on_trial(models, said, change.reconciliation)
+        return {h for h in (used, tested.content_hash if tested else None) if h}
     last = said.filter(pl.col("content_hash") == change.content_hash).sort("seq").filter(
         pl.col("verdict").is_in([*governance.PUT_IN_FORCE, "voided"])
     )["verdict"].to_list()  # fmt: skip
     return {change.content_hash} if last and last[-1] != "voided" else set()
 
 
-def _shares(store: Store, reconciliation: str) -> dict[str, float]:
-    """Certificates that stand, with the share of components that each acts on."""
+def shares(store: Store, reconciliation: str) -> dict[str, float]:
+    """Changes that stand, with the share of components that each acts on."""
     rows, said = store.rows("certificates"), store.rows("approvals")
-    return {c.certificate_id: c.share for c in governance.certificates(rows, said, reconciliation)}
+    held = {c.certificate_id: c.share for c in governance.certificates(rows, said, reconciliation)}
+    return held | {t.content_hash: t.share for t in tried(store, reconciliation).values()}
+
+
+def tried(store: Store, reconciliation: str) -> dict[str, governance.Tried]:
+    """The model and the rule that act on a share of components, by kind; expiry aside."""
+    said = store.rows("approvals")
+    model = governance.model_on_trial(store.rows("models"), said, reconciliation)
+    began = datetime.min.replace(tzinfo=UTC)
+    ruled = governance.rule_on_trial(store.rows("rules"), said, reconciliation, began)
+    found = {"model": model} if model else {}
+    if ruled:
+        found["rule"] = governance.Tried(ruled[0].content_hash, ruled[1])
+    return found
 
 
 def _state(share: float | None) -> str:

@@ -17,10 +17,10 @@ from recon_kit.present.compared import CompareView
 from recon_kit.resolution import governance
 from recon_kit.settings import Reconciliation, load
 from recon_kit.tuning.compare import Comparison, compare
-from recon_kit.workbench import asof, changes
+from recon_kit.workbench import asof, changes, trying
 from recon_kit.workbench.changes import Change
 from recon_kit.workbench.face import Face, Progress, quiet
-from recon_kit.workbench.run import IN_FORCE, Request, Variant, evaluate
+from recon_kit.workbench.run import IN_FORCE, Request, Variant, evaluate, trials
 
 
 class Comparing(Face):
@@ -48,7 +48,7 @@ class Comparing(Face):
         Args:
             reconciliation: needed where several are declared.
             change: a certificate, model or rule as if promoted: first characters of its hash.
-            share: as if that certificate were promoted to this share of components, as a canary.
+            share: as if it were promoted to this share of components, as a canary.
             threshold: as if `probable` matched by itself from this confidence on.
             margin: with `threshold`, the least lead over the best rival.
             settings: another `recon.toml` for the same sources.
@@ -108,13 +108,16 @@ class Comparing(Face):
 
     def _as_if(self, found: Change, share: float | None) -> Variant:
         """What would be in force had the change been promoted, to a share of components or all."""
-        if share is not None and (found.kind != "certificate" or not 0 < share < 1):
+        if share is not None and not 0 < share < 1:
             raise SettingsError(
-                f"share {share:g} of a {found.kind}: only a certificate can be tried on a share of "
-                "components, above 0 and under 1"
+                f"share {share:g}: a change is tried on a share of components above 0 and under 1"
             )
+        now = trials(self.store, found.reconciliation, self.now())
         if found.kind == "model":
-            return Variant(model=self.store.model(found.content_hash))
+            model = self.store.model(found.content_hash)
+            if share is None:
+                return Variant(model=model, trials=replace(now, model=None))
+            return Variant(trials=replace(now, model=model, model_share=share))
         rows, said = self.store.rows("certificates"), self.store.rows("approvals")
         if found.kind == "certificate":
             row = rows.filter(pl.col("certificate_id") == found.content_hash).row(0, named=True)
@@ -129,8 +132,12 @@ class Comparing(Face):
         texts = self.store.rows("rules")
         text = texts.filter(pl.col("content_hash") == found.content_hash)["json"][0]
         rule = parse(text)
+        if share is not None:
+            return Variant(trials=replace(now, rule=rule, rule_share=share))
         ruled = governance.rules(texts, said, found.reconciliation, self.now())
-        return Variant(rules=(*(r for r in ruled if r.name != rule.name), rule))
+        going_on = None if now.rule and now.rule.name == rule.name else now.rule
+        others = (r for r in ruled if r.name != rule.name)
+        return Variant(rules=(*others, rule), trials=replace(now, rule=going_on))
 
     def _run_named(self, rec: Reconciliation, named: str) -> Run:
         runs = self.store.runs().filter(pl.col("reconciliation") == rec.name)
@@ -149,7 +156,8 @@ class Comparing(Face):
         asked = list(dict.fromkeys((before, after)))
         with self.store.snapshot().engine(runs=asked, precedence=precedence) as engine:
             found = compare(engine, before, after, owners)
-        return CompareView(what, found, self._events(rec, found, runs[1]))
+        tried = trying.running(self.store, rec.name, self.now())
+        return CompareView(what, found, self._events(rec, found, runs[1]), tried)
 
     def _events(self, rec: Reconciliation, found: Comparison, run: Run) -> ChangesView:
         told = found.difference
@@ -180,7 +188,7 @@ def _one_question(
             "one out (in a notebook: set it to None)"
         )
     if share is not None and change is None:
-        raise SettingsError("a share needs the certificate that is to be tried: name it as change")
+        raise SettingsError("a share needs the change that is to be tried: name it as change")
     if margin is not None and threshold is None:
         raise SettingsError("a margin needs a threshold: a certificate brings its own margin")
 

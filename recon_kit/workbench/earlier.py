@@ -13,12 +13,17 @@ import polars as pl
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.store import Store
 from recon_kit.matching import stored
+from recon_kit.matching.canary import Trials
 from recon_kit.matching.touched import Earlier
 from recon_kit.model import Run, StoredModel
 
 
 def earlier_run(
-    store: Store, engine: Engine, run: Run, model: StoredModel | None, shown: list[str]
+    store: Store,
+    engine: Engine,
+    run: Run,
+    told: tuple[StoredModel | None, Trials],
+    shown: list[str],
 ) -> Earlier | str:
     """The current run of a reconciliation, or the reason why nothing of it is carried over.
 
@@ -26,7 +31,7 @@ def earlier_run(
         store: the workspace's ledger.
         engine: of the snapshot that the run is made on.
         run: the run to be made.
-        model: what it scores with.
+        told: what it scores with, and what is tried on a share of components.
         shown: the runs whose tables the engine shows.
     """
     current = store.current_run(run.reconciliation)
@@ -36,6 +41,9 @@ def earlier_run(
     assert current is not None  # noqa: S101 - `_unlike` has said so
     if shown != [current.run_id]:
         return "the run before is not the current one"
+    model, tried = told
+    if tried.words or _tried(store, engine):
+        return "a model or rule is, or was, tried on a share of components"
     if _contested(engine):
         return "several sources tell one movement"
     known = stored.read(model) if model else stored.Trained()
@@ -62,6 +70,12 @@ def _unlike(store: Store, run: Run, current: Run | None) -> str:
         ),
     }
     return next((why for why, holds in reasons.items() if holds), "")
+
+
+def _tried(store: Store, engine: Engine) -> bool:
+    """Whether the run before had a model or rule on trial: what is neither is a certificate."""
+    found = engine.rows("select distinct certificate_id from canary_events order by all")
+    return not set(found["certificate_id"]) <= set(store.rows("certificates")["certificate_id"])
 
 
 def _contested(engine: Engine) -> bool:

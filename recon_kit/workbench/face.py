@@ -19,8 +19,8 @@ from recon_kit.present.views import (
 )
 from recon_kit.resolution import governance
 from recon_kit.settings import Reconciliation, Settings
-from recon_kit.workbench import setup
-from recon_kit.workbench.run import facts_seq
+from recon_kit.workbench import setup, trying
+from recon_kit.workbench.run import facts_seq, trials
 
 Progress = Callable[[str], None]
 
@@ -106,7 +106,7 @@ class Face:
     def _promises(self, runs: dict[str, Any], as_of: datetime) -> dict[str, tuple[str, ...]]:
         """What is matched without a person: under which certificate, or without one."""
         rows, said = self.store.rows("certificates"), self.store.rows("approvals")
-        uncertified, certified, lapsed = [], [], []
+        uncertified, certified, lapsed, tried = [], [], [], []
         for rec in self.settings.reconciliations:
             held = governance.certificates(rows, said, rec.name)
             scored = runs[rec.name].model_hash if rec.name in runs else None
@@ -128,9 +128,11 @@ class Face:
                 if c.voided is not None and (not c.canary or c.method not in whole)
             }  # fmt: skip
             lapsed += [f"{rec.name}, {m}: {a.said}" for m, a in may.items() if m in void]
+            acting = trials(self.store, rec.name, as_of)
+            tried += [f"{rec.name}, {told}" for told in trying.told(acting)]
         return {
             "uncertified": tuple(uncertified), "certified": tuple(certified),
-            "lapsed": tuple(lapsed),
+            "lapsed": tuple(lapsed), "tried": tuple(tried),
         }  # fmt: skip
 
     def _reports(self) -> Path:

@@ -9,16 +9,17 @@ import polars as pl
 from recon_kit.errors import CertificationError, GovernanceError
 from recon_kit.matching import authority
 from recon_kit.matching.authority import percent
-from recon_kit.model import Run
+from recon_kit.model import Run, StoredModel
 from recon_kit.present.promises import CertifyView
 from recon_kit.present.rows import RowsView
 from recon_kit.present.tables import Column
 from recon_kit.resolution.approvals import Approval, Kind, next_step, role_for
 from recon_kit.resolution.identity import reviewer_name
+from recon_kit.settings import Reconciliation
 from recon_kit.tuning import audit, drift, lookbook, outcomes
 from recon_kit.tuning import certify as certifying
 from recon_kit.tuning.certify import Attempt, Plan
-from recon_kit.workbench import changes
+from recon_kit.workbench import changes, trying
 from recon_kit.workbench.changes import Change
 from recon_kit.workbench.face import Progress, quiet
 from recon_kit.workbench.untold import Blind
@@ -30,10 +31,6 @@ _SHOWN = (
 )  # fmt: skip
 
 _RUN_NEXT = "Next: recon run"
-_CANARY_NEXT = (
-    "Next: recon run; recon labels draw --strata canary --rates.canary 1; answer what was drawn; "
-    "recon watch; then promote it with a wider --share, or recon rollback."
-)
 
 
 class Promoting(Blind):
@@ -47,6 +44,7 @@ class Promoting(Blind):
         fmr_max: float = certifying.FMR_MAX,
         confidence: float = 1 - certifying.DELTA,
         margin: float | None = None,
+        model: str | None = None,
         by: str | None = None,
         progress: Progress = quiet,
     ) -> CertifyView:
@@ -58,6 +56,8 @@ class Promoting(Blind):
             fmr_max: at most so many of its matches may be wrong.
             confidence: with what probability that must hold.
             margin: least lead over the best rival; the setting's, where not given.
+            model: of a model that is not in use yet, by the first characters of its hash: the
+                audit sample speaks of left events, so it judges what any model makes of them.
             by: who asks, and so proposes the certificate; see `reviewer_name`.
             progress: told each stage.
 
@@ -67,7 +67,7 @@ class Promoting(Blind):
         """
         rec, now = self._one(reconciliation), self.now()
         who = reviewer_name(self.settings.workspace, by)
-        untold = self._untold(rec, progress)
+        untold = self._untold(rec, progress, model=self._scoring(rec, model))
         run, found = untold.run, untold.found
         labels = certifying.recent(
             outcomes.from_audit(audit.audit_labels(self.store, rec.name, now)), now
@@ -100,9 +100,10 @@ class Promoting(Blind):
         Tightening needs no approval: a certificate that asks for more than the one in force, for
         the same model, acts at once.
 
-        With a `share` under 1 a certificate is tried as a canary: on that share of components (of
-        events that compete for one another), chosen by hash; all others stay under what was in
-        force. `watch` holds the two parts against each other; a wider share adds to a narrower one.
+        With a `share` under 1 it is tried as a canary: on that share of components (of events that
+        compete for one another), chosen by hash; all others stay under what was in force. While a
+        model is tried both score everything. `watch` holds the two parts against each other; a
+        wider share adds to a narrower one. A certificate of a model on trial acts where that does.
 
         Args:
             change: first characters of its content hash; without it all changes are listed.
@@ -112,7 +113,7 @@ class Promoting(Blind):
             by: who promotes.
 
         Raises:
-            GovernanceError: a share of a model or rule, or of what is in force for all.
+            GovernanceError: a share of what is in force for all, or beside another trial.
         """
         if change is None:
             return self._listed(reconciliation)
@@ -120,22 +121,24 @@ class Promoting(Blind):
         found = changes.find(self.store, change)
         if threshold is not None:
             found = self._stricter(found, threshold, who)
+        part = trying.share_of(self.store, found, share)
+        # asked before it is proposed: a model that a run learned would be a candidate by that word
+        if changes.in_force(self.store, found) and part == trying.acts_on(self.store, found):
+            return self._listed(found.reconciliation, f"{_name(found)} is in force already.")
         standing = changes.standing(self.store, self.settings.governance, found)
         if standing.state == "not_proposed":
             standing = self._proposed(found, who)
-        part = self._part(found, share)
-        if changes.in_force(self.store, found) and part == self._acts_on(found):
-            return self._listed(found.reconciliation, f"{_name(found)} is in force already.")
         if changes.tightens(self.store, found, self.now()) and part == 1:
             self._say(found, who, "promoted", note="stricter than before")
             return self._listed(found.reconciliation, f"{_name(found)} is in force: stricter.")
         if standing.state != "approved":
-            said, then = f"{_name(found)} {standing.said}.", self._next(standing)
-            return self._listed(found.reconciliation, said, *then)
+            said = f"{_name(found)} {standing.said}."
+            return self._listed(found.reconciliation, said, *self._next(standing))
         self._say(found, who, "promoted", note=standing.said, share=part if part < 1 else None)
         where = f" on {percent(part)} of components" if part < 1 else ""
         said = f"{_name(found)} is in force{where}, {standing.said}; the next run uses it."
-        return self._listed(found.reconciliation, said, _CANARY_NEXT if where else _RUN_NEXT)
+        then = trying.NEXT[found.kind] if where else _RUN_NEXT
+        return self._listed(found.reconciliation, said, then)
 
     def approve(
         self,
@@ -199,12 +202,14 @@ class Promoting(Blind):
         """
         rec = self._one(reconciliation)
         who = reviewer_name(self.settings.workspace, by)
-        tried = changes.canary(self.store, rec.name, method) if kind == "certificate" else None
-        if tried is not None:
-            left = changes.find(self.store, tried.certificate_id)
-            self._say(left, who, "voided", note=reason)
+        ended = [changes.find(self.store, h) for h in self._canaries(rec, kind, method, rule)]
+        if ended:
+            for left in ended:
+                self._say(left, who, "voided", note=reason)
+            names = " and ".join(map(_name, ended))
             said = "what is in force for all others acts on its components again"
-            return self._listed(rec.name, f"{_name(left)} is void as a canary; {said}.")
+            verb = "are void as canaries" if len(ended) > 1 else "is void as a canary"
+            return self._listed(rec.name, f"{names} {verb}; {said}.")
         order = changes.before(self.store, kind, rec.name, method)
         if kind == "rule":
             order = [c for c in order if rule and c.startswith(rule)]
@@ -223,7 +228,30 @@ class Promoting(Blind):
         self._say(back, who, "rolled_back", note=reason)
         return self._listed(rec.name, f"{_name(left)} is void; {_name(back)} is in force again.")
 
+    def _canaries(
+        self, rec: Reconciliation, kind: Kind, method: str, rule: str | None
+    ) -> list[str]:
+        """What is tried on a share of components and meant; a model takes its certificate along."""
+        held = changes.canary(self.store, rec.name, method)
+        if kind == "certificate":
+            return [held.certificate_id] if held else []
+        tried = changes.tried(self.store, rec.name).get(kind)
+        if tried is None or not tried.content_hash.startswith(rule or ""):
+            return []
+        if kind == "model" and held and held.model_hash == tried.content_hash:
+            return [tried.content_hash, held.certificate_id]
+        return [tried.content_hash]
+
     # --- steps ---------------------------------------------------------------------------------
+
+    def _scoring(self, rec: Reconciliation, named: str | None) -> StoredModel | None:
+        """The model that is named; none where none is, which stands for the one in use."""
+        if named is None:
+            return None
+        found = changes.find(self.store, named)
+        if found.kind != "model" or found.reconciliation != rec.name:
+            raise CertificationError(f"{_name(found)} is no model of {rec.name}")
+        return self.store.model(found.content_hash)
 
     def _fixed(self, asked: Plan, found: pl.DataFrame, labels: pl.DataFrame) -> Plan:
         """The plan that stands in the ledger, put there now where there is none and it can be."""
@@ -282,31 +310,6 @@ class Promoting(Blind):
     def _next(self, standing: Approval) -> list[str]:
         step = next_step(standing, self.settings.governance)
         return [step] if step else []
-
-    def _part(self, found: Change, share: float | None) -> float:
-        """The share of components that a change is to act on."""
-        part = 1.0 if share is None else share
-        if not 0 < part <= 1:
-            raise GovernanceError(
-                f"share {part:g} is none: write one above 0 and up to 1, such as 0.1. "
-                "Nothing was recorded."
-            )
-        if part < 1 and found.kind != "certificate":
-            raise GovernanceError(
-                f"a {found.kind} acts on all components; only a certificate can be tried on a "
-                "share. `recon compare --change` shows what it would do. Nothing was recorded."
-            )
-        if part < 1 and changes.in_force(self.store, found) and self._acts_on(found) == 1:
-            raise GovernanceError(
-                f"{_name(found)} is in force for all components; a share of them would take it "
-                "from the others: `recon rollback` does that. Nothing was recorded."
-            )
-        return part
-
-    def _acts_on(self, found: Change) -> float:
-        """The share of components that a change in force acts on."""
-        held = changes.held(self.store, found.reconciliation, str(found.method))
-        return next((c.share for c in held if c.certificate_id == found.content_hash), 1.0)
 
     def _stricter(self, found: Change, threshold: float, who: str) -> Change:
         if found.kind != "certificate":

@@ -7,7 +7,7 @@ from typing import Literal
 import polars as pl
 
 from recon_kit.errors import MatchingError
-from recon_kit.matching.authority import authority
+from recon_kit.matching.authority import authority, with_model
 from recon_kit.model import Run
 from recon_kit.present.views import (
     HistoryView,
@@ -24,7 +24,7 @@ from recon_kit.workbench import asof, queries, stories
 from recon_kit.workbench.changed import changes_view
 from recon_kit.workbench.face import Face, Progress, quiet
 from recon_kit.workbench.history import history
-from recon_kit.workbench.run import Done, Request, evaluate
+from recon_kit.workbench.run import Done, Request, evaluate, trials
 
 
 class Results(Face):
@@ -144,4 +144,8 @@ class Results(Face):
         )
         allowed = authority(rec, "probable", promised, run.as_of_time, run.model_hash)
         stored = self.store.model(run.model_hash) if run.model_hash else None
-        return stories.Asked(run.run_id, stored, allowed)
+        tried = trials(self.store, rec.name, run.as_of_time, run.as_of_seq).model
+        if tried is not None:
+            there = authority(rec, "probable", promised, run.as_of_time, tried.model_hash)
+            allowed = with_model(allowed, there)
+        return stories.Asked(run.run_id, stored, allowed, tried)

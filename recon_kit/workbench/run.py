@@ -25,6 +25,7 @@ from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.snapshot import PRECEDENCE
 from recon_kit.ledger.store import Store
 from recon_kit.matching import authority, carried, cascade, stored
+from recon_kit.matching.canary import NO_TRIALS, Trials
 from recon_kit.matching.rules import Rule, rules_hash
 from recon_kit.matching.touched import Earlier
 from recon_kit.model import Certificate, Run, StoredModel
@@ -51,6 +52,7 @@ class Variant:
     model: StoredModel | None = None
     certificates: tuple[Certificate, ...] | None = None
     rules: tuple[Rule, ...] | None = None
+    trials: Trials | None = None
 
 
 IN_FORCE = Variant()
@@ -116,9 +118,11 @@ def evaluate(
             model=told.model,
             certificates=told.certificates or (),
             rules=told.rules or (),
+            trials=told.trials or NO_TRIALS,
             normalisers={s.name: s.key_normalisers for s in settings.sources},
         )
-        earlier = earlier_run(store, engine, run, told.model, past[-1:])
+        tried = told.trials or NO_TRIALS
+        earlier = earlier_run(store, engine, run, (told.model, tried), past[-1:])
         outcome = cascade.reconcile(
             engine, rec, context, earlier if isinstance(earlier, Earlier) else None
         )
@@ -241,7 +245,23 @@ def _told(store: Store, request: Request) -> tuple[Variant, tuple[str, ...]]:
         rows = store.rows("rules", seq)
         ruled = governance.rules(rows, approvals, rec.name, request.as_of_time)
         found = replace(found, rules=ruled)
+    if asked.trials is None:
+        found = replace(found, trials=trials(store, rec.name, request.as_of_time, seq))
     return found, news
+
+
+def trials(store: Store, reconciliation: str, as_of: datetime, seq: int | None = None) -> Trials:
+    """The model and the rule that act on a share of components, as of a moment and sequence."""
+    said = store.rows("approvals", seq)
+    tried = governance.model_on_trial(store.rows("models"), said, reconciliation)
+    found = store.model(tried.content_hash) if tried else None
+    ruled = governance.rule_on_trial(store.rows("rules", seq), said, reconciliation, as_of)
+    return Trials(
+        model=found if found is not None and not stored.is_older(found) else None,
+        model_share=tried.share if tried else 1.0,
+        rule=ruled[0] if ruled else None,
+        rule_share=ruled[1] if ruled else 1.0,
+    )
 
 
 def _model(
@@ -270,7 +290,8 @@ def _drifted(
     """Certificates in use that the run being made shows to have drifted, with the reason."""
     rec, held = request.reconciliation, told.certificates or ()
     promised = (rec, held, request.as_of_time, told.model)
-    used = {*authority.in_force(*promised).values(), *authority.on_trial(*promised).values()}
+    tried = authority.on_trial(*promised, (told.trials or NO_TRIALS).model)
+    used = {*authority.in_force(*promised).values(), *(t for t in tried.values() if t)}
     if request.kind != "live" or not used:
         return []
     acting = [c for c in held if c.certificate_id in used]
@@ -322,6 +343,7 @@ def _run(settings: Settings, request: Request, told: Variant) -> Run:
         "run", rec.name, run.kind, str(run.as_of_seq), run.as_of_time.isoformat(),
         run.settings_hash, run.rules_hash, run.model_hash, run.code_hash,
         *(part for c in told.certificates or () for part in _words(c)),
+        *(told.trials or NO_TRIALS).words,
         *told.without,
     )  # fmt: skip
     return replace(run, run_id=model.digest(*inputs))

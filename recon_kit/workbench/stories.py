@@ -73,11 +73,15 @@ _NEAR = """
 
 @dataclass(frozen=True)
 class Asked:
-    """What a question is answered from: the stored run, its model, and what may match alone."""
+    """What a question is answered from: the stored run, its model, and what may match alone.
+
+    `tried` is the model that scored the components on trial, where one did.
+    """
 
     run_id: str
     model: StoredModel | None
     allowed: Authority
+    tried: StoredModel | None = None
 
 
 def example(engine: Engine, recs: Iterable[Reconciliation]) -> str | None:
@@ -133,12 +137,16 @@ def why_view(engine: Engine, rec: Reconciliation, key: str, asked: Asked, about:
     would have decided otherwise are worked out here, from the facts and the run's model.
     """
     found = evidence.why(engine, key, prefix="", run_id=asked.run_id)
+    scored = (
+        asked.model if asked.tried is None or not _on_trial(engine, asked, key) else asked.tried
+    )
     trained = None
-    if asked.model and not stored.is_older(asked.model):
-        trained = stored.read(asked.model)
+    if scored and not stored.is_older(scored):
+        trained = stored.read(scored)
     if trained is not None and not trained.ladders:
         trained = None
-    prior = beside.prior_of(engine, rec, trained, asked.run_id) if trained else None
+    told = (asked.run_id, scored.model_hash) if scored else (asked.run_id, "")
+    prior = beside.prior_of(engine, rec, trained, told) if trained else None
     partners = found.members["event_key"].head(beside.NEAR_MAX).to_list()
     near = beside.look(engine, rec, key, beside.Scale(trained, prior), partners)
     candidates = _candidates(engine, rec, found, near, asked.run_id)
@@ -198,9 +206,14 @@ def _there(engine: Engine, asked: Asked, key: str) -> Authority:
     allowed = asked.allowed
     if allowed.canary is None:
         return allowed
+    return allowed.canary if _on_trial(engine, asked, key) else replace(allowed, canary=None)
+
+
+def _on_trial(engine: Engine, asked: Asked, key: str) -> bool:
+    """Whether something was tried on the component of an event."""
     tried = engine.one(
         "select count(*) from canary_events where run_id = $1 and event_key = $2"
         " and method = 'probable'",
         [asked.run_id, key],
     )
-    return allowed.canary if tried != (0,) else replace(allowed, canary=None)
+    return tried != (0,)

@@ -12,7 +12,7 @@ from recon_kit.present.sweeps import SweepView
 from recon_kit.settings import Reconciliation
 from recon_kit.tuning import audit, outcomes
 from recon_kit.tuning import sweep as sweeps
-from recon_kit.workbench import changes
+from recon_kit.workbench import changes, trying
 from recon_kit.workbench.face import Progress, quiet
 from recon_kit.workbench.untold import Blind
 
@@ -48,7 +48,8 @@ class Sweeping(Blind):
         streams = ("audit",) if drawn.height else ("audit", "imported")
         untold = self._untold(rec, progress, streams)
         labels = drawn if drawn.height else self._imported(rec, untold.found)
-        held = changes.current(self.store, rec.name, method)
+        whole = [c for c in changes.held(self.store, rec.name, method) if not c.canary]
+        held = whole[0] if whole else None
         question = sweeps.Question(
             method=method,
             grid=sweeps.fixed_grid(
@@ -68,7 +69,8 @@ class Sweeping(Blind):
             rec, method, [held] if held else [], now, untold.run.model_hash
         )
         found = sweeps.sweep(untold.found, labels, question)
-        return SweepView(found, question, allowed, self._about({rec.name: untold.run}))
+        about = self._about({rec.name: untold.run})
+        return SweepView(found, question, allowed, about, trying.running(self.store, rec.name, now))
 
     def _imported(self, rec: Reconciliation, found: pl.DataFrame) -> pl.DataFrame:
         mine = self.store.decisions_now().filter(pl.col("reconciliation") == rec.name)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from recon_kit.ledger.engine import Engine
-from recon_kit.model import Run
+from recon_kit.matching.canary import NO_TRIALS
+from recon_kit.model import Run, StoredModel
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 from recon_kit.tuning import outcomes
@@ -31,14 +32,19 @@ class Blind(Face):
     """A workbench that can evaluate a reconciliation without what people answered."""
 
     def _untold(
-        self, rec: Reconciliation, progress: Progress, streams: tuple[str, ...] = ("audit",)
+        self,
+        rec: Reconciliation,
+        progress: Progress,
+        streams: tuple[str, ...] = ("audit",),
+        model: StoredModel | None = None,
     ) -> Untold:
         """Evaluate on the facts of now, leaving out decisions of some streams.
 
-        The run is kept as a shadow: asking again costs nothing.
+        The run is kept as a shadow: asking again costs nothing. It scores with the model in use, or
+        with `model`, and everything with the same: what is tried on a share is left out.
         """
         seq = facts_seq(self.store)
-        variant = Variant(without=streams)
+        variant = Variant(without=streams, model=model, trials=NO_TRIALS)
         request = Request(rec, seq, self.now(), "shadow", variant=variant)
         run = evaluate(self.store, self.settings, request, progress).run
         precedence = {s.name: s.precedence for s in self.settings.sources}

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import polars as pl
 
 from recon_kit.matching.authority import percent
+from recon_kit.matching.rules import parse
 from recon_kit.model import Certificate
 from recon_kit.money import display
 from recon_kit.present.rows import RowsView
 from recon_kit.present.tables import Column
 from recon_kit.resolution import governance
+from recon_kit.resolution.approvals import Kind
 from recon_kit.settings import Reconciliation
 from recon_kit.tuning import audit, canary, drift
 from recon_kit.tuning.canary import Watched
+from recon_kit.tuning.certify import FMR_MAX
 from recon_kit.workbench import changes
 from recon_kit.workbench.promote import Promoting
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is watched: the rate its matches are held to, and whether that was promised of it."""
+
+    kind: Kind
+    content_hash: str
+    reconciliation: str
+    method: str
+    share: float
+    fmr_max: float
+    promised: bool = True
 
 
 class Watching(Promoting):
@@ -60,35 +79,34 @@ class Watching(Promoting):
 
         May be looked at after every label: evidence grows as an e-process, which raises a false
         alarm with probability 5 % at most, however often one looks (`tuning.canary.watch`). Where a
-        certificate is tried on a share of components, that canary is held against the rest.
+        certificate, or for `probable` a model, is tried on a share of components, that canary is
+        held against the rest. Without a certificate a model on trial is held to 2 % wrong. With
+        the method `learned` it is the rule on trial, held to the same: of its matches, or, where it
+        keeps pairs apart, of the events whose counterpart it takes from them.
         `.frame` has a row for `all`, or for `canary` and `rest`: `part, state` (`roll_back`,
         `observe`, `go`; null where no certificate acts), `labels, wrong, evidence`, and of the
         current run `left_events` that the method matched or proposed, `matched, automation, money`.
 
         Args:
             reconciliation: needed where several are declared.
-            method: whose certificates.
+            method: whose certificates; `learned` for the rule on trial.
             apply: roll back what is surely worse than promised.
             by: who rolls back; see `reviewer_name`.
         """
         rec = self._one(reconciliation)
-        acting = [c for c in changes.held(self.store, rec.name, method) if c.voided is None]
+        parts = self._parts(rec, method)
         title = f"Matches under the certificate of {method}, {rec.name}"
-        if not acting:
-            told = f"No certificate of {method} is in force; there is nothing to watch."
+        if not parts:
+            what = f"certificate of {method}" if method != "learned" else "rule on a share"
+            told = f"No {what} is in force; there is nothing to watch."
             return RowsView(title, pl.DataFrame(schema=_WATCHED), (told,))
-        tried = [c for c in acting if c.canary]
-        whole = [c for c in acting if not c.canary]
-        parts = (
-            {"canary": tried[0], "rest": next(iter(whole), None)} if tried else {"all": whole[0]}
-        )
         found = {name: self._judged(held) for name, held in parts.items()}
         rows = [
             (name, *((w.state, w.labels, w.wrong, w.evidence) if w else (None, 0, 0, None)))
             for name, w in found.items()
         ]
         judged = pl.DataFrame(rows, schema=_JUDGED, orient="row")
-        made = self._automation(rec, method, tried)
+        made = self._automation(rec, method, parts.get("canary"))
         frame = judged.join(made, on="part", how="left", maintain_order="left").select(
             list(_WATCHED)
         )
@@ -98,11 +116,31 @@ class Watching(Promoting):
                 notes += self._taken_back(parts[name], watched.said, by)
         return RowsView(title, frame, tuple(notes), _WATCHING)
 
-    def _judged(self, held: Certificate | None) -> Watched | None:
-        """What the labels say that were drawn since a certificate was put in force."""
+    def _parts(self, rec: Reconciliation, method: str) -> dict[str, Held | None]:
+        """What acts: on all, or on trial and on the rest."""
+        tested = changes.tried(self.store, rec.name).get(_KINDS.get(method, ""))
+        acting = [
+            c for c in changes.held(self.store, rec.name, method)
+            if c.voided is None
+        ]  # fmt: skip
+        whole = [_by_certificate(c) for c in acting if not c.canary]
+        canaries = [c for c in acting if c.canary]
+        if tested is not None:
+            own = [c for c in canaries if c.model_hash == tested.content_hash]
+            held = Held(
+                _KINDS[method], tested.content_hash, rec.name, method, tested.share,
+                own[0].fmr_max if own else FMR_MAX, promised=bool(own),
+            )  # fmt: skip
+            return {"canary": held, "rest": next(iter(whole), None)}
+        if canaries:
+            return {"canary": _by_certificate(canaries[0]), "rest": next(iter(whole), None)}
+        return {"all": whole[0]} if whole else {}
+
+    def _judged(self, held: Held | None) -> Watched | None:
+        """What the labels say that were drawn since something was put in force."""
         if held is None:
             return None
-        words = self.store.rows("approvals").filter(pl.col("content_hash") == held.certificate_id)
+        words = self.store.rows("approvals").filter(pl.col("content_hash") == held.content_hash)
         voided = words.filter(pl.col("verdict") == "voided")["seq"].max()
         placed = words.filter(
             pl.col("verdict").is_in(governance.PUT_IN_FORCE), pl.col("seq") > (voided or 0)
@@ -113,15 +151,18 @@ class Watching(Promoting):
             as_of=self.now(), components=labels["component"].to_list(),
         )  # fmt: skip
 
-    def _taken_back(self, held: Certificate | None, why: str, by: str | None) -> tuple[str, ...]:
+    def _taken_back(self, held: Held | None, why: str, by: str | None) -> tuple[str, ...]:
         """Roll back one certificate; a canary is in the way of what all others stand under."""
         assert held is not None  # noqa: S101 - only what has labels is judged
-        if not held.canary and changes.canary(self.store, held.reconciliation, held.method):
-            self.rollback(held.reconciliation, method=held.method, reason=why, by=by)
-        return self.rollback(held.reconciliation, method=held.method, reason=why, by=by).notes
+        back: dict[str, Any] = {"method": held.method, "reason": why, "by": by}
+        if held.kind != "certificate":
+            return self.rollback(held.reconciliation, kind=held.kind, **back).notes
+        if held.share == 1 and changes.canary(self.store, held.reconciliation, held.method):
+            self.rollback(held.reconciliation, **back)
+        return self.rollback(held.reconciliation, **back).notes
 
-    def _labels_since(self, held: Certificate, seq: int) -> pl.DataFrame:
-        """Per labelled match under a certificate, in the order of the draw: wrong, component.
+    def _labels_since(self, held: Held, seq: int) -> pl.DataFrame:
+        """Per labelled event under what is watched, in the order of the draw: wrong, component.
 
         Events that were drawn from runs made after `seq`. An answer that never came is wrong; a
         match with one partner that was not named is. Where no component is known, the event is.
@@ -137,22 +178,39 @@ class Watching(Promoting):
         )
         runs = labels["run_id"].unique().sort().to_list()
         with self.store.snapshot().engine(runs=runs) as engine:
-            made = engine.rows(_MADE, [held.certificate_id, held.method])
+            query = _PARTED if self._parts_pairs(held) else _MADE.format(by=_BY[held.kind])
+            made = engine.rows(query, [held.content_hash, held.method])
         judged = labels.join(made, on=["run_id", "event_key"])
         named = pl.col("right_key").is_in("right_keys").fill_null(False)
-        each = judged.group_by("seq", "event_key").agg(
-            wrong=(~named).any(), component=pl.col("component").min()
-        )
+        if self._parts_pairs(held):
+            # what was named stands in the component and was not matched: the rule took it away
+            each = judged.group_by("seq", "event_key").agg(
+                wrong=(named & ~pl.col("together")).any(), component=pl.col("component").min()
+            )
+        else:
+            each = judged.group_by("seq", "event_key").agg(
+                wrong=(~named).any(), component=pl.col("component").min()
+            )
         return each.sort("seq", "event_key")
 
-    def _automation(
-        self, rec: Reconciliation, method: str, tried: list[Certificate]
-    ) -> pl.DataFrame:
-        """Of the current run, by part: what the method matched by itself of all that it could."""
+    def _parts_pairs(self, held: Held) -> bool:
+        """Whether it is a rule that keeps pairs apart."""
+        if held.kind != "rule":
+            return False
+        rows = self.store.rows("rules").filter(pl.col("content_hash") == held.content_hash)
+        return parse(str(rows["json"][0])).verdict == "not_same"
+
+    def _automation(self, rec: Reconciliation, method: str, tried: Held | None) -> pl.DataFrame:
+        """Of the current run, by part: what was matched by itself of all that could be.
+
+        By the method; or, where a rule is on trial, by any method after the keys.
+        """
         run = self._runs(rec.name)[rec.name]
-        named = tried[0].certificate_id if tried else None
+        named = tried.content_hash if tried else None
+        methods = "'learned', 'window', 'grouped', 'probable', 'decomposed'"
+        query = _STANDING.format(methods="$1" if method != "learned" else f"$1, {methods}")
         with self.store.snapshot().engine(runs=[run.run_id]) as engine:
-            rows = engine.rows(_STANDING, [method, named, "rest" if tried else "all"])
+            rows = engine.rows(query, [method, named, "rest" if tried else "all"])
         sums = rows.filter(pl.col("matched") > 0).group_by("part", "currency", maintain_order=True)
         told = sums.agg(pl.col("amount_minor").sum()).drop_nulls("currency")
         money = pl.DataFrame(
@@ -164,36 +222,58 @@ class Watching(Promoting):
         return counts.with_columns(automation=share).join(money, on="part", how="left")
 
 
-def _told(part: str, held: Certificate | None, found: Watched | None) -> str:
+def _by_certificate(held: Certificate) -> Held:
+    return Held(
+        "certificate", held.certificate_id, held.reconciliation, held.method, held.share,
+        held.fmr_max,
+    )  # fmt: skip
+
+
+def _told(part: str, held: Held | None, found: Watched | None) -> str:
     """One part in a sentence."""
     where = "" if part == "all" else f"{part.capitalize()}: "
     if held is None or found is None:
         return f"{where}no certificate acts there."
-    where = where or f"Certificate {held.certificate_id[:12]}: "
-    on = f" on {percent(held.share)} of components" if held.canary else ""
-    name = f"certificate {held.certificate_id[:12]}{on}, " if part != "all" else ""
-    return f"{where}{name}{found.said}."
+    name = f"{held.kind} {held.content_hash[:12]}"
+    if part == "all":
+        return f"{name.capitalize()}: {found.said}."
+    on = f" on {percent(held.share)} of components" if held.share < 1 else ""
+    aim = "" if held.promised else f", held to {held.fmr_max:.1%} wrong as nothing certifies it"
+    return f"{where}{name}{on}{aim}, {found.said}."
 
 
-# Matches under a certificate, their partners, and the component of what a canary judged.
+# How matches name what they were made under, by its kind.
+_BY = {"certificate": "certificate_id", "model": "model_hash", "rule": "rule_id"}
+# What of a method is tried on a share beside its certificates.
+_KINDS: dict[str, Kind] = {"probable": "model", "learned": "rule"}
+# Matches made under it, their partners, and the component of what a canary judged.
 _MADE = """
 select m.run_id, l.event_key, r.event_key as right_key,
        coalesce(c.component, l.event_key) as component
-from (from matches where certificate_id = $1) m
+from (from matches where {by} = $1 and method = $2) m
 join match_members l on l.match_id = m.match_id and l.run_id = m.run_id
   and l.side = 'left' and l.counts
 join match_members r on r.match_id = m.match_id and r.run_id = m.run_id
   and r.side = 'right' and r.counts
 left join (from canary_events where method = $2) c
   on c.run_id = m.run_id and c.event_key = l.event_key"""
+# Left events on trial under a rule that keeps pairs apart, with the others of their component, and
+# whether the two stand in one match.
+_PARTED = """
+select l.run_id, l.event_key, r.event_key as right_key, l.component,
+       exists (from match_members a join match_members b using (run_id, match_id)
+               where a.run_id = l.run_id and a.event_key = l.event_key
+                 and b.event_key = r.event_key) as together
+from canary_events l join canary_events r using (run_id, method, certificate_id, component)
+where l.certificate_id = $1 and l.method = $2 and l.side = 'left' and r.side = 'right'"""
 # Left events that a method matched or proposed in one run, on trial or not.
 _STANDING = """
 with seen as (
     select l.event_key, true as matched
-    from (from matches where method = $1 and disposition = 'auto') m
+    from (from matches where method in ({methods}) and disposition = 'auto') m
     join match_members l using (match_id) where l.side = 'left' and l.counts
     union
-    select left_key, false from proposals where method = $1
+    select left_key, false from proposals where method in ({methods})
 ), told as (
     select event_key, max(matched::integer) as matched from seen group by event_key)
 select case when c.event_key is not null then 'canary' else $3 end as part, e.currency,
