@@ -20,13 +20,14 @@ from recon_kit.cli.app import (
 
 
 @app.command
-def trace(artefact: str, *, common: Common = COMMON) -> int:
-    """Say where every physical record of a received file went.
+def trace(name: str, *, common: Common = COMMON) -> int:
+    """Say where a file's records went, or which file, row and column something came from.
 
     Args:
-        artefact: First digits of its sha256, its name, or the path of a copy of it.
+        name: A received file (first digits of its sha256, its name, or a copy of it), an event
+            (its key, or an id that names one), or the id of a match, an open item or a case.
     """
-    return show(bench_of(common).trace(artefact), common)
+    return show(bench_of(common).trace(name, progress=progress), common)
 
 
 @app.command

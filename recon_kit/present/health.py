@@ -144,15 +144,11 @@ class HealthView(View):
     @property
     def open_table(self) -> Part:
         """The largest open items that somebody has to look at, each with its reason."""
-        waits = pl.col("state").is_in(["in_flight", "not_covered"])
-        items = self.facts.open_items.filter(~waits)
-        caption = f"Largest of {items.height:,} open items of all weeks that need attention"
+        total, shown = attention(self.facts.open_items, self.facts.currency)
+        caption = f"Largest of {total:,} open items of all weeks that need attention"
         money = tables.money_text(pl.col("amount_minor"), pl.col("currency"))
-        own = pl.col("currency").eq_missing(pl.lit(self.facts.currency))
-        priced = items.filter(pl.col("amount_minor").is_not_null())
-        some = [largest(priced.filter(which), OPEN_ROWS // 2) for which in (own, ~own)]
-        shown = pl.concat(some).with_columns(open=money + " " + pl.col("currency"))
-        return self._part(shown, OPEN_REPORT_COLUMNS, caption)
+        shown = shown.with_columns(open=money + " " + pl.col("currency"))
+        return self._part(shown, OPEN_REPORT_COLUMNS, caption, TRACE_NOTE)
 
     @property
     def case_table(self) -> Part:
@@ -160,11 +156,10 @@ class HealthView(View):
         cases = self.facts.cases
         if not cases.is_empty():
             owner = pl.coalesce("owner", pl.lit("nobody")) + " " + pl.col("cases").cast(pl.String)
-            oldest = [pl.col(n).max() for n in cases.columns if n == "oldest_days"]
             cases = (
                 cases.sort("cases", "owner", descending=[True, False])
                 .group_by("kind", maintain_order=True)
-                .agg(pl.col("cases").sum(), *oldest, owners=owner.str.join(", "))
+                .agg(pl.col("cases").sum(), *_oldest(cases), owners=owner.str.join(", "))
                 .sort("cases", "kind", descending=[True, False])
             )
         return self._part(cases, CASE_COLUMNS, "Open cases by kind", rows_max=40)
@@ -320,6 +315,29 @@ class HealthView(View):
         return figures
 
 
+def _oldest(cases: pl.DataFrame) -> list[pl.Expr]:
+    """Age and id of the oldest case of each kind, where cases are told with their age."""
+    if "oldest_days" not in cases.columns:
+        return []
+    days = pl.col("oldest_days").fill_null(-1)
+    named = [pl.col("oldest_case").sort_by(-days, "oldest_case").first()]
+    return [pl.col("oldest_days").max(), *(named if "oldest_case" in cases.columns else [])]
+
+
+def attention(open_items: pl.DataFrame, currency: str | None) -> tuple[int, pl.DataFrame]:
+    """How many open items somebody has to look at, and the largest of them, as the report lists.
+
+    Args:
+        open_items: as `OpenItemsView`.
+        currency: the workspace's; half of the lines are its.
+    """
+    items = open_items.filter(~pl.col("state").is_in(["in_flight", "not_covered"]))
+    own = pl.col("currency").eq_missing(pl.lit(currency))
+    priced = items.filter(pl.col("amount_minor").is_not_null())
+    some = [largest(priced.filter(which), OPEN_ROWS // 2) for which in (own, ~own)]
+    return items.height, pl.concat(some)
+
+
 def _spaced(name: str) -> str:
     return name.replace("_", " ")
 
@@ -352,11 +370,16 @@ OPEN_REPORT_COLUMNS: Sequence[Column] = (
     Column("event_ts", "Date", "day"),
     Column("state", "State", "word"),
     Column("why", "Why it is open"),
+    Column("item_id", "Open item", "hash"),
+)
+TRACE_NOTE = (
+    "recon trace ID leads from an open item or a case to the file, row and column it came from."
 )
 CASE_COLUMNS: Sequence[Column] = (
     Column("kind", "Kind", "word"),
     Column("cases", "Cases", "count"),
     Column("oldest_days", "Oldest, days", "count"),
     Column("owners", "Owners"),
+    Column("oldest_case", "Oldest case", "hash"),
 )
 OPEN_ROWS = 10

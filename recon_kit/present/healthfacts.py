@@ -38,7 +38,7 @@ class HealthFacts:
         open_items: as `OpenItemsView`; with `age_days` the ageing chart is drawn.
         curve: `days, share` and optionally `low, high`: time to reconcile of the first
             reconciliation.
-        cases: open cases: `kind, owner, cases` and optionally `oldest_days`.
+        cases: open cases: `kind, owner, cases` and optionally `oldest_days, oldest_case`.
     """
 
     about: About

@@ -85,7 +85,11 @@ class OpenItemsView(FrameView):
 
     def columns(self) -> Sequence[Column]:
         """Each item with its state and why."""
-        return (*OPEN_COLUMNS, Column("nearest", "Nearest", "code"))
+        return (
+            *OPEN_COLUMNS,
+            Column("nearest", "Nearest", "code"),
+            Column("item_id", "Open item", "hash"),
+        )
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,31 +8,52 @@ from typing import Literal
 import polars as pl
 
 from recon_kit import model
-from recon_kit.errors import WorkspaceError
+from recon_kit.errors import UnknownNameError, WorkspaceError
 from recon_kit.ledger.hashchain import Checkpoint
 from recon_kit.present.replays import ReplayView
 from recon_kit.present.rows import RowsView
+from recon_kit.present.traces import TraceView
 from recon_kit.present.views import FileView
 from recon_kit.resolution.identity import reviewer_name
-from recon_kit.workbench import merging, oldfiles, people, tracing
+from recon_kit.workbench import lineage, merging, oldfiles, people, tracing
 from recon_kit.workbench import replay as replaying
 from recon_kit.workbench.face import Face, Progress, quiet
+from recon_kit.workbench.reportlines import Place
 
 
 class Keeping(Face):
     """Care of the ledger."""
 
-    def trace(self, artefact: str | Path) -> RowsView:
-        """Where every physical record of a received file went, with counts that tie.
+    def trace(self, name: str | Path, *, progress: Progress = quiet) -> RowsView | TraceView:
+        """Where a file's records went, or where an event, match, open item or case came from.
 
         Args:
-            artefact: the first digits of its sha256, its name, or the path of a copy of it.
+            name: a received file (the first digits of its sha256, its name, or the path of a copy):
+                every physical record to its end state, with counts that tie. Or an event (its key,
+                or an id that names one), or the id that a report, an export or a screen shows
+                beside a match, an open item or a case: the files, rows and columns it came from,
+                where it stands, and the lines of the report that show it.
+            progress: told each earlier run that is looked at.
         """
-        batch = tracing.find_batch(self.store, str(artefact))
         found = {r.name: self.store.current_run(r.name) for r in self.settings.reconciliations}
-        runs = [run.run_id for run in found.values() if run is not None]
-        with self.store.snapshot().engine(runs=runs, batch=int(str(batch["seq"]))) as engine:
-            return tracing.view(engine, batch, runs)
+        current = {name: run for name, run in found.items() if run is not None}
+        runs = [run.run_id for run in current.values()]
+        batch = tracing.find_batch(self.store, str(name))
+        precedence = {s.name: s.precedence for s in self.settings.sources}
+        seq = None if batch is None else int(str(batch["seq"]))
+        with self.store.snapshot().engine(runs=runs, precedence=precedence, batch=seq) as engine:
+            if batch is not None:
+                return tracing.view(engine, batch, runs)
+            meant = lineage.meant(engine, str(name)) or lineage.in_earlier_runs(
+                self.store, runs, str(name), progress
+            )
+            if meant is None:
+                raise UnknownNameError(
+                    "received file, event, match, open item or case", str(name),
+                    self.store.batches()["file"].unique(),
+                )  # fmt: skip
+            place = Place(self.settings, self._about(current), self._reports())
+            return lineage.view(engine, self.store, place, meant)
 
     def verify(
         self,

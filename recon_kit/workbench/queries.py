@@ -16,10 +16,11 @@ from recon_kit.resolution import clocks
 from recon_kit.settings import Settings
 from recon_kit.workbench.run import Done
 
-_LABEL = "coalesce(e.native_id, e.order_id, e.transaction_id, left(e.event_key, 8))"
+LABEL = "coalesce(e.native_id, e.order_id, e.transaction_id, left(e.event_key, 8))"
 
-_TOTALS = """
-    with left_side as (
+# Every counted left event of every run, with the state by which it is added up.
+LEFT_SIDE = """
+    left_side as (
       select m.reconciliation, mm.event_key,
         case when oi.item_id is null then 'matched' else 'residual' end as state
       from match_members mm join matches m using (match_id, run_id)
@@ -28,7 +29,9 @@ _TOTALS = """
       union all
       select reconciliation, event_key, state from open_items
       where side = 'left' and match_id is null
-    )
+    )"""
+_TOTALS = f"""
+    with {LEFT_SIDE}
     select reconciliation, e.currency, state, count(*) as items,
       sum(case measure when 'net' then e.net else e.amount end)::bigint as amount_minor
     from left_side join events e using (event_key) join measures using (reconciliation)
@@ -38,7 +41,7 @@ _TOTALS = """
 
 _OPEN = f"""
     select o.item_id, o.reconciliation, o.side, o.state, e.source, e.event_type,
-      {_LABEL} as native_id, e.order_id, o.amount_minor, o.currency, e.event_ts, o.expected_by,
+      {LABEL} as native_id, e.order_id, o.amount_minor, o.currency, e.event_ts, o.expected_by,
       o.why_code, o.why, coalesce(n.native_id, n.order_id, left(n.event_key, 8)) as nearest,
       o.event_key, o.match_id
     from open_items o
@@ -50,7 +53,7 @@ _OPEN = f"""
 _MATCHES = f"""
     with members as (
       select mm.match_id, mm.run_id, mm.side, mm.role, e.event_ts,
-        {_LABEL} as label, e.event_key
+        {LABEL} as label, e.event_key
       from match_members mm join events e using (event_key)
     ),
     listed as (
@@ -70,7 +73,7 @@ _MATCHES = f"""
 """
 
 _QUEUE = f"""
-    select q.*, e.source, {_LABEL} as native_id
+    select q.*, e.source, {LABEL} as native_id
     from queue_rows q left join events e on e.event_key = q.anchor_key
     order by q.place
 """

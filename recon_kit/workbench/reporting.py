@@ -138,6 +138,10 @@ def _curve(engine: Engine, settings: Settings, about: About) -> pl.DataFrame:
 def _cases(queue: pl.DataFrame) -> pl.DataFrame:
     return (
         queue.group_by("kind", "owner")
-        .agg(cases=pl.len(), oldest_days=(pl.col("age_hours").max() / 24).floor().cast(pl.Int64))
+        .agg(
+            cases=pl.len(),
+            oldest_days=(pl.col("age_hours").max() / 24).floor().cast(pl.Int64),
+            oldest_case=pl.col("case_id").sort_by(-pl.col("age_hours"), "case_id").first(),
+        )
         .sort("cases", "kind", "owner", descending=[True, False, False], nulls_last=True)
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from recon_kit import money
-from recon_kit.errors import UnknownNameError, WorkspaceError
+from recon_kit.errors import WorkspaceError
 from recon_kit.ingestion import trace
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.store import Store
@@ -34,16 +34,15 @@ _STANDING = """
 """
 
 
-def find_batch(store: Store, artefact: str) -> dict[str, object]:
-    """The newest batch of a received file.
+def find_batch(store: Store, artefact: str) -> dict[str, object] | None:
+    """The newest batch of a received file; none where no received file is meant.
 
     Args:
         store: the workspace's ledger.
         artefact: the first six or more digits of its sha256, its name, or the path of a copy.
 
     Raises:
-        UnknownNameError: no received file is meant.
-        WorkspaceError: several are.
+        WorkspaceError: several are meant.
     """
     batches = store.batches()
     digest = _digest_of(Path(artefact))
@@ -57,8 +56,7 @@ def find_batch(store: Store, artefact: str) -> dict[str, object]:
         )
     ).sort("seq")
     if named.is_empty():
-        known = batches["file"].unique().to_list()
-        raise UnknownNameError("received file", artefact, known)
+        return None
     hashes = named["artefact_sha256"].unique(maintain_order=True).to_list()
     if len(hashes) > 1:
         listed = ", ".join(h[:12] for h in hashes[-5:])
