@@ -273,14 +273,18 @@ def queries(
     if not base.short:
         return None
     before, after = before_and_after(sources, retaken)
-    engine.run(_told_changes(base.run_id, before, after))
+    if retaken is not None:
+        for name in model.CARRIED_TABLES:
+            engine.run(_again_step(name, before[name]))
+            before[name] = f"again_{name}"
+    engine.run(_told_changes(base.run_id, before, after), *_moved_steps(before, after))
     if not _small_and_exact(engine, before, after):
         return None
     run, of = quote_text(run_id), quote_text(base.run_id)
     found = {
         name: f"select {run} as run_id, {names(duckdb_types(model.RUN_TABLES[name]))}"
-        f" from {_named(name, source, 'withdrawn')} order by all"
-        for name, source in after.items()
+        f" from came_{name} order by all"
+        for name in after
     }
     found["run_changes"] = f"""
         select {run} as run_id, {of} as base_run_id, table_name, row_id, change from told_changes
@@ -288,24 +292,38 @@ def queries(
     return found
 
 
-def moved(sources: Mapping[str, str], retaken: str | None) -> tuple[dict[str, str], dict[str, str]]:
-    """Per run table what reads the base's rows that went, and those that came.
+def moved() -> tuple[dict[str, str], dict[str, str]]:
+    """Per run table the table of the base's rows that went, and of those that came.
 
-    To be called after `queries` has said that the run is kept as changes; its arguments are the
-    same.
+    They are there once `queries` has said that the run is kept as changes.
     """
-    before, after = before_and_after(sources, retaken)
     return (
-        {name: _named(name, source, "added") for name, source in before.items()},
-        {name: _named(name, source, "withdrawn") for name, source in after.items()},
+        {name: f"went_{name}" for name in model.RUN_TABLES},
+        {name: f"came_{name}" for name in model.RUN_TABLES},
     )
 
 
-def _named(name: str, source: str, but: str) -> str:
-    """Rows of a table that changed, all kinds of change but one."""
-    return (
-        f"(from {source} where {quote_ident(row_name(name))} in (select row_id from told_changes"
-        f" where table_name = {quote_text(name)} and change <> {quote_text(but)}))"
+def _again_step(name: str, source: str) -> Step:
+    columns = names(duckdb_types(model.RUN_TABLES[name]))
+    return Step(
+        f"again_{name}",
+        f"create temp table again_{name} as select {columns} from {source}",
+        "rows of the base that were made anew, looked up once",
+    )
+
+
+def _moved_steps(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Step, ...]:
+    """`went_...` and `came_...`: the rows that `told_changes` speaks of, of the base and now."""
+    return tuple(
+        Step(
+            f"{what}_{name}",
+            f"create temp table {what}_{name} as select {names(duckdb_types(schema))}"
+            f" from {side[name]} where {quote_ident(row_name(name))} in ("
+            f"select row_id from told_changes where table_name = {quote_text(name)})",
+            "rows that are no longer told so, or are told now",
+        )
+        for what, side in (("went", before), ("came", after))
+        for name, schema in model.RUN_TABLES.items()
     )
 
 
@@ -321,22 +339,18 @@ def _told_changes(base_id: str, before: Mapping[str, str], after: Mapping[str, s
 def _small_and_exact(engine: Engine, before: Mapping[str, str], after: Mapping[str, str]) -> bool:
     """Whether changes are few, and reading them back gives as many rows as a full copy.
 
-    The second holds by construction while no table has two equal rows; if it ever does, a full
-    copy is kept instead.
+    The second holds by construction while no table has two equal rows or one without a name; if
+    it ever does, a full copy is kept instead.
     """
+    if engine.one("select count(*) from told_changes where row_id is null") != (0,):
+        return False
     total = fresh = 0
     for name, source in after.items():
-        key, changed = quote_ident(row_name(name)), f"table_name = {quote_text(name)}"
-        rows, new, kept, was, stood = map(int, map(str, engine.one(f"""
-            select (select count(*) from {source}),
-                   (select count(*) from {source} where {key} in (
-                        select row_id from told_changes
-                        where {changed} and change <> 'withdrawn')),
-                   (select count(*) from {before[name]} where {key} not in (
-                        select row_id from told_changes where {changed})),
-                   (select count(*) from {before[name]}),
+        rows, new, was, gone, stood = map(int, map(str, engine.one(f"""
+            select (select count(*) from {source}), (select count(*) from came_{name}),
+                   (select count(*) from {before[name]}), (select count(*) from went_{name}),
                    (select count(*) from {quote_ident(name)})""")))  # fmt: skip
-        if rows != new + kept:
+        if rows != new + was - gone:
             return False
         total, fresh = total + rows + stood - was, fresh + new
     return fresh <= CHANGED_SHARE_MAX * total

@@ -62,7 +62,7 @@ def commit_run(places: Places, catalog: Catalog, derived: Derived, recorded_at: 
         every = changes.whole(sources, retaken) if retaken else sources
         few = changes.queries(engine, run.run_id, base, sources, retaken) if base else None
         result_hash = run.result_hash or _hash(
-            engine, every, changes.moved(sources, retaken) if few else None, base
+            engine, every, changes.moved() if few else None, base
         )
         staged = segments.stage(engine, places, few or _queries(run.run_id, every))
         cleanup.callback(segments.discard, staged)
