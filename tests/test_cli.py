@@ -116,6 +116,46 @@ def test_a_refused_file_exits_one_and_says_why(shop, capsys):
     assert "Nothing was committed." in capsys.readouterr().err
 
 
+REFUSALS = [
+    ("ingest card empty.csv", 1, "file_rejected", "the file holds nothing"),
+    ("ingest crad till.csv", 2, "unknown_name", "did you mean 'card'?"),
+    ("why #77", 1, "order_not_found", "check the spelling"),
+    ("trace nothing.csv", 2, "unknown_name", "no received file, event"),
+    ("sli orders", 2, "unknown_name", "did you mean 'orders_to_payments'?"),
+    ("export matches --out m.txt", 1, "report", "is written as .csv or .parquet"),
+    ("run --as-of tomorrow", 2, "settings", "tomorrow"),
+    ("report --week 46", 1, "parameter", "week '46'"),
+    ("decide #1001 nobody --same", 2, "unknown_name", "'nobody'"),
+    ("queue --colour red", 2, "unknown_option", "--colour"),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda r: r[0])
+def test_a_refusal_is_one_json_object_too(workspace, capsys, monkeypatch, refusal):
+    """With `--json` stdout always parses; `error` says kind, message, way out and exit code."""
+    command, code, kind, said = refusal
+    monkeypatch.chdir(workspace)
+    (workspace / "empty.csv").write_bytes(b"")
+
+    ended = recon(*command.split(), "--json")
+
+    told = capsys.readouterr()
+    error = json.loads(told.out)["error"]
+    assert (ended, error["exit_code"], error["kind"]) == (code, code, kind)
+    assert said in error["message"]
+    assert f"recon: {error['message']}".splitlines()[0] in told.err
+
+
+def test_a_refused_file_is_told_with_its_stable_code(workspace, capsys):
+    """A script branches on `code` and `file`, not on the sentence."""
+    (workspace / "empty.csv").write_bytes(b"")
+
+    recon("ingest", "card", workspace / "empty.csv", "--json", "-w", workspace)
+
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["code"], error["file"]) == ("empty_file", "empty.csv")
+
+
 def test_a_refused_file_says_what_became_of_the_others(shop, capsys):
     """Files before it were taken in, files after it were not looked at; both are named."""
     (shop / "empty.csv").write_bytes(b"")

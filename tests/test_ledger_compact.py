@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ledger_kit import DAY, T0, complete, draft, ingest, new_store, read
 
 from recon_kit import model
-from recon_kit.errors import CorruptStoreError
+from recon_kit.errors import CorruptStoreError, LedgerError
 from recon_kit.ledger import compact
 from recon_kit.ledger.catalog import Catalog
 from recon_kit.ledger.store import Store
@@ -176,6 +176,23 @@ def test_rows_lie_in_the_order_of_their_sequences_and_keys_in_that_of_their_hash
         {c: pl.Datetime("us", "UTC") if isinstance(k, pl.Datetime) else k
          for c, k in model.EVENT_SCHEMA.items()}
     )  # fmt: skip
+
+
+def test_who_reads_for_more_than_a_day_after_a_merge_is_told_to_read_again(store):
+    """A file that left under an open engine is named; read again, all is there."""
+    for number in range(5):
+        day(store, number)
+    before = read(store, "select count(*) from events").item()
+
+    def read_too_late():
+        with store.snapshot().engine() as engine:
+            store.compact(T0)
+            store.litter(T0 + 2 * DAY, remove=True)
+            engine.count("events")
+
+    with pytest.raises(LedgerError, match=r"it was merged into another file .* Read again: "):
+        read_too_late()
+    assert read(store, "select count(*) from events").item() == before
 
 
 def test_merged_and_new_files_are_merged_again(store):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from cyclopts import CycloptsError
 
 from recon_kit.cli import decisions, facts, keeping, promises, results, rules, training
-from recon_kit.cli.app import DONE, FAILED, MISUSE, app
+from recon_kit.cli.app import DONE, FAILED, MISUSE, app, refuse
 from recon_kit.errors import ReconError, SettingsError, UnknownNameError, WorkspaceError
 
 # Every module that brings commands; each registers its own when it is imported.
@@ -20,16 +20,18 @@ _MISUSE_ERRORS = (SettingsError, UnknownNameError, WorkspaceError)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of the `recon` command; exits with the documented codes."""
+    """Entry point of the `recon` command; exits with the documented codes.
+
+    A refusal is told on stderr; with `--json` stdout gets its one object as well: `error`, with
+    `kind`, `message` (what was wrong, where, and what to do), `notes` and `exit_code`, and the
+    `code` and `file` of a refused file.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = app(list(sys.argv[1:] if arguments is None else arguments))
-    except CycloptsError as why:
-        print(f"recon: {why}", file=sys.stderr)
-        code = MISUSE
-    except ReconError as why:
-        for line in (str(why), *getattr(why, "__notes__", ())):
-            print(f"recon: {line}", file=sys.stderr)
-        code = MISUSE if isinstance(why, _MISUSE_ERRORS) else FAILED
+        code = app(given)
+    except (CycloptsError, ReconError) as why:
+        misuse = isinstance(why, (CycloptsError, *_MISUSE_ERRORS))
+        code = refuse(why, MISUSE if misuse else FAILED, as_json="--json" in given)
     except KeyboardInterrupt:
         print("recon: stopped; nothing is half-committed", file=sys.stderr)
         code = FAILED

@@ -1,12 +1,14 @@
 """What all commands share: the app, its common options, how a result is shown, exit codes.
 
-Results go to stdout (`--json`: one object), progress and problems to stderr. Exit codes: 0 done,
-1 failed, 2 misuse, 3 hold, 4 unknown, 5 done but rows were quarantined or a reconciliation failed.
+Results go to stdout (`--json`: one object, of a refusal too), progress and problems to stderr. Exit
+codes: 0 done, 1 failed, 2 misuse, 3 hold, 4 unknown, 5 done but rows were quarantined or a
+reconciliation failed.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -18,6 +20,7 @@ import polars as pl
 from cyclopts import App, Parameter
 
 import recon_kit
+from recon_kit.errors import FileRejectedError
 
 DONE, FAILED, MISUSE, HOLD, UNKNOWN, PARTLY = 0, 1, 2, 3, 4, 5
 
@@ -71,6 +74,19 @@ def show(result: Any, common: Common, code: int = DONE) -> int:
         print(json.dumps(result.as_dict(), default=_jsonable, ensure_ascii=False, allow_nan=False))
     else:
         print(result)
+    return code
+
+
+def refuse(why: Exception, code: int, *, as_json: bool) -> int:
+    """Tell why a command did nothing: lines on stderr, and the one object where JSON is wanted."""
+    notes = list(getattr(why, "__notes__", ()))
+    for line in (str(why), *notes):
+        print(f"recon: {line}", file=sys.stderr)
+    if as_json:
+        kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(why).__name__.removesuffix("Error")).lower()
+        told = {"kind": kind, "message": str(why), "notes": notes, "exit_code": code}
+        told |= {n: getattr(why, n) for n in ("code", "file") if isinstance(why, FileRejectedError)}
+        print(json.dumps({"error": told}, ensure_ascii=False))
     return code
 
 

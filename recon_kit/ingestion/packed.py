@@ -60,6 +60,8 @@ def only_member(path: Path, name: str) -> str:
     except DAMAGED as why:
         raise damaged(name, "zip", why) from None
     names = [m.filename for m in members]
+    if "" in names:
+        raise damaged(name, "zip", ValueError("a file in it has no name"))
     for start, what, way in _OFFICE:
         if any(n.startswith(start) for n in names):
             raise FileRejectedError(name, "format_mismatch", f"the file is {what}", way)
@@ -110,4 +112,4 @@ def damaged(name: str, kind: Kind | None, why: Exception) -> FileRejectedError:
 def _is_litter(member: zipfile.ZipInfo) -> bool:
     """Folders, and what macOS adds to every archive."""
     parts = PurePosixPath(member.filename).parts
-    return member.is_dir() or "__MACOSX" in parts or (parts[-1:] == (".DS_Store",))
+    return member.filename.endswith("/") or "__MACOSX" in parts or (parts[-1:] == (".DS_Store",))

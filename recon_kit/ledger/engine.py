@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from recon_kit.errors import WorkspaceError
+from recon_kit.errors import LedgerError, WorkspaceError
 from recon_kit.safe import quote_ident, quote_text
 
 # What reading a file may raise that is no longer what it was.
@@ -141,13 +141,24 @@ def open_engine(
 
     Raises:
         WorkspaceError: the memory is no size.
+        LedgerError: a file has left the folder while the engine was open.
     """
     base = folder or (Path(os.environ["RECON_TEMP"]) if "RECON_TEMP" in os.environ else None)
     temp = Path(tempfile.mkdtemp(prefix="recon_", dir=base)).resolve()
     con = duckdb.connect(":memory:")
+    listed = [Path(f).resolve() for f in files]
     try:
-        _harden(con, [Path(f).resolve() for f in files], temp, threads, memory_max)
+        _harden(con, listed, temp, threads, memory_max)
         yield Engine(con, temp)
+    except (duckdb.IOException, duckdb.PermissionException) as error:
+        gone = next((f for f in listed if not f.exists()), None)
+        if gone is None:
+            raise
+        raise LedgerError(
+            f"{gone.parent.name}/{gone.name} is no longer there: it was merged into another file "
+            "(recon compact) and removed while it was being read. Read again: the same rows are "
+            "there. If that fails too, run `recon verify --segments`."
+        ) from error
     finally:
         con.close()
         shutil.rmtree(temp, ignore_errors=True)
