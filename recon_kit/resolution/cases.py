@@ -52,7 +52,7 @@ def find_cases(  # noqa: PLR0913 - the three inputs, the clock and the past are 
         settings: the workspace's settings (zone, holidays, owners).
         as_of: the instant of the evaluation.
         previous: findings of earlier live runs of this reconciliation, with `run_order` (0 is the
-            oldest); may be empty.
+            oldest), at least the columns that `history` reads; may be empty.
         runs_before: number of those runs. Without it the newest run that found anything is taken
             for the last one, and a case that was closed by a run that found nothing at all is
             continued instead of opened anew.
@@ -77,7 +77,8 @@ def find_cases(  # noqa: PLR0913 - the three inputs, the clock and the past are 
 def history(previous: pl.DataFrame, reconciliation: str, runs_before: int | None) -> pl.DataFrame:
     """The last word of earlier runs on each anchor, in `HISTORY_SCHEMA`.
 
-    `alive` says that the newest run still had the case.
+    Reads reconciliation, anchor_key, opening, opened_at, owner and run_order. `alive` says that
+    the newest run still had the case.
     """
     if previous.is_empty():
         return pl.DataFrame(schema=HISTORY_SCHEMA)

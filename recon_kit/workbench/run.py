@@ -381,10 +381,11 @@ def _earlier_findings(engine: Engine, runs: list[str]) -> pl.DataFrame:
         schema={"run_id": pl.String, "run_order": pl.Int64},
     )
     engine.put("run_order", order)
+    # of what they said only that which a case keeps: texts are the most of a finding
+    columns = "case_id, reconciliation, anchor_key, opening, opened_at, owner, run_order"
     return engine.rows(
-        "with ordered as (select f.*, o.run_order from findings_told f join run_order o "
-        "using (run_id) union by name select f.*, o.run_order from findings f join run_order o "
-        "using (run_id)) from ordered "
+        f"with ordered as (select {columns} from findings_told join run_order using (run_id) "
+        f"union select {columns} from findings join run_order using (run_id)) from ordered "
         "qualify row_number() over (partition by anchor_key order by opening desc, "
         "run_order desc, case_id) = 1 order by run_order, case_id"
     )

@@ -6,8 +6,9 @@
 orders and payments comes a day late, one payment in a thousand is told again with another amount.
 The peer is the full run of the day before, in the same store and process; ingesting is timed apart.
 Goal: seconds of the late day at most 5 % of the full run, bytes written about the share of change.
-Plain matches are carried over, so key joins and indicators cost little. What is open is scored
-again: the odds of a pair depend on how many are open.
+Plain matches are carried over, so key joins cost little; the result hash and what changed are read
+from the changes. What still grows with all rows: looking up who shares a key with what is new,
+indicators, and the scoring of what is open, as the odds of a pair depend on how many are open.
 """
 
 from __future__ import annotations
