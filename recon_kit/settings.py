@@ -387,6 +387,25 @@ KEY_FIELDS: tuple[str, ...] = (
 )  # fmt: skip
 
 
+# What a record may tell of a customer that is compared.
+CUSTOMER_FIELDS: tuple[str, ...] = ("email", "customer_name", "phone", "postcode")
+
+
+class Customers(_Frozen):
+    """Sources whose records say who a customer is; the first that tells a field is heard.
+
+    `of` are the sources whose `customer_id` they know; those of both sides if none is named.
+    """
+
+    sources: tuple[str, ...] = ()
+    of: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        return {"sources": tuple(data)} if isinstance(data, (list, tuple)) else data
+
+
 class Reconciliation(_Frozen):
     """Two sides that ought to agree, and what agreeing means."""
 
@@ -404,6 +423,7 @@ class Reconciliation(_Frozen):
     sign_off_over: dict[str, ExactDecimal] | None = None
     fx_band_percent: ExactDecimal = Decimal(3)
     owner: Name | None = None
+    customers: Customers = Customers()
     probable: Probable = Probable()
     window_method: Uncertain = Uncertain()
     grouped: Uncertain = Uncertain()
@@ -422,6 +442,12 @@ class Reconciliation(_Frozen):
                     f"attach: {name!r} is no event type; {nearest(name, model.EVENT_TYPES)}"
                 )
         return self
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every source that is read, each once: of both sides, and of customers."""
+        sides = (*self.left.sources, *self.right.sources)
+        return tuple(dict.fromkeys((*sides, *self.customers.sources)))
 
 
 class Chain(_Frozen):
@@ -519,10 +545,38 @@ class Settings(_Frozen):
         for rec in self.reconciliations:
             for name in (*rec.left.sources, *rec.right.sources):
                 _declared(f"reconciliation {rec.name!r}", "source", name, sources)
+            self._check_customers(rec, sources)
         for chain in self.chains:
             for name in chain.steps:
                 _declared(f"chain {chain.name!r}", "reconciliation", name, recs)
         return self
+
+    def _check_customers(self, rec: Reconciliation, sources: set[str]) -> None:
+        """Whether the sources of customers are there, name customers and tell of them."""
+        where, named = f"reconciliation {rec.name!r}: customers", rec.customers
+        for name in named.sources:
+            _declared(where, "source", name, sources)
+            layout = self.source(name).layout
+            if layout is not None and "customer_id" not in layout.columns:
+                raise ValueError(
+                    f"{where}: source {name!r} does not say whom its rows are about; map "
+                    "customer_id in its [sources.layout.columns]"
+                )
+            if layout is not None and not set(CUSTOMER_FIELDS) & set(layout.columns):
+                raise ValueError(
+                    f"{where}: source {name!r} tells nothing of a customer; map one of "
+                    f"{', '.join(CUSTOMER_FIELDS)} in its [sources.layout.columns]"
+                )
+        sides = {*rec.left.sources, *rec.right.sources}
+        for name in named.of:
+            if name not in sides:
+                raise ValueError(f"{where}: of: {name!r} is on no side; {nearest(name, sides)}")
+        if named.of and not named.sources:
+            raise ValueError(f"{where}: of: name the sources whose records describe customers")
+        if named.sources and not rec.probable.enabled:
+            raise ValueError(
+                f"{where}: only the method `probable` reads them, and it is not enabled here"
+            )
 
     def source(self, name: str) -> Source:
         """The declared source of that name, or `UnknownNameError`."""

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from matching_world import COVERAGE, day, frame, order, payment, person, rec, said
+from matching_world import COVERAGE, day, event, frame, order, payment, person, rec, said
 
 from recon_kit import model
 from recon_kit.ledger.engine import open_engine
@@ -268,3 +268,27 @@ def test_any_late_day_has_the_rows_of_a_full_run(first, later, opinions, known, 
 
     assert found[2].why_not == ""
     assert differing(found) == []
+
+
+def test_newer_records_of_customers_leave_what_stands_and_are_heard_for_what_is_open():
+    """The CRM file of the second day names two addresses: what keys joined is not matched again,
+    and the two open orders find their payments, as in a full run.
+    """
+    first = [
+        *CALM,
+        *(order(f"o{n}", 5000, customer_id=f"c{n}") for n in (1, 2)),
+        *(payment(f"p{n}", 5000) for n in (1, 2)),
+    ]
+    records = [
+        event(f"k{n}", "crm", "other", None, customer_id=f"c{n}", event_ts=None) for n in (1, 2)
+    ]
+    people = [person(f"{kind}{n}", f"{n}@example.com") for kind in ("p", "k") for n in (1, 2)]
+    declared = rec(keys=KEYS, probable={"uncertified": "auto"}, customers=["crm"])
+
+    found = late_and_full(first, records, declared, who=people)
+
+    assert differing(found) == []
+    assert str(found[2]) == "4 of 84 events were matched again"
+    assert found[0]["matches"].filter(
+        pl.col("method") == "probable"
+    ).height == 2  # fmt: skip

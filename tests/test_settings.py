@@ -208,3 +208,75 @@ def test_settings_are_frozen():
     """Nobody changes settings after they were read."""
     with pytest.raises(Exception, match="frozen"):
         loads(SHOP).workspace.name = "other"
+
+
+CRM = """
+[[sources]]
+name = "crm"
+feed = "table"
+[sources.layout]
+event_type = "other"
+[sources.layout.columns]
+{columns}
+"""
+PERSON = 'customer_id = "Contact"\nemail = "E-mail"'
+
+
+@pytest.mark.parametrize(
+    ("customers", "columns", "message"),
+    [
+        ('["cmr"]', PERSON, "customers: no source is called 'cmr'; did you mean 'crm'?"),
+        (
+            '["crm"]',
+            'email = "E-mail"',
+            "customers: source 'crm' does not say whom its rows are about; map customer_id in",
+        ),
+        (
+            '["crm"]',
+            'customer_id = "Contact"',
+            "customers: source 'crm' tells nothing of a customer; map one of email, customer_name,",
+        ),
+        ('{ sources = ["crm"], of = ["shpo"] }', PERSON, "customers: of: 'shpo' is on no side"),
+        ('{ of = ["shop"] }', PERSON, "of: name the sources whose records describe customers"),
+        (
+            '["crm"]\nprobable = { enabled = false }',
+            PERSON,
+            "only the method `probable` reads them, and it is not enabled here",
+        ),
+    ],
+)
+def test_a_mistake_about_customers_is_explained(customers, columns, message):
+    """Each names the reconciliation and says what to write."""
+    text = TWO_SIDES + f"customers = {customers}\n" + CRM.format(columns=columns)
+
+    with pytest.raises(SettingsError) as caught:
+        loads(text)
+
+    assert "reconciliation 'orders_to_payments': customers" in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_customers_are_named_in_a_list_or_with_the_sources_whose_ids_they_know():
+    """A list names the sources alone; every source that is read is known to the reconciliation."""
+    for written, of in (('["crm"]', ()), ('{ sources = ["crm"], of = ["shop"] }', ("shop",))):
+        told = loads(TWO_SIDES + f"customers = {written}\n" + CRM.format(columns=PERSON))
+        (rec,) = told.reconciliations
+
+        assert (rec.customers.sources, rec.customers.of) == (("crm",), of)
+        assert rec.sources == ("shop", "stripe", "crm")
+
+
+TWO_SIDES = """
+[workspace]
+name = "acme"
+[[sources]]
+name = "shop"
+feed = "shopify.orders_csv"
+[[sources]]
+name = "stripe"
+feed = "stripe.payout_reconciliation"
+[[reconciliations]]
+name = "orders_to_payments"
+left = { sources = ["shop"], types = ["order"] }
+right = { sources = ["stripe"], types = ["payment"] }
+"""

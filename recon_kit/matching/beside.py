@@ -13,16 +13,17 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import estimate, features, keys, probable, rarity
+from recon_kit.matching import enrich, estimate, features, keys, probable, rarity
 from recon_kit.matching.comparisons import Terms, comparisons
 from recon_kit.matching.ladders import Comparison
 from recon_kit.matching.stored import Trained
 from recon_kit.safe import quote_text
-from recon_kit.settings import Reconciliation, Side
+from recon_kit.settings import Customers, Reconciliation, Side
 
 NEAR_MAX = 60
 _AMOUNT_PERCENT = 10
@@ -80,11 +81,13 @@ def look(
     engine.run(_side_step(rec, names[1], "event_key in (select event_key from near_events)"))
     trained = scale.trained
     extra = trained.extra if trained else rec.probable.compare
-    features.prepare(engine, extra, rated=probable.put_rates(engine))
+    customers = enrich.heard(rec.customers, trained.customers) if trained else rec.customers
+    features.prepare(engine, extra, rated=probable.put_rates(engine), customers=customers)
     rarity.attach_rarity(engine, trained.rarity if trained else {"else": "0"})
     rarity.attach_usual_fees(engine, trained.schedules if trained else ())
     ladders = trained.ladders if trained else _written(engine, rec, extra)
-    return Beside(_compared(engine, ladders, names[1], scale.prior), ladders, scale.prior)
+    found = _compared(engine, ladders, names[1], scale.prior, customers)
+    return Beside(found, ladders, scale.prior)
 
 
 def near_step(rec: Reconciliation, event_key: str, other: Side, partners: Sequence[str]) -> Step:
@@ -106,10 +109,7 @@ with asked as (
            presentment_currency as asked_presentment_currency
            {", " + own if own else ""}
     from events where event_key = {quote_text(event_key)}
-), same_customer as (
-    select event_key from who where lower(trim(email)) in (
-        select lower(trim(email)) from who
-        where event_key = {quote_text(event_key)} and email like '%_@_%')
+), same_customer as ({_same_customer_sql(rec, event_key)}
 ), found as (
     select event_key, {" or ".join(shared) or "false"} as by_key,
            event_key in (from same_customer) as by_customer,
@@ -129,6 +129,25 @@ from found where by_key or by_customer or by_amount or partner
 qualify place <= {NEAR_MAX}""",
         "what shares a key, a customer or roughly the amount",
     )
+
+
+def _same_customer_sql(rec: Reconciliation, event_key: str) -> str:
+    """Query of the events of an event's customer: by address, own or in a customer's record."""
+    asked = quote_text(event_key)
+    mail = "lower(trim(email))"
+    own = f"select {mail} as mail from who where event_key = {asked} and email like '%_@_%'"
+    if not rec.customers.sources:
+        return f"select event_key from who where {mail} in ({own})"
+    told = keys.texts(rec.customers.sources)
+    records = f"""select r.customer_id, lower(trim(w.email)) as mail from events r
+        join who w using (event_key)
+        where r.source in ({told}) and r.customer_id is not null and w.email like '%_@_%'"""
+    mails = f"""{own} union select mail from ({records}) where customer_id in (
+        select customer_id from events where event_key = {asked})"""
+    return f"""
+    select event_key from who where {mail} in ({mails}) union
+    select event_key from events where customer_id in (
+        select customer_id from ({records}) where mail in ({mails}))"""
 
 
 def _side_step(rec: Reconciliation, side: str, which: str) -> Step:
@@ -156,17 +175,29 @@ def _written(engine: Engine, rec: Reconciliation, extra: Sequence[str]) -> tuple
 
 
 def _compared(
-    engine: Engine, ladders: Sequence[Comparison], other: str, prior: float | None
+    engine: Engine,
+    ladders: Sequence[Comparison],
+    other: str,
+    prior: float | None,
+    customers: Customers,
 ) -> pl.DataFrame:
     """Every near pair with its levels and what they weigh; the likeliest first."""
-    numbers = ", ".join(f"({c.level_sql()})::bigint as g{i}" for i, c in enumerate(ladders))
+    numbers = [
+        f"({c.level_sql()})::bigint as g{i}"
+        for i, c in enumerate(enrich.guarded(ladders, customers))
+    ]
+    origins = [
+        f"{enrich.origin_sql(c.name, f'[{keys.texts(_labels(c))}][g{i} + 1]')} as origin{i}"
+        for i, c in enumerate(ladders)
+        if customers.sources
+    ]
     engine.run(
         Step(
             "beside",
             f"""
 create or replace table beside as
 select l.event_key as left_key, r.event_key as right_key, n.event_key as other_key, n.near_by,
-       n.place{", " + numbers if numbers else ""}
+       n.place{"".join(f", {column}" for column in (*numbers, *origins))}
 from side_left l cross join side_right r
 join near_events n on n.event_key = {"l" if other == "left" else "r"}.event_key""",
             "on which level each comparison stands",
@@ -182,7 +213,11 @@ join near_events n on n.event_key = {"l" if other == "left" else "r"}.event_key"
         told=pl.sum_horizontal(start, *worth).round(6),
         standing=pl.concat_list(names) if names else pl.lit([], dtype=pl.List(pl.Int64)),
     )
-    words = [_words(ladders, list(row), prior) for row in found["standing"]]
+    owed = found.select(pl.col(f"origin{i}") for i in range(len(origins))).rows()
+    words = [
+        _words(ladders, standing, prior, told)
+        for standing, told in zip(found["standing"], owed or repeat(()), strict=bool(owed))
+    ]
     return (
         found.with_columns(
             pl.Series("levels", [w[0] for w in words], dtype=pl.String),
@@ -201,14 +236,25 @@ def _weights(ladder: Comparison) -> dict[int, float]:
     return {i: math.log2(level.m / level.u) for i, level in enumerate(ladder.levels)}
 
 
+def _labels(ladder: Comparison) -> tuple[str, ...]:
+    return tuple(level.label for level in ladder.levels)
+
+
 def _words(
-    ladders: Sequence[Comparison], standing: Sequence[int], prior: float | None
+    ladders: Sequence[Comparison],
+    standing: Sequence[int],
+    prior: float | None,
+    owed: Sequence[str],
 ) -> tuple[str, str]:
-    """(levels, weights) of one pair as JSON objects, as `pair_evidence` has them."""
+    """(levels, weights) of one pair as JSON objects, as `pair_evidence` has them.
+
+    `owed` says by comparison what comes from customers' records; empty where none are read.
+    """
     held = [(c, number) for c, number in zip(ladders, standing, strict=True) if number >= 0]
     weights = {} if prior is None else {"prior": round(prior, 6)}
     weights |= {c.name: round(_weights(c)[number], 6) for c, number in held}
-    levels = {c.name: c.levels[number].label for c, number in held}
+    owes = {c.name: told for c, told in zip(ladders, owed, strict=False)}
+    levels = {c.name: c.levels[number].label + owes.get(c.name, "") for c, number in held}
     return json.dumps(levels, ensure_ascii=False), json.dumps(weights)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from recon_kit.ledger.engine import Engine, Step
+from recon_kit.matching import enrich
 from recon_kit.matching.ladders import RARITY
 
 Form = Literal["window", "near", "close", "equal", "day"]
@@ -55,12 +56,14 @@ class Rung:
 class Rule:
     """Rungs from wide to narrow; a key value too common for one goes on to the next.
 
-    Where `listed`, keys are lists of which any member may agree.
+    Where `listed`, keys are lists of which any member may agree. Where `records` of customers tell
+    more of the rows, two that both name a customer are not paired by what a record tells.
     """
 
     name: str
     rungs: tuple[Rung, ...]
     listed: bool = False
+    records: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,13 @@ class RuleCount:
     keys_over: int
 
 
-def rules(filled: Collection[str], extra: Sequence[str] = ()) -> tuple[Rule, ...]:
-    """The rules for the fields that both sides fill, the most telling keys first."""
+def rules(
+    filled: Collection[str], extra: Sequence[str] = (), *, records: bool = False
+) -> tuple[Rule, ...]:
+    """The rules for the fields that both sides fill, the most telling keys first.
+
+    `records` says that customers' records tell more of the rows (see `enrich`).
+    """
     has = set(filled)
     near: tuple[Form, ...] = ("near", "equal") if "amount" in has else ("window", "day")
     wide: tuple[Form, ...] = ("window", *near) if "amount" in has else near
@@ -115,7 +123,7 @@ def rules(filled: Collection[str], extra: Sequence[str] = ()) -> tuple[Rule, ...
         ("text_name", crossed("left text in right name", "text_words", "words")),
         ("amount", weak("same amount", "currency || ' ' || amount", ("window", "day"))),
     )
-    return tuple(rule for field, rule in by_field if field in has)
+    return tuple(replace(rule, records=records) for field, rule in by_field if field in has)
 
 
 def _start_rules(near: tuple[Form, ...]) -> list[Rule]:
@@ -205,6 +213,7 @@ def _run(
     rung = rule.rungs[step]
     for side in ("left", "right"):
         engine.run(Step(f"key_{side}", _keyed_sql(rule, step, side, window), rule.name))
+    apart = f" and not ({enrich.BORROWED})" if rule.records else ""
     engine.run(
         Step(
             "key_pairs",
@@ -227,7 +236,7 @@ def _run(
             f"""create temp table {table} as select distinct a.seq as l, b.seq as r
             from key_left a join key_right b using (key)
             where a.value not in (select value from key_over)
-                and {_range_sql(rung.form, window)}""",
+                and {_range_sql(rung.form, window)}{apart}""",
             rule.name,
         ),
     )
@@ -246,7 +255,8 @@ def _keyed_sql(rule: Rule, step: int, side: str, window: tuple[int, int]) -> str
     The range of time and amount becomes buckets in the key, as wide as the range itself: a left
     row stands in the two buckets that its partners can be in, a right row in its own. So the join
     is by equality alone, and counting keys counts nearly what the join will give. An amount
-    presented in another currency stands beside the own one.
+    presented in another currency stands beside the own one. Where records are read, `named` and
+    `borrowed` say whether a row names a customer, and whether a record told the value.
     """
     rung = rule.rungs[step]
     expression = _key(rule, step, side)
@@ -262,13 +272,16 @@ def _keyed_sql(rule: Rule, step: int, side: str, window: tuple[int, int]) -> str
         select * replace (shown as amount, shown_currency as currency) from side_{side}
         where shown is not null and shown_currency <> currency)"""
     before = f", {_key(rule, step - 1, side)} as wider" if step else ""
-    spread = f"select seq, amount, ts, currency, {expression} as value{before} from {money}"
+    own = rung.left if side == "left" else rung.right
+    flags = f", named, {enrich.borrowed_sql(own)} as borrowed" if rule.records else ""
+    spread = f"select seq, amount, ts, currency, {expression} as value{before}{flags} from {money}"
     for i, bucket in enumerate(buckets):
         spread = f"select *, unnest({bucket}) as b{i} from ({spread})"
         parts.append(f"b{i}")
     over = " and hash(wider) in (select value from key_over)" if step else ""
     return f"""create or replace temp table key_{side} as
         select distinct seq, hash(value) as value, hash({", ".join(parts)}) as key, amount, ts
+            {", named, borrowed" if rule.records else ""}
         from ({spread}) where value is not null{over}"""
 
 

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 from recon_kit.errors import MatchingError
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import fx
+from recon_kit.matching import enrich, fx
 from recon_kit.model import MONEY_FACTS
 from recon_kit.safe import quote_ident, quote_text
+from recon_kit.settings import Customers
 
 SIDES: tuple[str, str] = ("left", "right")
 # Fields of which a comparison is made where both sides fill them: name -> column that tells.
@@ -36,29 +37,46 @@ _LEGAL_FORMS: tuple[str, ...] = (
 )  # fmt: skip
 
 
-def prepare(engine: Engine, extra: Sequence[str], *, rated: bool = False) -> None:
+def prepare(
+    engine: Engine,
+    extra: Sequence[str],
+    *,
+    rated: bool = False,
+    customers: Customers | None = None,
+) -> list[str]:
     """Make `row_left` and `row_right` from `open_left`, `open_right`, `who` and `events`.
 
     Args:
         engine: holds those tables.
         extra: the declared further fields.
         rated: whether `rates` is there, so that amounts can be told in one currency.
+        customers: whose records tell more of them (see `enrich`); then the rows have
+            `enrich.ORIGINS` as well.
+
+    Returns:
+        What there is to say of the records.
     """
+    notes = enrich.run(engine, customers or Customers())
+    told = bool(customers and customers.sources)
     for side in SIDES:
         given = engine.rows(f"select * from open_{side} limit 0").columns
         engine.run(
             Step(
                 f"row_{side}",
                 f"create or replace temp table row_{side} as "
-                f"{_rows_sql(side, extra, given, rated=rated)}",
+                f"{_rows_sql(side, extra, given, rated=rated, told=told)}",
                 "one spelling of every field that is compared",
             )
         )
+    return notes
 
 
-def _rows_sql(side: str, extra: Sequence[str], given: Sequence[str], *, rated: bool) -> str:
+def _rows_sql(
+    side: str, extra: Sequence[str], given: Sequence[str], *, rated: bool, told: bool
+) -> str:
     own = [f"{_further(field)} as x{i}" for i, field in enumerate(extra)]
-    further = ", ".join(["", *own])
+    origins = [f"w.{name}" for name in enrich.ORIGINS if told]
+    further = ", ".join(["", *own, *origins])
     from_events = "join events e using (event_key)" if extra else ""
     personal = ", min(raw_personal) as raw_personal" if "raw_personal" in str(extra) else ""
     optional = ", ".join(
@@ -68,6 +86,8 @@ def _rows_sql(side: str, extra: Sequence[str], given: Sequence[str], *, rated: b
     unique_who = f"""(select event_key, min(email) as email, min(customer_name) as customer_name,
             min(phone) as phone, min(postcode) as postcode{personal}
             from who where event_key in (select event_key from open_{side}) group by event_key)"""
+    if told:
+        unique_who = enrich.who_sql(unique_who)
     return f"""
     with plain as (
         select o.eid, o.event_key, o.amount::bigint as amount, coalesce(o.currency, '') as currency,

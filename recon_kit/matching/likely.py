@@ -15,7 +15,7 @@ from datetime import datetime
 import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import amounts, canary, keys, probable, splits, stored, trust
+from recon_kit.matching import amounts, canary, enrich, keys, probable, splits, stored, trust
 from recon_kit.matching.assign import WEIGHT_FLOOR
 from recon_kit.matching.authority import Authority, authority, with_model
 from recon_kit.matching.canary import NO_TRIALS, Trials
@@ -106,7 +106,24 @@ def _judged(
         )
     )
     trust.weigh(engine, trained)
+    if trained and enrich.heard(rec.customers, trained.customers).sources:
+        engine.run(marked_step())
     return scored.model
+
+
+def marked_step() -> Step:
+    """Say in the levels of each picked pair what customers' records told of it."""
+    return Step(
+        "marked",
+        f"""
+create or replace table {trust.TABLE} as
+select t.* replace ({enrich.marked_sql("t.levels", "a", "b")} as levels)
+from {trust.TABLE} t
+join open_left l on l.eid = t.left_eid join open_right r on r.eid = t.right_eid
+left join enriched a on a.event_key = l.event_key
+left join enriched b on b.event_key = r.event_key""",
+        "what came from a record is told as such",
+    )
 
 
 def aside_steps() -> tuple[Step, ...]:

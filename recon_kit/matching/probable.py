@@ -20,7 +20,7 @@ from typing import Any
 import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import blocking, estimate, features, fx, rarity, stored
+from recon_kit.matching import blocking, enrich, estimate, features, fx, rarity, stored
 from recon_kit.matching.comparisons import Terms, comparisons, days
 from recon_kit.matching.ladders import Comparison, splink_settings
 from recon_kit.matching.stored import Trained
@@ -88,15 +88,16 @@ def score(
     learns = retrain or not known.ladders
     extra = rec.probable.compare if learns else known.extra
     rated = put_rates(engine)
-    features.prepare(engine, extra, rated=rated)
+    customers = rec.customers if learns else enrich.heard(rec.customers, known.customers)
+    told = features.prepare(engine, extra, rated=rated, customers=customers)
     if not (engine.count("row_left") and engine.count("row_right")):
         _empty(engine)
         return Scored(model, TABLE, False, 0, (), ("one side has no open rows",))
     filled = features.filled(engine, extra)
-    notes = _not_filled(extra, filled)
+    notes = [*told, *_not_filled(extra, filled)]
     rare = rarity.count_terms(engine) if learns else known.rarity
     rarity.attach_rarity(engine, rare)
-    chosen = blocking.rules(filled, extra)
+    chosen = blocking.rules(filled, extra, records=bool(customers.sources))
     counts = blocking.block(
         engine, chosen, _window(rec), rec.probable.pairs_max, barred=_has(engine, "barred")
     )
@@ -144,7 +145,8 @@ def _learn(
     if not ladders or not blocking.rules(filled, extra):
         return None, ["the two sides fill no field in common that could be compared"]
     rarity.attach_usual_fees(engine, known.schedules)
-    odds = estimate.learn(engine, ladders, rec.cardinality, seed)
+    guarded = enrich.guarded(ladders, rec.customers)
+    odds = estimate.learn(engine, guarded, rec.cardinality, seed)
     notes: list[str] = []
     schedules = known.schedules
     if "amount" in filled and not terms.usual:
@@ -156,7 +158,8 @@ def _learn(
             rarity.attach_usual_fees(engine, schedules)
             ladders = comparisons(filled, replace(terms, usual=True))
             counted = {name: n for name, n in odds.counted.items() if name != "amount"}
-            odds = estimate.learn(engine, ladders, rec.cardinality, seed, counted)
+            guarded = enrich.guarded(ladders, rec.customers)
+            odds = estimate.learn(engine, guarded, rec.cardinality, seed, counted)
     notes += odds.notes
     if not odds.settled and known.ladders:
         notes.append("the model that was there is kept: learning a new one did not settle")
@@ -169,6 +172,7 @@ def _learn(
         ladders=stored.with_odds(ladders, odds.m, odds.u),
         share=odds.share,
         extra=tuple(extra),
+        customers=rec.customers,
         unseen=odds.unseen,
         schedules=schedules,
         # what labels taught corrects the odds it was trained beside, no others
@@ -237,8 +241,10 @@ def rescore(engine: Engine, rec: Reconciliation, trained: Trained) -> None:
     """
     lefts, rights = engine.count("side_left"), engine.count("side_right")
     odds = estimate.prior_odds(trained.share, lefts, rights, rec.cardinality)
+    heard = enrich.heard(rec.customers, trained.customers)
     columns = ", ".join(
-        f"({c.level_sql()})::tinyint as g{i}" for i, c in enumerate(trained.ladders)
+        f"({c.level_sql()})::tinyint as g{i}"
+        for i, c in enumerate(enrich.guarded(trained.ladders, heard))
     )
     engine.run(
         Step(

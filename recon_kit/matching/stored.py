@@ -19,6 +19,7 @@ from recon_kit.errors import MatchingError
 from recon_kit.matching.ladders import Comparison, Level
 from recon_kit.matching.schedules import Lag, Schedule
 from recon_kit.model import StoredModel
+from recon_kit.settings import Customers
 
 FORMAT = 2
 
@@ -29,15 +30,17 @@ class Trained:
 
     `ladders` are the comparisons with their odds, `share` of left rows that find a partner,
     `rarity` the commonest terms by class (`rarity.count_terms`), `extra` the declared further
-    fields, `unseen` the levels no true pair stood on, `schedules` and `lags` the terms,
-    `classifier` and `calibration` what labels added, if anything, and `card` what training says
-    of the model: it is hashed with the rest, so whoever approves a model approves its card.
+    fields, `customers` whose records told more of the rows, `unseen` the levels no true pair stood
+    on, `schedules` and `lags` the terms, `classifier` and `calibration` what labels added, if
+    anything, and `card` what training says of the model: it is hashed with the rest, so whoever
+    approves a model approves its card.
     """
 
     ladders: tuple[Comparison, ...] = ()
     share: float = 0.5
     rarity: Mapping[str, str] = field(default_factory=dict)
     extra: tuple[str, ...] = ()
+    customers: Customers = field(default_factory=Customers)
     unseen: tuple[str, ...] = ()
     schedules: tuple[Schedule, ...] = ()
     lags: tuple[Lag, ...] = ()
@@ -62,6 +65,7 @@ def write(reconciliation: str, trained: Trained) -> StoredModel:
             "unseen": list(trained.unseen),
             "rarity": dict(trained.rarity),
             "comparisons": [_comparison_json(c) for c in trained.ladders],
+            **_customers_json(trained.customers),
         },
         "terms": {
             "schedules": [asdict(s) for s in trained.schedules],
@@ -101,6 +105,7 @@ def read(model: StoredModel) -> Trained:
         share=odds["share"],
         rarity=odds["rarity"],
         extra=tuple(odds["extra"]),
+        customers=Customers.model_validate(odds.get("customers", {})),
         unseen=tuple(odds["unseen"]),
         schedules=tuple(Schedule(**s) for s in terms["schedules"]),
         lags=tuple(Lag(**lag) for lag in terms["lags"]),
@@ -108,6 +113,12 @@ def read(model: StoredModel) -> Trained:
         calibration=content["calibration"],
         card=content.get("card"),
     )
+
+
+def customers_of(model: StoredModel) -> Customers | None:
+    """Whose records told more of the rows that its odds were learned from; none without odds."""
+    odds = json.loads(model.json)["odds"]
+    return Customers.model_validate(odds.get("customers", {})) if odds["comparisons"] else None
 
 
 def is_older(model: StoredModel) -> bool:
@@ -134,6 +145,11 @@ def with_odds(
         )
         for c in ladders
     )
+
+
+def _customers_json(customers: Customers) -> dict[str, Any]:
+    """Nothing where none are read: a model learned before there were any keeps its hash."""
+    return {"customers": customers.model_dump(mode="json")} if customers.sources else {}
 
 
 def _comparison_json(ladder: Comparison) -> dict[str, Any]:

@@ -92,7 +92,8 @@ def rows(left: Record, right: Record | None, how: How) -> tuple[FieldRow, ...]:
     Amount and date come first, then what both tell, then what only one of them does.
 
     Args:
-        left: fields of an event (`model.EVENT_SCHEMA` and `model.WHO_SCHEMA`, any may be missing).
+        left: fields of an event (`model.EVENT_SCHEMA` and `model.WHO_SCHEMA`, any may be missing);
+            `told_more` maps fields that a customer's record told to the source of that record.
         right: the same; none where there is nothing to compare with.
         how: zone, measures and whether personal fields are shown.
     """
@@ -290,10 +291,21 @@ def _text_row(name: str, left: Record, right: Record, how: How) -> FieldRow | No
         plural = "" if count == 1 else "s"
         outcome = "near" if count else "differs"
         words = f"{count} character{plural} differ{'s' * (count == 1)}" if count else "different"
+    words = " ".join(filter(None, [words, _from_records(name, left, right)]))
     if personal and not how.unmasked:
         a, b = _whole(_masked(name, ours)), _whole(_masked(name, theirs))
     label = _LABELS.get(name, name.rpartition(".")[2].replace("_", " ").capitalize())
     return FieldRow(name, label, a, b, outcome, words, personal)
+
+
+def _from_records(name: str, left: Record, right: Record) -> str:
+    """Which of the values the event did not tell itself: `(left: from crm)`."""
+    told = [
+        f"{side}: from {record['told_more'][name]}"
+        for side, record in (("left", left), ("right", right))
+        if name in (record.get("told_more") or {})
+    ]
+    return f"({', '.join(told)})" if told else ""
 
 
 def _value(record: Record, name: str) -> str | None:
@@ -342,7 +354,14 @@ def summed(records: Sequence[Record], measure: str) -> Record:
     amounts = [amount_of(record, measure) for record in records]
     total = None if None in amounts or not shared.get("currency") else sum(filter(None, amounts))
     times = [record["event_ts"] for record in records if record.get("event_ts") is not None]
+    told_more = {
+        name: source
+        for record in records
+        for name, source in (record.get("told_more") or {}).items()
+        if name in shared
+    }
     return {
-        **shared, "amount": total, "net": None,
+        **shared, "told_more": told_more,
+        "amount": total, "net": None,
         "event_ts": first.get("event_ts"), "last_ts": max(times, default=None),
     }  # fmt: skip

@@ -2,7 +2,8 @@
 
 Each alarm is a case of the reconciliations that read the source. It closes itself when the file
 comes, when the next file has the columns again (or has kept the new ones), and when the odd day is
-a week old. A certificate that drift voided is an alarm too, until another is in force.
+a week old. A certificate that drift voided is an alarm too, until another is in force; and so are
+customers of open items whom no record tells, until one does.
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ from datetime import datetime
 
 import polars as pl
 
-from recon_kit import model, workdays
+from recon_kit import model, money, workdays
 from recon_kit.ingestion import checks
 from recon_kit.ledger.engine import Engine
+from recon_kit.matching import keys
 from recon_kit.settings import Reconciliation, Settings
 
 ALARM_SCHEMA: dict[str, pl.DataType] = {
     "anchor": pl.String(), "kind": pl.String(), "source": pl.String(), "since": model.UTC,
-    "diffs": pl.String(),
+    "diffs": pl.String(), "subjects": pl.List(pl.String()), "amount": pl.Int64(),
+    "currency": pl.String(),
 }  # fmt: skip
 Alarm = tuple[str, str, str, datetime | None, str]
+# What a source's files say hangs on no event and no money of their own.
+_OF_MANY: tuple[list[str], int | None, str | None] = ([], None, None)
 
 
 def of_feeds(
@@ -37,7 +42,7 @@ def of_feeds(
         settings: cadences, zone, holidays.
         as_of: the instant of the evaluation.
     """
-    names = {*rec.left.sources, *rec.right.sources}
+    names = set(rec.sources)
     found = [
         alarm
         for alarm in (
@@ -47,16 +52,68 @@ def of_feeds(
         )
         if alarm[2] in names
     ]
-    return pl.DataFrame(sorted(found, key=lambda a: a[0]), schema=ALARM_SCHEMA, orient="row")
+    rows = [(*alarm, *_OF_MANY) for alarm in sorted(found, key=lambda a: a[0])]
+    return pl.DataFrame(rows, schema=ALARM_SCHEMA, orient="row")
 
 
 def of_promises(lapsed: pl.DataFrame) -> pl.DataFrame:
     """Certificates voided by drift (`method, reason`), in `ALARM_SCHEMA`."""
-    rows = [
-        (f"drift:{method}", "drift", None, None, json.dumps({"method": method, "why": reason}))
-        for method, reason in lapsed.select("method", "reason").sort("method").iter_rows()
-    ]
+    said = lapsed.select("method", "reason").sort("method").iter_rows()
+    told = [(method, json.dumps({"method": method, "why": reason})) for method, reason in said]
+    rows = [(f"drift:{method}", "drift", None, None, diffs, *_OF_MANY) for method, diffs in told]
     return pl.DataFrame(rows, schema=ALARM_SCHEMA, orient="row")
+
+
+def of_customers(engine: Engine, rec: Reconciliation) -> pl.DataFrame:
+    """Open items that name customers whom no record tells, as one alarm in `ALARM_SCHEMA`.
+
+    Items that are overdue or proposed count. Where `customers` does not say whose ids the records
+    know, a source counts if they know any of its ids, and every source if they know none at all.
+    """
+    if not rec.customers.sources:
+        return pl.DataFrame(schema=ALARM_SCHEMA)
+    found = engine.rows(untold_sql(rec))
+    if found.is_empty():
+        return pl.DataFrame(schema=ALARM_SCHEMA)
+    by = ", ".join(rec.customers.sources)
+    sums = found.drop_nulls("currency").group_by("currency").agg(pl.col("amount").sum())
+    totals = sums.sort("currency").rows()
+    customers = found["customer_id"].n_unique()
+    items = "1 open item" if found.height == 1 else f"{found.height:,} open items"
+    whom = "a customer" if customers == 1 else f"{customers:,} customers"
+    at_risk = ", ".join(money.display(amount, currency) for currency, amount in totals)
+    verb = "names" if found.height == 1 else "name"
+    told = f" ({at_risk})" if at_risk else ""
+    why = f"{items}{told} {verb} {whom} of whom no record is known: {by}"
+    diffs = {"sources": list(rec.customers.sources), "open_items": found.height,
+             "customers": customers, "why": why}  # fmt: skip
+    currency, amount = totals[0] if len(totals) == 1 else (None, None)
+    row = (
+        "customers", "missing_enrichment", rec.customers.sources[0], None, json.dumps(diffs),
+        found["event_key"].to_list(), amount, currency,
+    )  # fmt: skip
+    return pl.DataFrame([row], schema=ALARM_SCHEMA, orient="row")
+
+
+def untold_sql(rec: Reconciliation) -> str:
+    """Query of `event_key, customer_id, amount, currency`: open items without a record."""
+    sides = keys.texts((*rec.left.sources, *rec.right.sources))
+    named = f"({keys.key_hash('customer_id')}) is not null"
+    own = f"e.source in ({keys.texts(rec.customers.of)})"
+    if not rec.customers.of:
+        own = "(e.source in (from known_of) or not exists (from known_of))"
+    return f"""
+        with known as (
+          select distinct customer_id from events
+          where source in ({keys.texts(rec.customers.sources)}) and test is not true and {named}),
+        known_of as (
+          select distinct source from events
+          where source in ({sides}) and customer_id in (from known))
+        select e.event_key, e.customer_id, abs(o.amount_minor) as amount, o.currency
+        from out_open_items o join events e using (event_key)
+        where o.match_id is null and o.state in ('overdue', 'proposed') and {named}
+          and e.customer_id not in (from known) and {own}
+        order by amount desc nulls last, e.event_key"""
 
 
 def _late(engine: Engine, settings: Settings, as_of: datetime) -> Iterator[Alarm]:

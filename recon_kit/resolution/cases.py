@@ -61,7 +61,9 @@ def find_cases(  # noqa: PLR0913 - the three inputs, the clock and the past are 
     engine.put("case_kinds", kinds.kinds_frame())
     engine.put("case_routes", routing.routes_frame(routing.routes(rec, settings)))
     engine.put("case_history", history(previous, rec.name, runs_before))
-    told = alarms.of_feeds(engine, rec, settings, as_of)
+    told = pl.concat(
+        [alarms.of_feeds(engine, rec, settings, as_of), alarms.of_customers(engine, rec)]
+    )
     if lapsed is not None:
         told = pl.concat([told, alarms.of_promises(lapsed)])
     engine.put("case_feeds", told)

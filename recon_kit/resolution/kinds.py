@@ -137,6 +137,12 @@ KINDS: tuple[Kind, ...] = (
         "a holiday explains many of these.",
     ),
     Kind(
+        "missing_enrichment", "B", "review", "P4",
+        "Ask for a newer or fuller file of the customers that open items name.",
+        "See whether the records' file is old or filtered, and whether its ids are those that the "
+        "sides carry; without a record an item is compared by what it tells itself.",
+    ),
+    Kind(
         "possible_duplicate", "C", "review", "P4",
         "Say whether this is one movement told twice or two alike.",
         "The row has no id of its own and stands at the edge of two files, or has the content of "

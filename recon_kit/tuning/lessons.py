@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from recon_kit.errors import MatchingError
 from recon_kit.ledger.engine import Engine
-from recon_kit.matching import assign, classifier, estimate, probable, splits, stored
+from recon_kit.matching import assign, classifier, enrich, estimate, probable, splits, stored
 from recon_kit.matching.stored import Trained
 from recon_kit.model import StoredModel
 from recon_kit.settings import Reconciliation
@@ -89,7 +89,10 @@ class Lessons:
             self.sides[0].rename({"event_key": "left_key"}), on="left_key", maintain_order="left"
         )
         self._sample = estimate.draw_sample(
-            engine, self.unlabelled.ladders, self.seed, self.events["seq"].to_list()
+            engine,
+            enrich.guarded(self.unlabelled.ladders, self.unlabelled.customers),
+            self.seed,
+            self.events["seq"].to_list(),
         )
 
     @property

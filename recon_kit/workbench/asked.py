@@ -15,10 +15,12 @@ import polars as pl
 
 from recon_kit import model
 from recon_kit.ledger.engine import Engine, Step
+from recon_kit.matching import enrich
 from recon_kit.matching.components import components_sql
 from recon_kit.matching.keys import one_side
 from recon_kit.present import screen
 from recon_kit.present.questions import Question
+from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 from recon_kit.tuning import draws as draws_room
 from recon_kit.tuning import worklist
@@ -179,12 +181,18 @@ _PAIRS = f"""
       try_cast(json_extract_string(e.levels, '$.rank') as integer) nulls last,
       p.match_id, p.other_key, p.left_key
 """
+_RECORDS = """
+    create or replace temp table review_records as
+    select event_key, json_group_object(name, told::json)::varchar as told_more
+    from (from review_told where told is not null order by event_key, name) group by event_key
+"""
 _FACTS = """
-    select e.*, w.* exclude (event_key, payload_hash), a.name as artefact
+    select e.*, w.* exclude (event_key, payload_hash), a.name as artefact, m.told_more
     from events e
     left join who w on w.event_key = e.event_key and w.payload_hash = e.payload_hash
     left join (select sha256, min(name) as name from artefacts group by sha256) a
       on a.sha256 = e.artefact_sha256
+    left join review_records m on m.event_key = e.event_key
     where e.event_key in (select event_key from review_wanted)
     order by e.event_key
 """
@@ -198,8 +206,7 @@ class Asked:
     stream, method, why_code, confidence, event_ts, currency, amount_minor` and the columns that
     `tuning.worklist.order` reads and adds. `pairs`: a row per candidate event: `question_id,
     reconciliation, match_id, method, confidence, margin, why_code, left_key, right_key, asked_key,
-    other_key, levels, weights, equal_answers`, best candidate first. `facts`: events with their
-    personal fields and the file that told them.
+    other_key, levels, weights, equal_answers`, best candidate first. `facts`: see there.
     """
 
     questions: pl.DataFrame
@@ -260,7 +267,8 @@ def read(
     pairs = engine.rows(_PAIRS).join(
         questions.select("question_id"), on="question_id", how="semi", maintain_order="left"
     )
-    return Asked(questions, pairs, facts(engine, [*pairs["asked_key"], *pairs["other_key"]]))
+    keys = [*pairs["asked_key"], *pairs["other_key"]]
+    return Asked(questions, pairs, facts(engine, keys, recs))
 
 
 def _ordered(found: pl.DataFrame, thresholds: dict[str, float]) -> pl.DataFrame:
@@ -276,10 +284,33 @@ def _ordered(found: pl.DataFrame, thresholds: dict[str, float]) -> pl.DataFrame:
     ).drop("told")
 
 
-def facts(engine: Engine, event_keys: Sequence[str | None]) -> pl.DataFrame:
-    """Events with their personal fields and the name of the file that told them."""
+def facts(
+    engine: Engine, event_keys: Sequence[str | None], recs: Sequence[Reconciliation] = ()
+) -> pl.DataFrame:
+    """Events with their personal fields and the name of the file that told them.
+
+    `told_more` is JSON, null where it would be empty: by reconciliation and field, what a record
+    of the event's customer tells and the event does not, and the source of that record.
+    """
     wanted = pl.DataFrame({"event_key": list(event_keys)}, schema={"event_key": pl.String})
     engine.put("review_wanted", wanted.drop_nulls().unique().sort("event_key"))
+    engine.put(
+        "review_told",
+        pl.DataFrame(schema={"event_key": pl.String, "name": pl.String, "told": pl.String}),
+    )
+    for rec in recs:
+        if rec.customers.sources:
+            engine.run(
+                *enrich.record_steps(rec.customers, "select event_key from review_wanted"),
+                *enrich.enriched_steps(rec.customers),
+                Step(
+                    "review_told",
+                    f"insert into review_told select event_key, {quote_text(rec.name)},"
+                    f" {enrich.TOLD_JSON} from enriched",
+                    "what records tell of the events that are asked about",
+                ),
+            )
+    engine.run(Step("review_records", _RECORDS, "by event"))
     return engine.rows(_FACTS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,7 +56,7 @@ class Cards:
                 reconciliation=rec.name,
                 method=row["method"] or "",
                 why="",
-                asked=(self._record(row["asked_key"]),),
+                asked=(self._record(row["asked_key"], rec.name),),
                 candidates=tuple(self._candidate(k, rows, said) for k, rows in found.items()),
                 how=How(
                     zone=self._settings.workspace.timezone,
@@ -111,8 +112,16 @@ class Cards:
         self.pairs = pl.concat([self.pairs, pl.DataFrame(values, schema=self.pairs.schema)])
         return str(row["match_id"])
 
-    def _record(self, key: str) -> Record:
-        return self._facts.row(self._places[key], named=True)
+    def _record(self, key: str, reconciliation: str) -> Record:
+        """An event's facts, filled up with what the record of its customer tells."""
+        facts = self._facts.row(self._places[key], named=True)
+        told = json.loads(facts.pop("told_more") or "{}").get(reconciliation, {})
+        values = {field: value for field, (value, _) in told.items()}
+        return {
+            **facts,
+            **values,
+            "told_more": {field: source for field, (_, source) in told.items()},
+        }
 
     def _candidate(self, key: str, rows: list[dict[str, Any]], said: PairVerdicts) -> Candidate:
         first = rows[0]
@@ -121,7 +130,7 @@ class Cards:
         ]
         return Candidate(
             key=key,
-            records=tuple(self._record(row["other_key"]) for row in rows),
+            records=tuple(self._record(row["other_key"], row["reconciliation"]) for row in rows),
             # What methods without a model call confidence is no probability.
             probability=first["confidence"] if first["method"] == "probable" else None,
             margin=first["margin"] if first["method"] == "probable" else None,
@@ -138,7 +147,7 @@ class Cards:
         told = told or answer_words.ranked(rows[0]["levels"])[1]
         if not others:
             return told
-        first = screen.title(self._record(min(others)))
+        first = screen.title(self._record(min(others), rows[0]["reconciliation"]))
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         return "; ".join(filter(None, [told, f"also proposed for {first}{more}"]))
 

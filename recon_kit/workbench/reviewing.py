@@ -186,4 +186,4 @@ class Reviewing(Distilling):
         with self.store.snapshot().engine(precedence=precedence) as engine:
             on_left = side == "left"
             key = naming.event_named(engine, rec, "left" if on_left else "right", text)
-            return asked.facts(engine, [key])
+            return asked.facts(engine, [key], (rec,))

@@ -34,6 +34,7 @@ from recon_kit.settings import Reconciliation, Settings
 from recon_kit.sli import indicators
 from recon_kit.tuning import drift
 from recon_kit.workbench.earlier import earlier_run
+from recon_kit.workbench.model_used import model_used
 
 Progress = Callable[[str], None]
 DRIFT_CHECK = "drift check"  # who voids a certificate whose data have drifted
@@ -131,7 +132,7 @@ def evaluate(
             _void(store, request, void, progress)
             return evaluate(store, settings, replace(request, as_of_seq=facts_seq(store)), progress)
         progress(f"{rec.name}: cases")
-        told_by = pl.col("source").is_in([*rec.left.sources, *rec.right.sources])
+        told_by = pl.col("source").is_in(rec.sources)
         received = snapshot.artefacts().filter(told_by)
         engine.put("headers", header_frame(received, store.raw_path, settings))
         cases.find_cases(
@@ -202,7 +203,7 @@ def facts_seq(store: Store, by: datetime | None = None) -> int:
 
 def settings_hash(settings: Settings, rec: Reconciliation) -> str:
     """Hash of everything in `recon.toml` that a run of this reconciliation depends on."""
-    names = {*rec.left.sources, *rec.right.sources}
+    names = set(rec.sources)
     parts = {
         "workspace": settings.workspace.model_dump(mode="json", include={"timezone", "holidays"}),
         "sources": [s.model_dump(mode="json") for s in settings.sources if s.name in names],
@@ -236,7 +237,7 @@ def _told(store: Store, request: Request) -> tuple[Variant, tuple[str, ...]]:
     found = asked
     news: tuple[str, ...] = ()
     if asked.model is None:
-        used, news = _model(store, rec, seq)
+        used, news = model_used(store, rec, seq)
         found = replace(found, model=used)
     if asked.certificates is None:
         rows = store.rows("certificates", seq)
@@ -262,26 +263,6 @@ def trials(store: Store, reconciliation: str, as_of: datetime, seq: int | None =
         rule=ruled[0] if ruled else None,
         rule_share=ruled[1] if ruled else 1.0,
     )
-
-
-def _model(
-    store: Store, rec: Reconciliation, seq: int
-) -> tuple[StoredModel | None, tuple[str, ...]]:
-    """The model in use; none where an earlier version learned it in a format no longer read.
-
-    What a run learned by itself the next one learns again. A model that people put in force is
-    theirs to replace: it stays, and scoring with it says what they have to do.
-    """
-    said = store.rows("approvals")
-    used = governance.model_in_use(store.rows("models"), said, rec.name, seq)
-    found = store.model(used) if used else None
-    if found is None or not stored.is_older(found):
-        return found, ()
-    words = said.filter(pl.col("content_hash") == found.model_hash).sort("seq")["verdict"]
-    if len(words) and words[-1] in governance.PUT_IN_FORCE:
-        return found, ()
-    short = found.model_hash[:12]
-    return None, (f"the model {short} is of an older format: a new one is learned",)
 
 
 def _drifted(
