@@ -315,6 +315,35 @@ def test_scored_pairs_are_questions_until_somebody_lets_them_be_matches() -> Non
         assert wrong == [(0,)]
 
 
+def test_what_was_only_scored_is_not_held_to_the_end() -> None:
+    """After a run neither pairs that were only weighed nor the rows they came from take room."""
+    events, who = drifted(60)
+    with reconciled(events, rec(probable={"enabled": True}), who=who) as world:
+        held = set(world.engine.rows("select table_name from duckdb_tables()")["table_name"])
+
+    assert world.outcome.tables["proposals"] > 0
+    assert held & {
+        "side_left", "side_right", "candidate_pairs", "scored_pairs", "assigned_pairs",
+        "trusted_pairs", "likely_money", "open_left", "open_right", "open_wide", "said",
+    } == set()  # fmt: skip
+
+
+@pytest.mark.parametrize(("presented", "columns"), [(None, 0), (900, 2)])
+def test_presented_amounts_take_room_only_where_one_is_told(
+    presented: int | None, columns: int
+) -> None:
+    """The pool has the columns of its description either way, and keeps them where any is told."""
+    told = {"presentment_amount": presented, "presentment_currency": presented and "EUR"}
+    events = [order("o1", 100, order_id="1"), payment("p1", 100, order_id="1") | told]
+    with reconciled(events) as world:
+        kept = world.engine.rows("from pool_rows limit 0").columns
+        seen = world.engine.rows("select * from pool order by event_key")
+
+    assert len({"shown", "shown_currency"} & set(kept)) == columns
+    assert ", ".join(seen.columns) == pool.COLUMNS + ", k0, t0"
+    assert seen["shown"].to_list() == [None, presented]
+
+
 def test_a_certificate_lets_pairs_be_matches_and_is_named_on_each() -> None:
     """Its threshold and margin count, for the model it speaks of and until it expires."""
     events, who = drifted(150)

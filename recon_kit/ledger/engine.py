@@ -65,6 +65,12 @@ class Engine:
             self.con.execute(step.sql)
             self.trail.append(Timed(step.name, time.perf_counter() - started))
 
+    def drop(self, *tables: str) -> None:
+        """Drop tables, those that are there: what nobody reads again holds memory for nothing."""
+        for table in tables:
+            name = quote_ident(table)
+            self.run(Step(f"drop_{table}", f"drop table if exists {name}", "nobody reads it again"))
+
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> pl.DataFrame:
         """The result of a query as a polars frame."""
         frame = pl.from_arrow(self.con.sql(sql, params=parameters or None).to_arrow_table())

@@ -177,8 +177,7 @@ def block(
                 break
     union = " union all ".join(parts) or "select 0::bigint as l, 0::bigint as r where false"
     engine.run(Step("candidate_pairs", _distinct_sql(union, barred), "each pair once"))
-    for part in parts:
-        engine.run(Step("drop_found", f"drop table {part.rpartition(' ')[2]}"))
+    engine.drop(*(part.rpartition(" ")[2] for part in parts))
     return counts
 
 

@@ -128,11 +128,13 @@ def pair_steps(
 ) -> tuple[Step, ...]:
     """Groups of exactly one left and one right event.
 
-    The join is a full one: who finds no partner comes out of it as well, which saves going
-    through all events once more to see what is left. Its result stays as it is (deleting from
-    a large table costs more than the join); `live_pairs` is a view of what stands in it.
+    The join of the first key is a full one: who finds no partner comes out of it as well, which
+    saves going through all events once more to see what is left. Its result stays as it is
+    (deleting from a large table costs more than the join); `live_pairs` is a view of what stands in
+    it.
     """
     k, t = f"k{number}", f"t{number}"
+    join = "join" if number else "full join"
     same = model.digest_sql(
         quote_text(rec.name),  # a plain comparison costs half of `least` and `greatest`
         "case when left_key < right_key then left_key else right_key end",
@@ -167,7 +169,7 @@ from (
            r.event_key as right_key, l.dead <> r.dead as status_note,
            {_met(t, barred)} as same_text, {amounts.pair_money(rec, shown=shown)}
     from (from rest anti join crowd on crowd.k = {k} where side = {pool.LEFT}) l
-    full join (from rest anti join crowd on crowd.k = {k} where side = {pool.RIGHT}) r using ({k})
+    {join} (from rest anti join crowd on crowd.k = {k} where side = {pool.RIGHT}) r using ({k})
 )""",
             "one left and one right event carry the key",
         ),
@@ -314,15 +316,17 @@ def rest_step(number: int, still_open: str) -> Step:
     """Narrow `rest` down to some events.
 
     Args:
-        number: of the next working table; the one before it goes.
+        number: of the next working table; those before it go.
         still_open: query of the `eid`s that stay.
     """
+    gone = ["open_wide", *(f"rest_{earlier}" for earlier in range(1, number))]
+    dropped = ";\n".join(f"drop table if exists {name}" for name in gone)
     return Step(
         f"rest.{number}",
         f"""
 create or replace table rest_{number} as
 from rest semi join ({still_open}) still_open using (eid);
 create or replace view rest as from rest_{number};
-drop table if exists rest_{number - 1}""",
+{dropped}""",
         "each method sees only what is open",
     )

@@ -24,6 +24,9 @@ from recon_kit.model import Certificate, StoredModel
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
+# Working tables that nobody reads once pairs are picked and weighed, and once they are told.
+_WEIGHED = ("side_left", "side_right", "candidate_pairs", "scored_pairs", "assigned_pairs")
+_TOLD = ("open_left", "open_right", trust.TABLE, "likely_money", "barred")
 # What is open after `run`.
 STILL_OPEN = """
     select eid from rest
@@ -69,7 +72,9 @@ def run(  # noqa: PLR0913 - what a run depends on, handed down by name
             engine, "probable", tried.model_hash, trials.model_share, members_sql(("", "tried_"))
         )
         engine.run(*beside_steps())
+    engine.drop(*_WEIGHED)
     engine.run(*likely_steps(rec, allowed), *live_steps(rec, scores))
+    engine.drop(*_TOLD)
     return used
 
 

@@ -41,7 +41,10 @@ def build(engine: Engine, rec: Reconciliation) -> None:
             apart, so that every event would be its own counterpart.
     """
     _sides_differ(rec)
-    engine.run(*steps(rec), whole_step("pool"))
+    shown = bool(
+        engine.one("select exists (select 1 from events where presentment_amount is not null)")[0]
+    )
+    engine.run(*steps(rec, shown=shown), whole_step("pool"))
 
 
 def whole_step(rows: str) -> Step:
@@ -68,17 +71,26 @@ where n > 0""",
     )
 
 
-def steps(rec: Reconciliation) -> tuple[Step, ...]:
-    """The statements of `build`, printable."""
+def steps(rec: Reconciliation, *, shown: bool = True) -> tuple[Step, ...]:
+    """The statements of `build`, printable.
+
+    `shown` is whether any event tells a presented amount; else its columns need no room.
+    """
+    untold = {"shown": "null::bigint as shown", "shown_currency": "null::varchar as shown_currency"}
+    columns = COLUMNS.removeprefix("eid, ") + (", k0, t0" if rec.keys else "")
+    rows, told = rows_sql(rec), columns
+    if not shown:
+        rows = f"select * exclude ({', '.join(untold)}) from ({rows})"
+        told = ", ".join(untold.get(name, name) for name in columns.split(", "))
     return (
         Step(
             "pool",
-            f"create or replace table pool_rows as {rows_sql(rec)}",
+            f"create or replace table pool_rows as {rows}",
             "every event of the two sides and what hangs on them, narrow",
         ),
         Step(
             "pool_ids",
-            "create or replace view pool as select rowid as eid, * from pool_rows",
+            f"create or replace view pool as select rowid as eid, {told} from pool_rows",
             "integer ids keep every later join small",
         ),
     )

@@ -31,7 +31,8 @@ from recon_kit.settings import Reconciliation
 TABLE = "scored_pairs"
 KEEP_WEIGHT = -8.0  # bits; a pair less likely than 1 in 250 is not even a rival
 _DAY = 86_400
-# Working tables that nobody reads afterwards; `side_*` and `candidate_pairs` stay for "why not".
+# Working tables that nobody reads afterwards; whoever asked for scores reads the others and drops
+# them.
 _SCRATCH = (
     "row_left", "row_right", "term_counts", "key_left", "key_right", "key_pairs", "key_over",
     "keyed_rows", "training_rows", "always_rows", "pair_levels", "patterns", "pattern_pairs",
@@ -267,7 +268,7 @@ def rescore(engine: Engine, rec: Reconciliation, trained: Trained) -> None:
     )
     _splink_weights(engine, trained, odds / (1 + odds))
     _explained(engine, trained, math.log2(odds))
-    engine.run(*(Step(f"drop_{name}", f"drop table if exists {name}") for name in _SCRATCH))
+    engine.drop(*_SCRATCH)
 
 
 def _splink_weights(engine: Engine, trained: Trained, prior: float) -> None:

@@ -55,6 +55,7 @@ def run(
     if memos:
         engine.run(words_step(rec), *mention_steps(rec))
     engine.run(pair_step(rec))
+    engine.drop("said")
     if not engine.count("repair_pairs"):
         return False
     engine.run(
