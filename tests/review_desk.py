@@ -43,7 +43,7 @@ def pair(number, amount=10_000, **more):
     """A question about one order with one candidate."""
     chosen = Candidate(
         f"py_{number}", (payment(f"py_{number}", amount - 40, "ana.dias@example.com"),),
-        0.9942, 0.42, EVIDENCE,
+        0.9942, 0.42, EVIDENCE, rival="payment py_9",
     )  # fmt: skip
     told = {
         "question_id": f"q{number}", "reconciliation": "orders_to_payments", "method": "probable",

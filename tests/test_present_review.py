@@ -307,7 +307,7 @@ def test_evidence_is_the_weights_and_their_sum():
     ]  # fmt: skip
     assert evidence["total"] == "+7.5"
     assert evidence["probability"] == "99.4 %"
-    assert evidence["margin"] == "42 points ahead of its best rival"
+    assert evidence["margin"] == "42 points ahead of payment py_9"
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ REASONS: dict[str, str] = {
     "ambiguous": "equally good answers", "below_floor": "not probable enough",
     "margin": "a rival comes near", "currency": "no common currency",
     "uncertified": "nothing certifies it yet", "key_differs": "different ids",
+    "id_conflict": "a key contradicted by the facts",
     "residual": "would close what is open",
     "chance": "may add up by chance", "sign_off": "above the sign-off limit",
 }  # fmt: skip
@@ -40,7 +41,8 @@ LISTING: dict[str, pl.DataType] = {
 class Candidate:
     """One possible counterpart: an event, or several that are proposed together.
 
-    `probability` and `margin` are shares from 0 to 1; `evidence` is (comparison, what was found,
+    `probability` and `margin` are shares from 0 to 1; `rival` names the event that came
+    nearest to either place, where one did; `evidence` is (comparison, what was found,
     weight in log2 of odds) from the prior on; `note` says what else is known of it, such as that it
     is proposed elsewhere too; `verdict` what was said of this very pair.
     """
@@ -51,6 +53,7 @@ class Candidate:
     margin: float | None = None
     evidence: tuple[tuple[str, str, float], ...] = ()
     note: str = ""
+    rival: str = ""
     verdict: str | None = None
 
 

@@ -209,7 +209,7 @@ def _evidence(candidate: Candidate) -> dict[str, Any] | None:
         "probability": None
         if candidate.probability is None
         else share_words(candidate.probability),
-        "margin": _lead(candidate.margin),
+        "margin": _lead(candidate.margin, candidate.rival),
     }
 
 
@@ -218,14 +218,16 @@ def _signed(weight: float) -> str:
     return f"{weight:+.1f}" if abs(weight) >= 0.05 else "0.0"
 
 
-def _lead(margin: float | None) -> str | None:
-    """How far ahead of its best rival; none where it has no rival."""
+def _lead(margin: float | None, rival: str) -> str | None:
+    """How far ahead of its best rival; where it has none, how far that is says nothing."""
     if margin is None or margin >= 1:
         return None
+    if not rival:
+        return "it has no rival"
     points = round(margin * 100)
     if points >= 99:
         return "no rival comes near"
-    return f"{points} points ahead of its best rival" if points else "no better than its best rival"
+    return f"{points} points ahead of {rival}" if points else f"no better than {rival}"
 
 
 def _said(question: Question, candidate: Candidate | None) -> str:

@@ -24,9 +24,11 @@ from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 from recon_kit.tuning import draws as draws_room
 from recon_kit.tuning import worklist
+from recon_kit.workbench import rivals
 
 QUESTIONS_MAX = 20_000  # of one sitting; the facts of all of them are kept in memory
 SECOND = "second"  # the why-code of what another person has judged before
+_EVENTS = ("asked_key", "other_key", "rival_key", "held_by")
 _AGAIN: dict[str, pl.DataType] = {
     name: pl.String() for name in ("reconciliation", "left_key", "right_key", "stream")
 }
@@ -39,7 +41,9 @@ _PROPOSED = """
         p.left_key, p.right_key, 'work' as stream
       from proposals p
       union all
-      select m.reconciliation, m.match_id, m.method, m.confidence, m.margin, 'sign_off',
+      select m.reconciliation, m.match_id, m.method, m.confidence, m.margin,
+        case when m.discrepancies like '%"id_conflict"%' then 'id_conflict'
+          when m.discrepancies like '%"currency"%' then 'currency' else 'sign_off' end,
         l.event_key, r.event_key, 'work'
       from matches m
       join match_members l on l.match_id = m.match_id and l.run_id = m.run_id
@@ -51,30 +55,6 @@ _PROPOSED = """
     select t.*, case s.one when 'left' then left_key else right_key end as asked_key,
       case s.one when 'left' then right_key else left_key end as other_key
     from told t join review_sides s using (reconciliation)
-"""
-# The best rival of a proposed pair stands beside it, where it is on the other side.
-_RIVALS = f"""
-    insert into review_pairs
-    with told as (
-      select distinct p.reconciliation, p.asked_key, e.rival_key, s.one,
-        case s.one when 'left' then p.asked_key else e.rival_key end as left_key,
-        case s.one when 'left' then e.rival_key else p.asked_key end as right_key
-      from review_pairs p
-      join pair_evidence e on e.match_id = p.match_id
-        and e.left_key = p.left_key and e.right_key = p.right_key
-      join review_sides s using (reconciliation)
-      join events v on v.event_key = e.rival_key
-      join review_members m on m.reconciliation = p.reconciliation and m.side <> s.one
-        and m.source = v.source and m.event_type = v.event_type
-    )
-    select reconciliation,
-      {
-    model.digest_sql(
-        "reconciliation", "least(left_key, right_key)", "greatest(left_key, right_key)"
-    )
-},
-      null, null, null, 'rival', left_key, right_key, 'work', asked_key, rival_key
-    from told anti join review_pairs using (reconciliation, left_key, right_key)
 """
 _ONCE = """
     delete from review_pairs
@@ -143,7 +123,7 @@ _LISTED = f"""
         max_by(coalesce(levels, method || ' ' || why_code, why_code), rank) as pattern
       from (
         select *, struct_pack(c := coalesce(confidence, -1), k := match_id) as rank
-        from shown where why_code is distinct from 'rival'
+        from shown where coalesce(why_code, '') not in {rivals.CODES!r}
       )
       group by reconciliation, asked_key, stream
     ),
@@ -170,11 +150,13 @@ _LISTED = f"""
     ) c on c.node = o.asked_key
 """
 _PAIRS = f"""
-    select {_ID} as question_id, p.*, e.levels, e.weights, e.equal_answers
+    select {_ID} as question_id, p.*, e.levels, e.weights, e.equal_answers, e.rival_key, h.held_by
     from review_pairs p
+    left join review_held h using (reconciliation, asked_key, other_key)
     left join (
       select match_id, left_key, right_key, any_value(levels) as levels,
-        any_value(weights) as weights, max(equal_answers) as equal_answers
+        any_value(weights) as weights, max(equal_answers) as equal_answers,
+        max(rival_key) as rival_key
       from pair_evidence group by all
     ) e on e.match_id = p.match_id and e.left_key = p.left_key and e.right_key = p.right_key
     order by p.confidence desc nulls last,
@@ -206,7 +188,8 @@ class Asked:
     stream, method, why_code, confidence, event_ts, currency, amount_minor` and the columns that
     `tuning.worklist.order` reads and adds. `pairs`: a row per candidate event: `question_id,
     reconciliation, match_id, method, confidence, margin, why_code, left_key, right_key, asked_key,
-    other_key, levels, weights, equal_answers`, best candidate first. `facts`: see there.
+    other_key, levels, weights, equal_answers, rival_key, held_by`, best candidate first; `held_by`
+    is with whom another match holds it. `facts`: see there.
     """
 
     questions: pl.DataFrame
@@ -248,15 +231,23 @@ def read(
         "review_members",
         pl.DataFrame(members, schema=dict.fromkeys(columns, pl.String), orient="row"),
     )
+    named = [(rec.name, kind) for rec in recs for kind in dict.fromkeys(rec.keys)]
+    engine.put(
+        "review_keys",
+        pl.DataFrame(
+            named, schema=dict.fromkeys(("reconciliation", "kind"), pl.String), orient="row"
+        ),
+    )
     engine.put("review_draws", draws.select("reconciliation", "event_key"))
     again = pl.DataFrame(schema=_AGAIN) if second is None else second.select(list(_AGAIN))
     engine.put("review_second", again)
     engine.run(
         Step("review_pairs", _PROPOSED, "what is proposed or held back, candidate by candidate"),
-        Step("review_rivals", _RIVALS, "the rival that came nearest to each proposed pair"),
+        *rivals.steps(),
         Step("review_once", _ONCE, "a drawn event is asked in the audit alone"),
         Step("review_drawn", _DRAWN, "what may be the counterpart of a drawn event"),
         Step("review_again", _SECOND, "what another person judged, asked once more"),
+        rivals.held_step(),
         Step("review_asked", _LISTED, "one question per event that they hang on"),
     )
     with draws_room.keyed(engine, secret, b"review order"):
@@ -267,8 +258,8 @@ def read(
     pairs = engine.rows(_PAIRS).join(
         questions.select("question_id"), on="question_id", how="semi", maintain_order="left"
     )
-    keys = [*pairs["asked_key"], *pairs["other_key"]]
-    return Asked(questions, pairs, facts(engine, keys, recs))
+    events = pl.concat([pairs[name] for name in _EVENTS]).unique().to_list()
+    return Asked(questions, pairs, facts(engine, events, recs))
 
 
 def _ordered(found: pl.DataFrame, thresholds: dict[str, float]) -> pl.DataFrame:
@@ -334,17 +325,18 @@ def evidence(levels: str | None, weights: str | None) -> tuple[tuple[str, str, f
 
 
 def with_reason(
-    question: Question, why_code: str | None, rec: Reconciliation, counted: str = ""
+    question: Question, why_code: str | None, rec: Reconciliation, fitting: int, counted: str = ""
 ) -> Question:
     """The question with the sentence that says why a person is asked.
 
     Args:
         question: with its candidates.
-        why_code: of its proposal, or `sign_off` where a match is held back by the limit.
+        why_code: of its proposal; of a match that is held back, `sign_off` where the limit does
+            it, else what makes it doubtful.
         rec: the reconciliation it belongs to.
+        fitting: how many of the candidates fit by what they are, not by an id alone.
         counted: how many answers there are in all, where they were counted; fewer may be shown.
     """
-    count = len(question.candidates)
     kind = str(question.asked[0].get("event_type") or "event").replace("_", " ")
     first = question.candidates[0] if question.candidates else None
     sure = screen.share_words(first.probability) if first and first.probability else "unknown"
@@ -352,15 +344,17 @@ def with_reason(
     limit = (rec.sign_off_over or {}).get(str(question.currency))
     sentences = {
         "ambiguous": f"{counted} of open items add up to this {kind}; "
-        + ("the most plausible are shown first." if count > 1 else "one is shown.")
+        + ("the most plausible are shown first." if fitting > 1 else "one is shown.")
         if counted
-        else f"{count} candidates fit this {kind} equally well."
-        if count > 1
+        else f"{fitting} candidates fit this {kind} equally well."
+        if fitting > 1
         else f"Other answers fit this {kind} equally well.",
-        "below_floor": f"It is {sure} probable; matches are made without asking from {floor}.",
+        "below_floor": f"{'The likeliest' if fitting > 1 else 'It'} is {sure} probable; "
+        f"matches are made without asking from {floor}.",
         "margin": "Another candidate comes too near to choose without asking.",
         "currency": "The two share no currency in which their amounts could be compared.",
         "uncertified": _UNCERTIFIED.get(question.method, "Nothing certifies this method yet."),
+        "id_conflict": "A key joins them, but customer and amount disagree: an id may be wrong.",
         "key_differs": "They fit, but they name different ids.",
         "residual": "It would close what a match by key leaves open.",
         "chance": "So many sums were looked at that one may fit by chance.",

@@ -16,6 +16,7 @@ from recon_kit.present.comparing import How, Record
 from recon_kit.present.questions import Candidate, Question
 from recon_kit.settings import Settings
 from recon_kit.workbench import asked as asked_room
+from recon_kit.workbench import rivals
 from recon_kit.workbench.asked import Asked
 
 PairVerdicts = Mapping[tuple[str, str, str], str]
@@ -48,6 +49,10 @@ class Cards:
         measures = (rec.measure.left, rec.measure.right)
         pairs = self.pairs.filter(pl.col("question_id") == question_id)
         found: dict[str, list[dict[str, Any]]] = {}
+        # a rival that is no candidate here stands on the side of what is asked about
+        here = pairs["other_key"].implode()
+        rival = pl.col("rival_key")
+        pairs = pairs.with_columns(wanted_by=pl.when(~rival.is_in(here)).then(rival))
         for pair in pairs.drop_nulls("other_key").iter_rows(named=True):
             found.setdefault(pair["match_id"], []).append(pair)
         return asked_room.with_reason(
@@ -72,6 +77,7 @@ class Cards:
             ),
             row["why_code"],
             rec,
+            sum(rows[0]["why_code"] != "same_id" for rows in found.values()),
             _counted(pairs),
         )
 
@@ -112,9 +118,17 @@ class Cards:
         self.pairs = pl.concat([self.pairs, pl.DataFrame(values, schema=self.pairs.schema)])
         return str(row["match_id"])
 
+    def called(self, key: str) -> str:
+        """How people call an event; the beginning of its key where its facts are not at hand."""
+        place = self._places.get(key)
+        return f"event {key[:8]}" if place is None else screen.title(self._bare(place))
+
+    def _bare(self, place: int) -> Record:
+        return self._facts.row(place, named=True)
+
     def _record(self, key: str, reconciliation: str) -> Record:
         """An event's facts, filled up with what the record of its customer tells."""
-        facts = self._facts.row(self._places[key], named=True)
+        facts = dict(self._bare(self._places[key]))
         told = json.loads(facts.pop("told_more") or "{}").get(reconciliation, {})
         values = {field: value for field, (value, _) in told.items()}
         return {
@@ -136,20 +150,27 @@ class Cards:
             margin=first["margin"] if first["method"] == "probable" else None,
             evidence=asked_room.evidence(first["levels"], first["weights"]),
             note=self._note(rows),
+            rival=self.called(first["rival_key"]) if first["rival_key"] else "",
             verdict="not_same" if "not_same" in words else words[0],
         )
 
     def _note(self, rows: list[dict[str, Any]]) -> str:
-        """Whether it is the rival of what is proposed, and where else its events are proposed."""
+        """Why it stands here where it is not proposed, and who else has or wants its events."""
+        held = sorted({row["held_by"] for row in rows if row["held_by"]})
         others = {key for row in rows for key in self._also.get(row["other_key"], ())}
-        others -= {rows[0]["asked_key"]}
-        told = {"rival": "rival", "named": "named by you"}.get(rows[0]["why_code"] or "", "")
+        others |= {row["wanted_by"] for row in rows if row["wanted_by"]}
+        others -= {rows[0]["asked_key"], *held}
+        told = {**rivals.NOTES, "named": "named by you"}.get(rows[0]["why_code"] or "", "")
         told = told or answer_words.ranked(rows[0]["levels"])[1]
-        if not others:
-            return told
-        first = screen.title(self._record(min(others), rows[0]["reconciliation"]))
-        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-        return "; ".join(filter(None, [told, f"also proposed for {first}{more}"]))
+        return "; ".join(filter(None, [
+            told, self._others("now matched with", held),
+            self._others("also fits", sorted(others)),
+        ]))  # fmt: skip
+
+    def _others(self, what: str, keys: list[str]) -> str:
+        """The first of some events by name, and how many more there are."""
+        more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+        return f"{what} {self.called(keys[0])}{more}" if keys else ""
 
 
 def _counted(pairs: pl.DataFrame) -> str:
@@ -160,7 +181,7 @@ def _counted(pairs: pl.DataFrame) -> str:
 
 def _asked_elsewhere(pairs: pl.DataFrame) -> dict[str, list[str]]:
     """Events that are candidates of several questions: to which events they are proposed."""
-    proposed = (pl.col("stream") == "work") & (pl.col("why_code") != "rival")
+    proposed = (pl.col("stream") == "work") & ~pl.col("why_code").is_in(rivals.CODES)
     told = pairs.filter(proposed).drop_nulls("other_key")
     several = (
         told.group_by("other_key")

@@ -24,6 +24,7 @@ from recon_kit.tuning import draws
 from recon_kit.tuning import labels as label_room
 from recon_kit.workbench import naming
 from recon_kit.workbench.face import Face
+from recon_kit.workbench.sayings import crossed
 from recon_kit.workdays import add_duration
 
 
@@ -88,7 +89,8 @@ class Deciding(Face):
             if not score_shown:
                 asked, context = self._audited(asked, rec, context)
             drafted = decision_room.draft(engine, asked, rec, context)
-        return self._record(drafted)
+            notes = crossed(engine, self.store.decisions(), drafted.rows, rec)
+        return self._record(drafted, notes)
 
     def decide_many(  # noqa: PLR0913 - a decision has so many parts, each with a default
         self,
@@ -127,7 +129,8 @@ class Deciding(Face):
                 run_id=run_id,
             )
             drafted = decision_room.draft(engine, asked, rec, context)
-        return self._record(drafted)
+            notes = crossed(engine, self.store.decisions(), drafted.rows, rec)
+        return self._record(drafted, notes)
 
     def undo(
         self,
@@ -346,7 +349,7 @@ class Deciding(Face):
         schema = {"left_key": pl.String, "right_key": pl.String}
         return pl.DataFrame([pair], schema=schema, orient="row")
 
-    def _record(self, drafted: decision_room.Drafted) -> RowsView:
+    def _record(self, drafted: decision_room.Drafted, notes: tuple[str, ...] = ()) -> RowsView:
         """Commit drafted rows in one transaction, and show what was recorded."""
         decision_room.refuse(drafted.problems)
         now = self._clock()
@@ -360,7 +363,8 @@ class Deciding(Face):
             seq=pl.int_range(first, first + rows.height, dtype=pl.Int64),
             **{n: pl.col(n) for n in _SHOWN},
         )
-        return RowsView("Recorded", shown, (f"{rows.height:,} recorded by {rows['reviewer'][0]}.",))
+        told = f"{rows.height:,} recorded by {rows['reviewer'][0]}."
+        return RowsView("Recorded", shown, (told, *notes))
 
 
 def _counts(told: pl.DataFrame, name: str) -> str:

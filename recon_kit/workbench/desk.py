@@ -25,6 +25,7 @@ from recon_kit.ledger.store import Store
 from recon_kit.present import screen
 from recon_kit.present.questions import LISTING, VERDICTS, Answer, Candidate, Question
 from recon_kit.resolution import decisions as decision_room
+from recon_kit.resolution.crossing import crossing
 from recon_kit.settings import Reconciliation, Settings
 from recon_kit.workbench import naming
 from recon_kit.workbench.asked import SECOND, Asked
@@ -67,6 +68,7 @@ class LedgerDesk:
         self._said = sitting.store.rows("decisions")
         self._heard()
         self._lease: tuple[str, Lease] | None = None
+        self._warned: tuple[str, str | None] | None = None
         opened = ExitStack()
         weakref.finalize(self, opened.close)
         self._engine = opened.enter_context(open_engine((), threads=1))
@@ -122,6 +124,9 @@ class LedgerDesk:
                 "Nothing was saved; press the key again to overrule it, or go on to the next."
             )
         pairs = self._meant(answer)
+        again = self._taken_back(question, answer.verdict)
+        if answer.verdict == "same":
+            self._warn_once(answer, pairs, again)
         keys = pl.concat([pairs["left_key"], pairs["right_key"]]).drop_nulls().unique()
         self._engine.put("events", self._cards.evidence(keys))
         mine = self._lease is not None and self._lease[0] == question.question_id
@@ -142,7 +147,7 @@ class LedgerDesk:
         rec = self._recs[question.reconciliation]
         drafted = decision_room.draft(self._engine, asked, rec, context)
         decision_room.refuse(drafted.problems)
-        self._commit(pl.concat([self._taken_back(question, answer.verdict), drafted.rows]))
+        self._commit(pl.concat([again, drafted.rows]))
         return f"{VERDICTS[answer.verdict]}, {screen.titles(question.asked)}"
 
     def undo(self) -> str | None:
@@ -267,6 +272,34 @@ class LedgerDesk:
             return pl.DataFrame([lone], schema=keys, orient="row")
         every = self._cards.pairs.filter(pl.col("question_id") == question_id)
         return naming.meant_pairs(every, answer.candidate.key, answer.verdict)
+
+    def _warn_once(self, answer: Answer, pairs: pl.DataFrame, again: pl.DataFrame) -> None:
+        """Refuse to give away once more what was given to another event, the first time.
+
+        What is taken back with this answer does not count, nor, where the question is blind, what
+        others said.
+
+        Raises:
+            DecisionRefusedError: some of it was given away; pressed again it is recorded.
+        """
+        question, me = answer.question, self._sitting.reviewer
+        meant = (question.question_id, answer.candidate.key if answer.candidate else None)
+        rec = self._recs[question.reconciliation]
+        found = crossing(self._said, pairs, rec)
+        found = found.join(again.select(seq="undoes"), on="seq", how="anti", maintain_order="left")
+        if question.blind:
+            found = found.filter(pl.col("reviewer") == me)
+        if found.is_empty() or self._warned == meant:
+            return
+        self._warned = meant
+        seq, shared, other, who = found.row(-1)
+        said = "you" if who == me else who
+        raise DecisionRefusedError(
+            f"{said} said before that {self._cards.called(shared)} is the counterpart of "
+            f"{self._cards.called(other)} (decision {seq}), and {rec.name} gives it one. Nothing "
+            f"was saved; press the key again to say both, or take that back first: recon undo "
+            f"{seq}."
+        )
 
     def _inclusion(self, question: Question) -> float | None:
         """With which probability an audit question came to be asked; none for work."""

@@ -23,6 +23,13 @@ _BY_ID = """
           select event_key from keys where kind = 'native_id' and key_hash = ? and key = ?))
     order by e.event_key limit 3
 """
+# What a file prints beside the event: an order number, a processor's reference, an invoice.
+_BY_ANY = """
+    select distinct e.event_key from keys k join events e using (event_key)
+    where k.key_hash = ? and k.key = ? and e.source in (select s from named_sources)
+      and e.event_type in (select t from named_types)
+    order by e.event_key limit 3
+"""
 _MATCH = """
     select mm.match_id, min(mm.event_key) filter (side = 'left' and counts) as left_key,
       min(mm.event_key) filter (side = 'right' and counts) as right_key
@@ -42,7 +49,7 @@ def event_named(
         rec: whose sides are meant.
         side: on which side to look.
         text: an event key, its first eight characters or more, or the native id as its file
-            prints it.
+            prints it; where nothing is called so, any other id that one event carries.
 
     Raises:
         UnknownNameError: no event of that side has the name.
@@ -55,6 +62,7 @@ def event_named(
     whole = whole_key(engine, text)
     hashed = key_hash(key) if key is not None else 0
     found = engine.rows(_BY_ID, [whole, whole, hashed, key])["event_key"].to_list()
+    found = found or engine.rows(_BY_ANY, [hashed, key])["event_key"].to_list()
     if not found:
         raise UnknownNameError(f"{side} event of {rec.name}", text, [])
     if len(found) > 1:

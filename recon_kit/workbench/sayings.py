@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import polars as pl
 
+from recon_kit.ledger.engine import Engine
+from recon_kit.present import screen
+from recon_kit.resolution.crossing import crossing
+from recon_kit.settings import Reconciliation
+from recon_kit.workbench import asked
+
+_CROSSED_SHOWN = 3
 SAID_ON_PAIRS = ("reconciliation", "left_key", "right_key")
 
 
@@ -84,3 +91,27 @@ def touched(questions: pl.DataFrame, pairs: pl.DataFrame, rows: pl.DataFrame) ->
         questions, on=["reconciliation", "asked_key"], how="inner"
     )
     return pl.concat([on_pairs, lone.select(own)]).unique()
+
+
+def crossed(
+    engine: Engine, decisions: pl.DataFrame, drafted: pl.DataFrame, rec: Reconciliation
+) -> tuple[str, ...]:
+    """What drafted decisions give away that was given to another event before, newest first.
+
+    Args:
+        engine: a snapshot's engine.
+        decisions: every row of the ledger.
+        drafted: rows that are about to be recorded.
+        rec: to which they belong.
+    """
+    said = drafted.filter(pl.col("verdict") == "same")
+    found = crossing(decisions, said, rec).reverse().head(_CROSSED_SHOWN)
+    keys = [*found["shared_key"], *found["other_key"]]
+    told = asked.facts(engine, keys).iter_rows(named=True) if keys else ()
+    called = {row["event_key"]: screen.title(row) for row in told}
+    return tuple(
+        f"{called.get(shared, shared[:8])} was said to be the counterpart of "
+        f"{called.get(other, other[:8])} before ({who}, decision {seq}), and {rec.name} gives it "
+        f"one; both stand now. Take one back: recon undo {seq}."
+        for seq, shared, other, who in found.iter_rows()
+    )
