@@ -120,6 +120,20 @@ def escape_html(text: object) -> str:
     return html.escape(str(text), quote=True)
 
 
+# Not inside a word, so that an id that holds backticks stays as it is told.
+_CODE = re.compile(r"(?<![^\s(>])`([^`<\n]+)`(?![^\s),.;:<])")
+
+
+def prose_html(text: object) -> str:
+    """A sentence for HTML between tags: escaped, and what stands in backticks set as code."""
+    return code_html(escape_html(text))
+
+
+def code_html(escaped: str) -> str:
+    """HTML in whose text what stands in backticks is set as code."""
+    return _CODE.sub(r"<code>\1</code>", escaped)
+
+
 def json_for_script(value: object) -> str:
     """JSON that may stand inside a `<script>` element; parsing it gives `value` back.
 

@@ -34,6 +34,8 @@ def test_the_sweep_is_one_page_without_scripts(shop, tmp_path):
     page = rendered("05_sweep_thresholds", shop, tmp_path)
 
     assert "What a threshold brings" in page
+    assert "<code>recon certify</code>" in page
+    assert "`" not in page[page.index("<body") :]
     assert "Proposed: " in page
     assert "of all thresholds at which surely no more than 2.0% are wrong" in page
     assert "Changes to what is matched without a person" in page

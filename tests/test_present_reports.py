@@ -313,6 +313,14 @@ def test_the_weekly_report_tells_headline_first_and_where_it_comes_from(weekly):
 
 
 @pytest.mark.slow
+def test_the_weekly_report_prints_no_backtick(weekly):
+    """What stands in backticks in a sentence is set as code."""
+    page = weekly.read_text(encoding="utf-8")
+
+    assert "`" not in page[page.index("<body") :]
+
+
+@pytest.mark.slow
 def test_the_weekly_report_is_the_only_file_left(weekly):
     """No draft, no executed notebook, no failed copy stays behind."""
     assert [p.name for p in weekly.parent.iterdir()] == ["weekly.html"]

@@ -31,6 +31,12 @@ ALL_VIEWS = {
 
 
 @pytest.mark.parametrize("name", ALL_VIEWS)
+def test_no_backtick_is_printed_where_code_can_be_set(name):
+    """Commands and settings in sentences are set as code in HTML."""
+    assert "`" not in ALL_VIEWS[name].html()
+
+
+@pytest.mark.parametrize("name", ALL_VIEWS)
 def test_a_view_shows_itself_in_jupyter_and_in_a_terminal(name):
     """Every view leaves marked HTML that a report accepts, and plain text without markup."""
     view = ALL_VIEWS[name]

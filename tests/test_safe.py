@@ -162,6 +162,29 @@ def test_json_has_no_infinite_numbers():
         safe.json_for_script([float("nan")])
 
 
+@pytest.mark.parametrize(
+    ("text", "page"),
+    [
+        ("`recon certify` makes it one.", "<code>recon certify</code> makes it one."),
+        ("Set `measure`, then (`recon run`).",
+         "Set <code>measure</code>, then (<code>recon run</code>)."),
+        ("`<b>`", "<code>&lt;b&gt;</code>"),
+        ("an id such as a`b`c, and one ` alone", "an id such as a`b`c, and one ` alone"),
+    ],
+)  # fmt: skip
+def test_what_stands_in_backticks_is_set_as_code(text, page):
+    """Commands and settings in a sentence look like code; an id that holds backticks is an id."""
+    assert safe.prose_html(text) == page
+
+
+@pytest.mark.parametrize("text", SCRIPTS)
+def test_a_sentence_opens_no_tag_but_code(text):
+    """Whatever is between the backticks stays text."""
+    page = _Tags()
+    page.feed(f"<p>{safe.prose_html(f'see `{text}` and {text}')}</p>")
+    assert set(page.opened) <= {"p", "code"}
+
+
 @pytest.mark.parametrize("text", [*SCRIPTS, "' onmouseover='alert(1)", '" onload="alert(1)'])
 def test_escaped_text_opens_no_tag_and_ends_no_attribute(text):
     """Escaped text stays text, between tags and inside either kind of quotes."""

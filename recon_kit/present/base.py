@@ -13,7 +13,7 @@ import polars as pl
 from recon_kit.present import tables
 from recon_kit.present.show import View
 from recon_kit.present.tables import Column
-from recon_kit.safe import escape_html, masked_frame
+from recon_kit.safe import masked_frame, prose_html
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,4 +100,4 @@ class FrameView(View):
 
 def about_line(about: About) -> str:
     """The line under a view that says from when it speaks."""
-    return f'<p class="rk-note">{escape_html(about.line())}</p>'
+    return f'<p class="rk-note">{prose_html(about.line())}</p>'

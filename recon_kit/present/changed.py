@@ -12,7 +12,7 @@ from recon_kit import money
 from recon_kit.present import tables
 from recon_kit.present.base import About, FrameView, about_line
 from recon_kit.present.tables import Column
-from recon_kit.safe import escape_html, masked_frame
+from recon_kit.safe import masked_frame, prose_html
 
 _THINGS = {"match": "matches", "open item": "open items", "case": "cases"}
 _ROWS_MAX = 50
@@ -100,7 +100,7 @@ class ChangesView(FrameView):
 
     def html(self) -> str:
         """The sentences, then the events."""
-        told = "".join(f"<p>{escape_html(line)}</p>" for line in self._told())
+        told = "".join(f"<p>{prose_html(line)}</p>" for line in self._told())
         body = tables.html(
             self.frame, self.columns(), caption=self.title, zone=self.about.zone,
             rows_max=_ROWS_MAX,

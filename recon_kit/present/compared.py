@@ -13,7 +13,7 @@ from recon_kit.present.base import about_line
 from recon_kit.present.changed import ChangesView
 from recon_kit.present.show import View
 from recon_kit.present.tables import Column
-from recon_kit.safe import escape_html
+from recon_kit.safe import prose_html
 from recon_kit.tuning.compare import Comparison
 
 _SUMS = (
@@ -80,7 +80,7 @@ class CompareView(View):
 
     def html(self) -> str:
         """The answer, the sums, whom it concerns, and the events."""
-        what, answer, *tried = (escape_html(line) for line in self.lines())
+        what, answer, *tried = (prose_html(line) for line in self.lines())
         said = f"<p>{what}</p><p><strong>{answer}</strong></p>"
         said += "".join(f"<p>{line}</p>" for line in tried)
         parts = ((self.sums, _SUMS, "What changes"), (self.owners, _OWNERS, "Whom it concerns"),

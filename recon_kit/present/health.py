@@ -20,7 +20,7 @@ from recon_kit.present.rates import condensed, matrix_columns, sli_matrix
 from recon_kit.present.show import View
 from recon_kit.present.summary import BOARD_NOTE, largest, scoreboard
 from recon_kit.present.tables import Column
-from recon_kit.safe import escape_html
+from recon_kit.safe import escape_html, prose_html
 from recon_kit.sli import definitions
 
 
@@ -81,7 +81,7 @@ class HealthView(View):
         tiles = "".join(
             f'<div class="rk-tile"><dt>{escape_html(label)}</dt>'
             f'<dd class="rk-figure-large">{escape_html(large)}</dd>'
-            f"<dd>{escape_html(small)}</dd></div>"
+            f"<dd>{prose_html(small)}</dd></div>"
             for label, large, small in figures
         )
         warning = ""
@@ -92,7 +92,7 @@ class HealthView(View):
             )
         body = (
             f'<header class="rk-head"><p class="rk-kicker">{escape_html(self._kicker())}</p>'
-            f"<h2>{escape_html(sentence)}</h2>{warning}</header>"
+            f"<h2>{prose_html(sentence)}</h2>{warning}</header>"
             f'<dl class="rk-tiles">{tiles}</dl>'
         )
         lines = [self._kicker(), sentence, *(f"  {a}: {b} ({c})" for a, b, c in figures)]
@@ -171,7 +171,7 @@ class HealthView(View):
         shown = set(self.facts.slis["name"].unique())
         told |= {_words(d.name): d.sentence for d in definitions.DEFINITIONS if d.name in shown}
         body = "".join(
-            f"<dt>{escape_html(word)}</dt><dd>{escape_html(meaning)}</dd>"
+            f"<dt>{prose_html(word)}</dt><dd>{prose_html(meaning)}</dd>"
             for word, meaning in told.items()
         )
         plain = "\n".join(f"{word}: {meaning}" for word, meaning in told.items())
@@ -234,7 +234,7 @@ class HealthView(View):
         rows_max: int = tables.ROWS_SHOWN,
     ) -> Part:
         zone = self.facts.about.zone
-        below = f'<p class="rk-note">{escape_html(note)}</p>' if note else ""
+        below = f'<p class="rk-note">{prose_html(note)}</p>' if note else ""
         body = tables.html(frame, columns, caption=caption, zone=zone, rows_max=rows_max)
         plain = tables.plain(frame, columns, zone=zone, rows_max=rows_max)
         return Part(body + below, f"{caption}\n{plain}", {"rows": frame})

@@ -19,7 +19,7 @@ from recon_kit.present.base import About, FrameView, about_line
 from recon_kit.present.changed import ChangesView
 from recon_kit.present.show import View
 from recon_kit.present.tables import Column
-from recon_kit.safe import escape_html
+from recon_kit.safe import escape_html, prose_html
 
 
 @dataclass(frozen=True, repr=False)
@@ -167,7 +167,7 @@ class ProfileView(FrameView):
         body = tables.html(
             self.frame, self.columns(), caption=self.title, zone=self.about.zone, rows_max=200
         )
-        notes = "".join(f'<p class="rk-note">{escape_html(n)}</p>' for n in self.notes)
+        notes = "".join(f'<p class="rk-note">{prose_html(n)}</p>' for n in self.notes)
         layout = f"<h3>Layout</h3><pre>{escape_html(self.layout)}</pre>" if self.layout else ""
         return f'<section class="rk">{body}{notes}{layout}{about_line(self.about)}</section>'
 
@@ -316,11 +316,11 @@ class RunView(FrameView):
     def html(self) -> str:
         """The runs, what each changed, and each failure with its reason."""
         told = "".join(
-            f"<p>{escape_html(name)}: {escape_html(line)}</p>"
+            f"<p>{prose_html(name)}: {prose_html(line)}</p>"
             for name, line in self._changed().items()
         )
         wrong = "".join(
-            f'<p><span class="rk-alert">{escape_html(name)} failed:</span> {escape_html(why)}</p>'
+            f'<p><span class="rk-alert">{prose_html(name)} failed:</span> {prose_html(why)}</p>'
             for name, why in self.failures.items()
         )
         return super().html().removesuffix("</section>") + told + wrong + "</section>"
@@ -354,7 +354,7 @@ class FileView(View):
 
     def html(self) -> str:
         """One line."""
-        return f'<section class="rk"><p>{escape_html(self._said())}</p></section>'
+        return f'<section class="rk"><p>{prose_html(self._said())}</p></section>'
 
     def text(self) -> str:
         """One line."""

@@ -13,7 +13,7 @@ from recon_kit.present.drawing import Chart
 from recon_kit.present.rows import RowsView
 from recon_kit.present.show import View
 from recon_kit.present.tables import Column
-from recon_kit.safe import escape_html
+from recon_kit.safe import prose_html
 
 _CHOSEN = {
     "unsupervised": "Splink's model, learned without labels",
@@ -157,13 +157,13 @@ class ModelView(View):
     def html(self) -> str:
         """The sentences, the figures, the charts."""
         first, *rest = self.lines()
-        said = f"<p><strong>{escape_html(first)}</strong></p>"
-        said += f"<ul>{''.join(f'<li>{escape_html(line)}</li>' for line in rest)}</ul>"
-        said += f"<p><strong>{escape_html(self.next_steps())}</strong></p>"
+        said = f"<p><strong>{prose_html(first)}</strong></p>"
+        said += f"<ul>{''.join(f'<li>{prose_html(line)}</li>' for line in rest)}</ul>"
+        said += f"<p><strong>{prose_html(self.next_steps())}</strong></p>"
         figures = self._figures()
         if figures.height:
             said += tables.html(figures, _FIGURES, caption="How good it is")
-            said += f'<p class="rk-note">{escape_html(_FIGURES_NOTE)}</p>'
+            said += f'<p class="rk-note">{prose_html(_FIGURES_NOTE)}</p>'
         drawn = "".join(chart.figure() for chart in self.charts())
         return f'<section class="rk">{said}{drawn}</section>'
 

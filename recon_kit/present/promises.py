@@ -13,7 +13,7 @@ from recon_kit.model import Certificate
 from recon_kit.present import tables
 from recon_kit.present.show import View
 from recon_kit.present.tables import Column
-from recon_kit.safe import escape_html
+from recon_kit.safe import prose_html
 from recon_kit.tuning.certify import Attempt
 
 _COLUMNS = (
@@ -88,7 +88,7 @@ class CertifyView(View):
 
     def html(self) -> str:
         """The sentences and the walk."""
-        said = "".join(f"<p>{escape_html(line)}</p>" for line in self.lines())
+        said = "".join(f"<p>{prose_html(line)}</p>" for line in self.lines())
         walk = tables.html(self._table(), _COLUMNS, caption="The walk, strictest first")
         return f'<section class="rk">{said}{walk if self.frame.height else ""}</section>'
 

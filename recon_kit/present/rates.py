@@ -11,7 +11,7 @@ from recon_kit.present import tables
 from recon_kit.present.base import About, FrameView, about_line
 from recon_kit.present.lists import sli_values
 from recon_kit.present.tables import Column
-from recon_kit.safe import escape_html
+from recon_kit.safe import prose_html
 
 _WEEK = r"^[0-9]{4}-W[0-9]{2}$"
 
@@ -202,7 +202,7 @@ class SliView(FrameView):
         """The indicators side by side, and why some are unknown."""
         matrix, notes = self._matrix()
         body = tables.html(matrix, matrix_columns(matrix), caption=self.title, rows_max=200)
-        below = f'<p class="rk-note">{escape_html(" ".join(notes))}</p>' if notes else ""
+        below = f'<p class="rk-note">{prose_html(" ".join(notes))}</p>' if notes else ""
         return f'<section class="rk">{body}{below}{about_line(self.about)}</section>'
 
     def text(self) -> str:

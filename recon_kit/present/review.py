@@ -20,7 +20,7 @@ from recon_kit.present.base import About, about_line
 from recon_kit.present.questions import REASONS, Desk
 from recon_kit.present.show import View, marked
 from recon_kit.present.tables import Column
-from recon_kit.safe import escape_html
+from recon_kit.safe import prose_html
 
 STATIC = Path(__file__).parent / "static"
 _COLUMNS = (
@@ -75,7 +75,7 @@ class ReviewView(View):
         listed = self._listed()
         body = tables.html(listed, self._columns(), caption="Waiting for review", rows_max=50)
         return (
-            f'<section class="rk"><h2>Review</h2><p class="rk-lead">{escape_html(self._lead())}</p>'
+            f'<section class="rk"><h2>Review</h2><p class="rk-lead">{prose_html(self._lead())}</p>'
             f"{body}{about_line(self.about)}</section>"
         )
 

@@ -11,7 +11,7 @@ import polars as pl
 from recon_kit.present import tables
 from recon_kit.present.show import View
 from recon_kit.present.tables import Column
-from recon_kit.safe import escape_html, masked_frame
+from recon_kit.safe import masked_frame, prose_html
 
 _ROWS_MAX = 200
 
@@ -56,7 +56,7 @@ class RowsView(View):
     def html(self) -> str:
         """The table and its notes."""
         body = tables.html(self._shown, self.columns(), caption=self.title, rows_max=self.rows_max)
-        notes = "".join(f'<p class="rk-note">{escape_html(note)}</p>' for note in self.notes)
+        notes = "".join(f'<p class="rk-note">{prose_html(note)}</p>' for note in self.notes)
         return f'<section class="rk">{body}{notes}</section>'
 
     def text(self) -> str:

@@ -18,7 +18,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from recon_kit.safe import escape_html
+from recon_kit.safe import escape_html, prose_html
 
 MARK = "application/vnd.recon.view+json"
 HTML, SVG, TEXT = "text/html", "image/svg+xml", "text/plain"
@@ -110,7 +110,7 @@ def verified(data: Mapping[str, Any]) -> str | None:
 
 def figure(svg: str, description: str, caption: str | None = None) -> str:
     """A chart as a figure that a screen reader reads as its description."""
-    shown = f"<figcaption>{escape_html(caption)}</figcaption>" if caption else ""
+    shown = f"<figcaption>{prose_html(caption)}</figcaption>" if caption else ""
     label = escape_html(description)
     return (
         f'<figure class="rk-figure">{shown}'

@@ -12,7 +12,7 @@ from recon_kit.present import tables
 from recon_kit.present.base import About, about_line
 from recon_kit.present.show import View
 from recon_kit.present.tables import Column
-from recon_kit.safe import escape_html, masked_frame
+from recon_kit.safe import escape_html, masked_frame, prose_html
 
 _KINDS = ("fact", "match", "open", "case")
 
@@ -35,7 +35,7 @@ class HistoryView(View):
         entries = "".join(self._entry(row) for row in self._rows())
         return (
             f'<section class="rk"><h2>History of {escape_html(self.order)}</h2>'
-            f'<p class="rk-lead">{escape_html(self._told())}</p>'
+            f'<p class="rk-lead">{prose_html(self._told())}</p>'
             f'<ol class="rk-timeline">{entries}</ol>{about_line(self.about)}</section>'
         )
 
@@ -179,11 +179,11 @@ class WhyView(View):
 
             parts.append(charts.waterfall(self.weights).figure())
         if self.flips:
-            told = "".join(f"<li>{escape_html(flip)}</li>" for flip in self.flips)
+            told = "".join(f"<li>{prose_html(flip)}</li>" for flip in self.flips)
             parts.append(f"<h3>What would change it</h3><ul>{told}</ul>")
         return (
             f'<section class="rk"><h2>Why: {escape_html(self.label)}</h2>'
-            f'<p class="rk-lead">{escape_html(self.answer)}</p>{"".join(parts)}'
+            f'<p class="rk-lead">{prose_html(self.answer)}</p>{"".join(parts)}'
             f"{about_line(self.about)}</section>"
         )
 

@@ -13,7 +13,7 @@ from recon_kit.present.base import About, about_line
 from recon_kit.present.lists import OPEN_COLUMNS
 from recon_kit.present.show import View
 from recon_kit.present.tables import Column
-from recon_kit.safe import escape_html, masked_frame
+from recon_kit.safe import escape_html, masked_frame, prose_html
 
 _STATES = ("matched", "residual", "in_flight", "not_covered", "overdue", "proposed")
 
@@ -150,10 +150,10 @@ class Summary(View):
         )  # fmt: skip
         return (
             f'<section class="rk"><h2>{escape_html(self.about.workspace)}</h2>'
-            f'<p class="rk-lead">{escape_html(self.headline)}.</p>{board}'
-            f'<p class="rk-note">{escape_html(BOARD_NOTE)}</p>{biggest}'
+            f'<p class="rk-lead">{prose_html(self.headline)}.</p>{board}'
+            f'<p class="rk-note">{prose_html(BOARD_NOTE)}</p>{biggest}'
             f'<p class="rk-note">All of them: <code>{escape_html(self.export_line)}</code></p>'
-            f'<p class="rk-next"><strong>Next:</strong> {escape_html(self.next_step)}</p>'
+            f'<p class="rk-next"><strong>Next:</strong> {prose_html(self.next_step)}</p>'
             f"{about_line(self.about)}</section>"
         )
 

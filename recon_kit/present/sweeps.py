@@ -12,7 +12,7 @@ from recon_kit.present import tables
 from recon_kit.present.base import About, about_line
 from recon_kit.present.show import View
 from recon_kit.present.tables import Column
-from recon_kit.safe import escape_html
+from recon_kit.safe import prose_html
 from recon_kit.tuning.sweep import Question, Sweep
 
 _SHOWN = 12  # thresholds of a table that people read; `.frame` has all
@@ -138,12 +138,12 @@ class SweepView(View):
 
     def html(self) -> str:
         """Reason, table, parts, definitions; `chart()` is shown beside it."""
-        said = "".join(f"<p>{escape_html(line)}</p>" for line in self.lines())
+        said = "".join(f"<p>{prose_html(line)}</p>" for line in self.lines())
         table = tables.html(self._table(), _COLUMNS, caption="Thresholds, strictest first")
         parts = tables.html(
             self._parts(), _PARTS, caption=self._parts_title(), rows_max=_PARTS_SHOWN
         )
-        notes = "".join(f'<p class="rk-note">{escape_html(n)}</p>' for n in self.sweep.notes)
+        notes = "".join(f'<p class="rk-note">{prose_html(n)}</p>' for n in self.sweep.notes)
         return f'<section class="rk">{said}{table}{parts}{notes}{self._foot()}</section>'
 
     def _foot(self) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import polars as pl
 
 from recon_kit import money
-from recon_kit.safe import escape_html, masked_frame
+from recon_kit.safe import code_html, escape_html, masked_frame
 
 Kind = Literal[
     "text",
@@ -264,7 +264,7 @@ def _element(told: Written, name: str) -> str:
     page = table.as_raw_html()
     body = page[page.index("<table") : page.rindex("</table>")] + "</table>"
     # Ids would repeat from table to table; scope ties cells to their headers as well.
-    body = _IDS.sub("", body)
+    body = code_html(_IDS.sub("", body))
     start = body.index(">") + 1
     return f"{body[:start]}<caption>{name}</caption>{body[start:]}"
 

@@ -12,7 +12,7 @@ from recon_kit.present import tables
 from recon_kit.present.base import About, about_line
 from recon_kit.present.show import View
 from recon_kit.present.tables import Column
-from recon_kit.safe import escape_html
+from recon_kit.safe import escape_html, prose_html
 
 TELLING_COLUMNS: Sequence[Column] = (
     Column("native_id", "Event", "code"),
@@ -88,12 +88,12 @@ class TraceView(View):
             if not frame.is_empty()
         ]
         if self.lines:
-            told = "".join(f"<li>{escape_html(line)}</li>" for line in self.lines)
+            told = "".join(f"<li>{prose_html(line)}</li>" for line in self.lines)
             parts.append(f"<h3>Shown in the weekly health report</h3><ul>{told}</ul>")
-        notes = "".join(f'<p class="rk-note">{escape_html(note)}</p>' for note in self.notes)
+        notes = "".join(f'<p class="rk-note">{prose_html(note)}</p>' for note in self.notes)
         return (
             f'<section class="rk"><h2>Trace: {escape_html(self.label)}</h2>'
-            f'<p class="rk-lead">{escape_html(self.answer)}</p>{"".join(parts)}{notes}'
+            f'<p class="rk-lead">{prose_html(self.answer)}</p>{"".join(parts)}{notes}'
             f"{about_line(self.about)}</section>"
         )
 

@@ -15,7 +15,7 @@ from recon_kit.errors import WorkspaceError
 from recon_kit.present import tables
 from recon_kit.present.show import View
 from recon_kit.present.tables import Column
-from recon_kit.safe import escape_html
+from recon_kit.safe import prose_html
 from recon_kit.settings import FILE_NAME
 from recon_kit.synth import score, twin
 from recon_kit.workbench.bench import Workbench
@@ -52,8 +52,8 @@ class DemoView(View):
     def html(self) -> str:
         """The same as HTML."""
         body = tables.html(self.frame, _COLUMNS, caption="Beside the known truth")
-        lines = "".join(f"<p>{escape_html(line)}</p>" for line in self._next())
-        lead = f'<p class="rk-lead">{escape_html(self.headline)}</p>'
+        lines = "".join(f"<p>{prose_html(line)}</p>" for line in self._next())
+        lead = f'<p class="rk-lead">{prose_html(self.headline)}</p>'
         return f'<section class="rk"><h2>Demo</h2>{lead}{body}{lines}</section>'
 
     def text(self) -> str:
