@@ -10,7 +10,8 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from decimal import Decimal
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import available_timezones
@@ -82,7 +83,11 @@ def _name(value: str) -> str:
 
 def _exact_decimal(value: object) -> Decimal:
     if isinstance(value, (str, int, Decimal)):
-        return Decimal(value)
+        with suppress(InvalidOperation):
+            number = Decimal(value)
+            if number.is_finite():
+                return number
+        raise ValueError(f'{value!r} is no number; write one such as "0.5"')
     raise ValueError('write it as text, such as "0.5", so that it stays exact')
 
 

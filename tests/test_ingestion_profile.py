@@ -107,6 +107,29 @@ def test_a_proposed_block_can_be_ingested(tmp_path):
     assert (counts.physical, counts.accepted, counts.quarantined, counts.blank) == (5, 2, 2, 1)
 
 
+@pytest.mark.parametrize(
+    ("fee", "refunded_fee", "sign"),
+    [("-0.59", "0.10", True), ("0.59", "-0.10", False), ("-0.59", "-0.10", True)],
+)
+def test_the_sign_of_fees_is_read_off_the_sales(tmp_path, fee, refunded_fee, sign):
+    """A fee below zero beside a sale is a cost: the block says so, and the fee is told as one."""
+    text = (
+        "Date,Charge ID,Amount,Fee,Currency\n"
+        f"2026-03-01,c1,10.00,{fee},USD\n2026-03-02,c2,20.00,{fee},USD\n"
+        f"2026-03-03,c3,-5.00,{refunded_fee},USD\n"
+    )
+    path = table(tmp_path, text, "charges.csv")
+    source = declared(profile_file(path).toml)
+    store = Store.create(tmp_path / "store", created_at=datetime(2026, 3, 4, tzinfo=UTC))
+    ingest_file(store, source, path, workspace_timezone="UTC",
+                received_at=datetime(2026, 3, 4, tzinfo=UTC))  # fmt: skip
+    with store.snapshot().engine() as engine:
+        told = engine.rows("select amount, fee from events where amount = 1000").row(0)
+
+    assert source.layout.fee_sign == ("negative" if sign else "positive")
+    assert told == (1_000, 59)
+
+
 def test_dates_that_read_both_ways_are_said(tmp_path):
     """Where day and month could be swapped the block says so and names the other reading."""
     text = "Date,Amount,Currency\n01/02/2026,1.00,USD\n03/04/2026,2.00,USD\n"

@@ -87,6 +87,8 @@ def test_each_way_of_naming_a_column():
         ("status_not", "staus_not", "no filter is called 'staus_not'; did you mean 'status_not'"),
         ('steps = ["orders_to_bank"]', 'steps = ["x"]', "no reconciliation is called 'x'"),
         ('percent = "0.5"', "percent = 0.5", 'write it as text, such as "0.5"'),
+        ('percent = "0.5"', 'percent = "half"', "'half' is no number; write one such as"),
+        ('percent = "0.5"', 'percent = "NaN"', "'NaN' is no number"),
         ('"bank_line"\n[sources.layout.columns]', '"bankline"\n[sources.layout.columns]',
          "'bankline' is no event type; did you mean 'bank_line'"),
         ('event_ts = "Date"', 'evnt_ts = "Date"', "no field is called 'evnt_ts'; did you mean"),

@@ -213,7 +213,18 @@ def _table(
             'sign = "negated"  # refunds give money back; these are printed without a minus'
         )
     lines += _marks_unused(guesses, chosen)
+    if _fees_below_zero(rows, chosen):
+        lines.append('fee_sign = "negative"  # every fee of a sale is printed below zero: a cost')
     return [*lines, "[sources.layout.columns]", *_columns(kind, guesses, chosen, rows)]
+
+
+def _fees_below_zero(rows: pl.DataFrame, chosen: Mapping[str, str]) -> bool:
+    """Whether each fee beside an amount that is not below zero is itself printed below zero."""
+    if not {"fee", "amount"} <= set(chosen) or not set(chosen.values()) <= set(rows.columns):
+        return False
+    fee, amount = (pl.col(chosen[name]).cast(pl.String) for name in ("fee", "amount"))
+    told = rows.filter(fee.str.contains("[1-9]"), ~amount.str.contains(_NEGATIVE))
+    return told.height > 0 and bool(told.select(fee.str.contains(_NEGATIVE).all()).item())
 
 
 def _notation(dialect: Dialect) -> list[str]:
