@@ -70,7 +70,7 @@ def test_steps_can_be_read_before_they_run() -> None:
     """Every step has a name, a reason and its SQL, and prints as SQL."""
     declared = rec()
     steps = [
-        *pool.steps(declared), *exact.pair_steps(declared, 0, "order_id"),
+        *pool.steps(declared), *exact.first_steps(declared, 0, "order_id"),
         *groups.steps(declared, "order_id"), *uneven.row_steps(declared),
     ]  # fmt: skip
     for step in steps:

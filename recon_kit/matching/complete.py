@@ -15,7 +15,7 @@ from recon_kit.settings import Reconciliation
 
 
 def run(engine: Engine, rec: Reconciliation, *, barred: bool) -> None:
-    """Complete matches from `rest`, which is without their parts then (see `exact.taken_step`).
+    """Complete matches from `rest`, whose table `open_wide` is without their parts then.
 
     `barred` is whether a person parted any pair of the pool.
     """
@@ -110,7 +110,7 @@ union all
 select mid, {many}_eid, 'part', true, {many}_sum from more_pairs semi join completed using (mid)
 union all
 select mid, eid, 'part', true, v from late_parts semi join completed using (mid);
-insert into taken select eid from late_parts semi join completed using (mid);
+delete from open_wide where eid in (select eid from late_parts semi join completed using (mid));
 create or replace table completed_heads as
 select * exclude (left_eid, right_eid, left_key, right_key)
 from more_pairs semi join completed using (mid)

@@ -51,7 +51,6 @@ create or replace table live_members (mid bigint, eid bigint, role varchar, coun
 create or replace table more_pairs ({LIVE_COLUMNS}, left_eid bigint, right_eid bigint,
     left_key varchar, right_key varchar);
 create or replace view live_pairs as select *, null::varchar as match_id from more_pairs;
-create or replace table taken (eid bigint);
 create or replace table conflicts (left_eid bigint, right_eid bigint, key_used varchar,
     why_code varchar);
 create or replace table ambiguous (left_eid bigint, right_eid bigint, key_used varchar)""",
@@ -81,32 +80,34 @@ def run(
         "select exists (from barred_pool), exists (from pool where shown is not null)"
     ))  # fmt: skip
     for number, key in enumerate(rec.keys):
-        engine.run(*pair_steps(rec, number, key, barred=barred, shown=shown))
-        crowded, suspected, rated = _exceptions(engine)
+        engine.run(*(further_steps if number else first_steps)(
+            rec, number, key, barred=barred, shown=shown
+        ))  # fmt: skip
+        crowded, suspected, rated = _exceptions(engine, number)
+        if suspected and number:
+            engine.run(suspects_step(rec, number))
         unequal = crowded and groups.run(engine, rec, key, barred=barred)
         if number == 0:
             engine.run(*late.steps(rec, _lone()))
         if suspected:
-            engine.run(*contradictions.steps(rec, zone, "suspect_pairs"))
-            engine.run(*(fx.steps(rec) if rated else ()), *veto_steps(rated=rated))
+            engine.run(*(fx.steps(rec) if rated else ()), *veto_steps(rec, zone, rated=rated))
         if unequal:
             groups.resolve(engine, rec, key, zone)
-        engine.run(taken_step(number), *((further_step(rec),) if number == 0 else ()))
     if not rec.keys:
         engine.run(keyless_step(), *late.steps(rec, "select eid, event_key from rest"))
         return
-    engine.run(live_step(rec))
+    engine.run(live_step(rec), open_step(rec))
     complete.run(engine, rec, barred=barred)
-    engine.run(open_step(rec))
     if repair.run(engine, rec, zone, normalisers or {}):
         engine.run(rest_step(len(rec.keys) + 2, repair.STILL_OPEN))
 
 
-def _exceptions(engine: Engine) -> tuple[bool, bool, bool]:
+def _exceptions(engine: Engine, number: int) -> tuple[bool, bool, bool]:
     """Whether a key has crowds, suspects, and suspects without a currency in common."""
     crowded, suspected, rated = engine.one(
-        """select (select count(*) from crowd) > 0, count(*) > 0,
-                  coalesce(bool_or(amount_note = 'currency'), false) from suspect_pairs"""
+        f"""select exists (from crowd_rows), count(*) > 0,
+                   coalesce(bool_or(amount_note = 'currency'), false)
+            from joined_{number} where met and not stands"""
     )
     return bool(crowded), bool(suspected), bool(rated)
 
@@ -116,17 +117,18 @@ def keyless_step() -> Step:
     return Step(
         "keyless",
         """
-create or replace table crowd_rows (eid bigint, event_key varchar);
+create or replace view crowd_rows as
+select null::bigint as eid, null::varchar as event_key where false;
 create or replace table suspect_pairs (left_eid bigint, right_eid bigint, left_key varchar,
     right_key varchar)""",
         "no key is declared",
     )
 
 
-def pair_steps(
+def first_steps(
     rec: Reconciliation, number: int, key: str, *, barred: bool = False, shown: bool = True
 ) -> tuple[Step, ...]:
-    """Groups of exactly one left and one right event.
+    """Groups of exactly one left and one right event by the first key, among all that is open.
 
     The join of the first key is a full one: who finds no partner comes out of it as well, which
     saves going through all events once more to see what is left. Its result stays as it is
@@ -134,32 +136,79 @@ def pair_steps(
     it.
     """
     k, t = f"k{number}", f"t{number}"
-    join = "join" if number else "full join"
+    left, right = (
+        f"(select *, {t} as t from rest anti join keyed on keyed.k = {k} where side = {side})"
+        for side in (pool.LEFT, pool.RIGHT)
+    )
+    joined = f"{left} l full join {right} r using ({k})"
+    return (
+        Step(
+            f"{key}.crowd",
+            f"""
+create or replace table keyed as
+select {_keyed(rec)}, {k} as k, {t} as t, true as crowded
+from rest where {k} in (select {k} from rest group by {k} having count(*) > 2);
+create or replace view crowd_rows as from keyed where crowded""",
+            "events with a key that more than two open ones carry",
+        ),
+        Step(
+            f"{key}.pairs",
+            f"create or replace table joined_{number} as"
+            f" {_pairs(rec, joined, barred=barred, shown=shown)}",
+            "one left and one right event carry the key",
+        ),
+        suspects_step(rec, number),
+    )
+
+
+def further_steps(
+    rec: Reconciliation, number: int, key: str, *, barred: bool = False, shown: bool = True
+) -> tuple[Step, ...]:
+    """The same by a further key, among the rows of `second_look` that nobody has taken."""
+    k, t = f"k{number}", f"t{number}"
+    left, right = (
+        f"(from keyed where not crowded and side = {side})" for side in (pool.LEFT, pool.RIGHT)
+    )
+    return (
+        Step(
+            f"{key}.crowd",
+            f"""
+create or replace table keyed as
+with still_open as materialized (
+    select {_keyed(rec)}, {k} as k, {t} as t
+    from second_look anti join ({_taken(number)}) taken using (eid)
+    where side < {pool.ATTACHED} and {k} is not null
+)
+select *, k in (select k from still_open group by k having count(*) > 2) as crowded
+from still_open""",
+            "each key sees only what is open, and who of it is more than two",
+        ),
+        Step(
+            f"{key}.pairs",
+            f"create or replace table joined_{number} as"
+            f" {_pairs(rec, f'{left} l join {right} r using (k)', barred=barred, shown=shown)}",
+            "one left and one right event carry the key",
+        ),
+    )
+
+
+def _keyed(rec: Reconciliation) -> str:
+    """Columns of `keyed` before its key."""
+    one = pool.LEFT if keys.one_side(rec) == "left" else pool.RIGHT
+    return (
+        f"eid, event_key, side, side = {one} as one, amount, currency, shown, shown_currency, ts,"
+        " dead"
+    )
+
+
+def _pairs(rec: Reconciliation, joined: str, *, barred: bool, shown: bool) -> str:
+    """Query of a key's join: the two events, their money, whether they met and stand."""
     same = model.digest_sql(
         quote_text(rec.name),  # a plain comparison costs half of `least` and `greatest`
         "case when left_key < right_key then left_key else right_key end",
         "case when left_key < right_key then right_key else left_key end",
     )
-    return (
-        Step(
-            f"{key}.crowd",
-            f"create or replace table crowd as"
-            f" select {k} as k from rest where {k} is not null group by k having count(*) > 2",
-            "keys that more than two open events carry",
-        ),
-        Step(
-            f"{key}.crowd_rows",
-            f"""
-create or replace table crowd_rows as
-select eid, event_key, side, side = {pool.LEFT if keys.one_side(rec) == "left" else pool.RIGHT}
-       as one, amount, currency, shown, shown_currency, ts, dead, {k} as k, {t} as t
-from rest semi join crowd on crowd.k = {k}""",
-            "and these events",
-        ),
-        Step(
-            f"{key}.pairs",
-            f"""
-create or replace table joined_{number} as
+    return f"""
 select left_eid, right_eid, left_key, right_key, currency, left_sum, right_sum, amount_note,
        status_note, coalesce(same_text, false) as met,
        met and (amount_note is null or amount_note = 'no_amount') as stands,
@@ -167,19 +216,17 @@ select left_eid, right_eid, left_key, right_key, currency, left_sum, right_sum, 
 from (
     select l.eid as left_eid, r.eid as right_eid, l.event_key as left_key,
            r.event_key as right_key, l.dead <> r.dead as status_note,
-           {_met(t, barred)} as same_text, {amounts.pair_money(rec, shown=shown)}
-    from (from rest anti join crowd on crowd.k = {k} where side = {pool.LEFT}) l
-    {join} (from rest anti join crowd on crowd.k = {k} where side = {pool.RIGHT}) r using ({k})
-)""",
-            "one left and one right event carry the key",
-        ),
-        Step(
-            f"{key}.suspects",
-            f"""
-create or replace table suspect_pairs as
-{_joined(rec, number)} where met and not stands""",
-            "who met a partner with whom the amounts disagree",
-        ),
+           {_met(barred)} as same_text, {amounts.pair_money(rec, shown=shown)}
+    from {joined}
+)"""
+
+
+def suspects_step(rec: Reconciliation, number: int) -> Step:
+    """`suspect_pairs`: who met a partner with whom the amounts disagree."""
+    return Step(
+        f"{rec.keys[number]}.suspects",
+        f"create or replace table suspect_pairs as {_joined(rec, number)} where met and not stands",
+        "who met a partner with whom the amounts disagree",
     )
 
 
@@ -218,15 +265,15 @@ def _joined(rec: Reconciliation, number: int) -> str:
 from joined_{number}"""
 
 
-def _met(text: str, barred: bool) -> str:
+def _met(barred: bool) -> str:
     """Whether both carry the very text of the key, and nobody barred the pair."""
-    same = f"l.{text} = r.{text}"
+    same = "l.t = r.t"
     if barred:
         same += " and (l.eid, r.eid) not in (select (left_eid, right_eid) from barred_pool)"
     return same
 
 
-def veto_steps(*, rated: bool) -> tuple[Step, ...]:
+def veto_steps(rec: Reconciliation, zone: str, *, rated: bool) -> tuple[Step, ...]:
     """Put suspects back as matches, unless what they join contradicts itself.
 
     `rated` is whether `fx` judged some of them.
@@ -242,7 +289,7 @@ select s.*, v.customer, {plausible},
        coalesce(case when amount_note = 'currency' then not plausible end, false)
        or (customer = 'disagree' and late and not coalesce(plausible, false)) as vetoed
 from suspect_pairs s
-join verdicts v using (left_eid, right_eid)
+join ({contradictions.verdicts_sql(rec, zone, "suspect_pairs")}) v using (left_eid, right_eid)
 {rates}""",
             "veto: amount, customer and time all disagree, or the rate is implausible",
         ),
@@ -262,53 +309,31 @@ from judged where not vetoed""",
     )
 
 
-def taken_step(number: int) -> Step:
-    """`taken`: those of `second_look` that found a partner by a key so far.
+def _taken(number: int) -> str:
+    """Query of those of `second_look` that found a partner by the keys before that number.
 
     What stands in the join of the first key is not among them: nobody looked at it twice.
     """
     joined = "".join(
-        f"\nunion all\nselect unnest([left_eid, right_eid]) from joined_{n} where stands"
-        for n in range(1, number + 1)
+        f"\nunion all select unnest([left_eid, right_eid]) from joined_{n} where stands"
+        for n in range(1, number)
     )
-    return Step(
-        "taken",
-        f"""
-create or replace table taken as
-select eid from live_members
-union all
-select unnest([left_eid, right_eid]) from more_pairs{joined}""",
-        "no partner, a vetoed one, or a crowd that came to nothing: all others are open",
-    )
-
-
-def further_step(rec: Reconciliation) -> Step:
-    """`rest` from the second key on: the rows of `second_look` that nobody has taken.
-
-    A view, as each of the further keys reads it once or twice and few rows are taken.
-    """
-    return Step(
-        "rest",
-        f"""
-create or replace view rest as
-select {late.key_columns(rec)} from second_look anti join taken using (eid)
-where side < {pool.ATTACHED};
-drop table if exists rest_1""",
-        "each key sees only what is open",
-    )
+    return f"""select eid from live_members
+union all select unnest([left_eid, right_eid]) from more_pairs{joined}"""
 
 
 def open_step(rec: Reconciliation) -> Step:
-    """`rest` after the last key, a table again, which also has the ids that a repair reads."""
+    """`rest` after the last key: what is open, with the ids that a repair reads."""
     columns = late.key_columns(rec)
     return Step(
         "open_wide",
         f"""
 create or replace table open_wide as
-select {columns}, {late.IDS} from second_look anti join taken using (eid)
+select {columns}, {late.IDS} from second_look anti join ({_taken(len(rec.keys))}) taken using (eid)
 where side < {pool.ATTACHED};
-create or replace view rest as select {columns} from open_wide""",
-        "each method sees only what is open",
+create or replace view rest as select {columns} from open_wide;
+drop table if exists rest_1""",
+        "no partner, a vetoed one, or a crowd that came to nothing: all others are taken",
     )
 
 

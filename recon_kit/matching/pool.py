@@ -131,7 +131,9 @@ def told_sql(rec: Reconciliation, events: str = "events", further: str = "") -> 
 
 def row_sql(rec: Reconciliation) -> str:
     """The columns of the pool but for `eid`, as a select list over `told_sql`."""
-    home = f"source in ({keys.texts(rec.right.sources)})"
+    home = f"(source in ({keys.texts(rec.right.sources)}))::utinyint"
+    if set(rec.left.sources) & set(rec.right.sources):
+        home = f"case when side < {ATTACHED} then side else {home} end"
     first = f", {keys.key_hash('t0')} as k0, t0" if rec.keys else ""
     shown = [
         _by_side(
@@ -154,8 +156,7 @@ def row_sql(rec: Reconciliation) -> str:
         }
     )
     return f"""event_key, side,
-       case when side < {ATTACHED} then side else ({home})::utinyint end as home,
-       {measured} as amount, currency, {", ".join(shown)},
+       {home} as home, {measured} as amount, currency, {", ".join(shown)},
        event_ts as ts, coalesce(status in ({keys.texts(DEAD_STATUSES)}), false) as dead{first}"""
 
 
