@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
+from matching_world import event, order, payment, rec, reconciled
 
 import recon_kit as rk
 from recon_kit.present import screen
+from recon_kit.resolution import alarms
 
 NOW = datetime(2026, 11, 20, 11, tzinfo=UTC)
 CUSTOMERS = 'customers = { sources = ["hubspot"], of = ["shop"] }\n'
@@ -206,9 +208,10 @@ def test_customers_that_no_record_tells_are_a_case(tmp_path):
     bench.reconcile()
     cases = bench.queue().frame.filter(pl.col("kind") == "missing_enrichment")
 
-    assert cases.select("amount_minor", "currency", "owner", "priority").rows() == [
-        (9800, "EUR", "finance", "P3")
-    ]
+    assert cases.select("amount_minor", "owner", "priority").rows() == [(None, "finance", "P3")]
+    assert json.loads(cases["diffs"][0])["why"] == (
+        "2 open items (98.00 EUR) name 2 customers of whom no record is known: hubspot"
+    )
     (tmp_path / "part" / "more.csv").write_text(
         "Record ID,Shop customer,First Name,Last Name,Email,Phone Number\n"
         + "\n".join([*contacts[:2], ""])
@@ -217,6 +220,32 @@ def test_customers_that_no_record_tells_are_a_case(tmp_path):
     bench.reconcile()
     assert bench.queue().frame.filter(pl.col("kind") == "missing_enrichment").is_empty()
     assert len(pairs(bench)) == 12
+
+
+@pytest.mark.parametrize(
+    ("known", "of", "untold"),
+    [
+        # the processor's own ids are none of the CRM's: they are not missing there
+        ("c1", (), ["o2"]),
+        ("c1", ("shop", "stripe"), ["o2", "p1"]),
+        # no id is known at all: nobody can tell whose ids these are, so all of them are missing
+        ("c9", (), ["o1", "o2", "p1"]),
+        ("c9", ("shop",), ["o1", "o2"]),
+    ],
+)
+def test_ids_that_the_records_never_know_are_another_systems(known, of, untold):
+    """Which open items count as named and untold, by whose ids the records know."""
+    events = [
+        order("o1", 5000, customer_id="c1"),
+        order("o2", 900, customer_id="c2"),
+        payment("p1", 70, customer_id="cus_8"),
+        event("k1", "crm", "other", None, customer_id=known, event_ts=None),
+    ]
+    declared = rec(probable={"enabled": True}, customers={"sources": ["crm"], "of": list(of)})
+    with reconciled(events, declared) as world:
+        found = world.engine.rows(alarms.untold_sql(declared))
+
+    assert sorted(found["event_key"]) == untold
 
 
 def test_an_erased_customer_is_told_of_no_more(enriched):

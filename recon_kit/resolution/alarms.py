@@ -22,12 +22,9 @@ from recon_kit.settings import Reconciliation, Settings
 
 ALARM_SCHEMA: dict[str, pl.DataType] = {
     "anchor": pl.String(), "kind": pl.String(), "source": pl.String(), "since": model.UTC,
-    "diffs": pl.String(), "subjects": pl.List(pl.String()), "amount": pl.Int64(),
-    "currency": pl.String(),
+    "diffs": pl.String(),
 }  # fmt: skip
 Alarm = tuple[str, str, str, datetime | None, str]
-# What a source's files say hangs on no event and no money of their own.
-_OF_MANY: tuple[list[str], int | None, str | None] = ([], None, None)
 
 
 def of_feeds(
@@ -52,23 +49,24 @@ def of_feeds(
         )
         if alarm[2] in names
     ]
-    rows = [(*alarm, *_OF_MANY) for alarm in sorted(found, key=lambda a: a[0])]
-    return pl.DataFrame(rows, schema=ALARM_SCHEMA, orient="row")
+    return pl.DataFrame(sorted(found, key=lambda a: a[0]), schema=ALARM_SCHEMA, orient="row")
 
 
 def of_promises(lapsed: pl.DataFrame) -> pl.DataFrame:
     """Certificates voided by drift (`method, reason`), in `ALARM_SCHEMA`."""
-    said = lapsed.select("method", "reason").sort("method").iter_rows()
-    told = [(method, json.dumps({"method": method, "why": reason})) for method, reason in said]
-    rows = [(f"drift:{method}", "drift", None, None, diffs, *_OF_MANY) for method, diffs in told]
+    rows = [
+        (f"drift:{method}", "drift", None, None, json.dumps({"method": method, "why": reason}))
+        for method, reason in lapsed.select("method", "reason").sort("method").iter_rows()
+    ]
     return pl.DataFrame(rows, schema=ALARM_SCHEMA, orient="row")
 
 
 def of_customers(engine: Engine, rec: Reconciliation) -> pl.DataFrame:
     """Open items that name customers whom no record tells, as one alarm in `ALARM_SCHEMA`.
 
-    Items that are overdue or proposed count. Where `customers` does not say whose ids the records
-    know, a source counts if they know any of its ids, and every source if they know none at all.
+    Items that are overdue or proposed count; their money is told in words, as it is at risk in
+    cases of their own. Where `customers` does not say whose ids the records know, a source counts
+    if they know any of its ids, and every source if they know none at all.
     """
     if not rec.customers.sources:
         return pl.DataFrame(schema=ALARM_SCHEMA)
@@ -87,10 +85,8 @@ def of_customers(engine: Engine, rec: Reconciliation) -> pl.DataFrame:
     why = f"{items}{told} {verb} {whom} of whom no record is known: {by}"
     diffs = {"sources": list(rec.customers.sources), "open_items": found.height,
              "customers": customers, "why": why}  # fmt: skip
-    currency, amount = totals[0] if len(totals) == 1 else (None, None)
     row = (
         "customers", "missing_enrichment", rec.customers.sources[0], None, json.dumps(diffs),
-        found["event_key"].to_list(), amount, currency,
     )  # fmt: skip
     return pl.DataFrame([row], schema=ALARM_SCHEMA, orient="row")
 

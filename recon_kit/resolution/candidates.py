@@ -367,6 +367,6 @@ def _feeds_step() -> Step:
         "case_feeds",
         """
 insert into case_candidates
-select anchor, kind, null, subjects, amount, currency, since, source, diffs from case_feeds""",
+select anchor, kind, null, [], null, null, since, source, diffs from case_feeds""",
         "sources whose next file is late, whose columns changed, whose days are odd, and the like",
     )
