@@ -594,11 +594,12 @@ REAL_LIFE = [
            table(row(amount=f'"{text}"')), 1, {"amount": minor}, layout={"decimal": ","})
       for text, minor in (("1.234,56", 123_456), ("1 234,56", 123_456), ("+31070,11", 3_107_011),
                           (",03", 3))),
-    *(read("quirk 4", f"amount {text!r}", cell(text), 2, {"amount": None})
+    *(warned("quirk 4", f"amount {text!r}", cell(text), "moved without an amount", 2,
+             told={"amount": None})
       for text in ("", "--", "N/A", "NULL")),
     set_aside("quirk 4", "amount '-'", cell("-"), "amount_unreadable", "`nulls`"),
-    read("quirk 4", "amount '-' declared", cell("-"), 2, {"amount": None},
-         layout={"nulls": ["", "-"]}),
+    warned("quirk 4", "amount '-' declared", cell("-"), "moved without an amount", 2,
+           told={"amount": None}, layout={"nulls": ["", "-"]}),
     read("quirk 4", "currency in small letters", cell("1.00", cur="eur"), 2,
          {"currency": "EUR"}),
     *(read("quirk 5", text, table(row(order=text)), told={"order_id": key})

@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from how_often import how_often
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "fuzz"))
 
 from targets import TARGETS, seeds
 
-INPUTS = 40
+INPUTS = how_often("RECON_INPUTS", short=40, long=2_000)
 HOSTILE = (
     b"\x00",
     b"\xff",

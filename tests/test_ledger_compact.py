@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 import pytest
+from how_often import how_often
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ledger_kit import DAY, T0, complete, draft, ingest, new_store, read
@@ -449,7 +450,7 @@ rows_of_a_day = st.lists(
 
 
 @settings(
-    max_examples=int(os.environ.get("RECON_EXAMPLES", "3")),
+    max_examples=how_often("RECON_EXAMPLES", short=3, long=200),
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

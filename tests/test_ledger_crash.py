@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from how_often import how_often
 from ledger_kit import draft, ingest, new_store, read
 
 from recon_kit.ledger.catalog import Catalog
 from recon_kit.ledger.store import Store
 
 WORKER = [sys.executable, str(Path(__file__).parent / "ledger_worker.py")]
-KILLS = int(os.environ.get("RECON_KILLS", "25"))
-BATCHES = int(os.environ.get("RECON_BATCHES", "5"))
+KILLS = how_often("RECON_KILLS", short=25, long=1_000)
+BATCHES = how_often("RECON_BATCHES", short=5, long=100)
 SEED = int(os.environ.get("RECON_SEED", "7"))
 
 

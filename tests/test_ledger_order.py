@@ -1,8 +1,8 @@
-import os
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from how_often import how_often
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ledger_kit import DAY, T0, ingest, new_store
@@ -47,7 +47,7 @@ def contents(files):
 
 
 @settings(
-    max_examples=int(os.environ.get("RECON_EXAMPLES", "15")),
+    max_examples=how_often("RECON_EXAMPLES", short=15, long=200),
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

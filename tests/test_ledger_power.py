@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import polars as pl
 import pytest
+from how_often import how_often
 from ledger_kit import DAY, T0, complete, draft, ingest, new_store
 from lossy_disk import losses, recorded
 
@@ -14,7 +14,7 @@ from recon_kit import model
 from recon_kit.ledger import compact
 from recon_kit.model import Run
 
-CUTS = int(os.environ.get("RECON_CUTS", "400"))
+CUTS = how_often("RECON_CUTS", short=400, long=2_000)
 ROWS = [
     {"event_id": "a", "amount": 100, "order_id": "1", "email": "ana@example.org"},
     {"event_id": "b", "amount": 250, "order_id": "2"},

@@ -324,6 +324,8 @@ def test_a_native_file_is_taken_in_by_its_printed_block(tmp_path, capsys, row):
     }  # fmt: skip
     assert receipt["physical"] == records
     assert totals(tmp_path) == money
+    lacking = any(kind == "refund" and minor is None for (kind, _), minor in money.items())
+    assert ("money that moved without an amount" in (receipt["note"] or "")) == lacking
 
 
 def totals(folder):

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
+from how_often import LONG
 
 import recon_kit as rk
 from recon_kit.cli.app import app
@@ -154,8 +155,13 @@ def test_bytes_that_are_gone_cannot_be_replayed(bench):
 
 
 @pytest.mark.slow
-def test_machine_and_environment_leave_no_trace(bench, shop):
+@pytest.mark.parametrize(
+    "world",
+    ["corner shop", pytest.param("twin", marks=pytest.mark.skipif(not LONG, reason="RECON_LONG"))],
+)
+def test_machine_and_environment_leave_no_trace(request, world):
     """Threads, zone, locale and hash seed of the process change no hash, nor does the order."""
+    workspace = request.getfixturevalue("bench" if world == "corner shop" else "twin_bench").folder
     said = set()
     for number, (threads, zone, locale) in enumerate(
         [("1", "UTC", "C"), ("2", "Asia/Kathmandu", "C.UTF-8"), ("8", "America/St_Johns", "POSIX")]
@@ -165,10 +171,13 @@ def test_machine_and_environment_leave_no_trace(bench, shop):
             "POLARS_MAX_THREADS": threads,
         }  # fmt: skip
         done = subprocess.run(
-            [sys.executable, "-c", REPLAY, str(shop), str(number)],
+            [sys.executable, "-c", REPLAY, str(workspace), str(number)],
             capture_output=True, text=True, check=True, env=environment,
         )  # fmt: skip
         said.add(done.stdout)
 
     assert len(said) == 1
-    assert said.pop().startswith("True ")
+    hashes = said.pop()
+    if LONG:
+        sys.stdout.write(f"{world}: {hashes}")
+    assert hashes.startswith("True ")

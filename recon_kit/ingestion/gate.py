@@ -40,6 +40,11 @@ GATE_PROBLEMS: dict[str, str] = {
     "contract_broken": "the row breaks the canonical contract",
 }
 ZERO_AMOUNT = "rows with an amount of zero"
+NO_AMOUNT = (
+    "rows of money that moved without an amount: keys alone can match them, no sum counts them; "
+    "declare columns.amount, or leave them out"
+)
+_MOVED = ("payment", "refund", "chargeback", "fee", "payout", "bank_line", "transfer", "reserve")
 MIXED_ALPHABETS = "ids that mix alphabets: letters that look alike do not join"
 _KEYS = ("order_id", "sub_order_id", "transaction_id", "invoice_number", "payout_id")
 _MIXED = r"\p{Latin}.*[\p{Cyrillic}\p{Greek}]|[\p{Cyrillic}\p{Greek}].*\p{Latin}"
@@ -174,8 +179,10 @@ def _with_oddities(events: pl.DataFrame, told: Told) -> dict[str, int]:
     zero = int(events.select((pl.col("amount") == 0).sum()).item())
     differs = pl.col("net") != pl.col("amount") - pl.col("fee")
     nets = int(events.select(differs.sum()).item())
+    moved = pl.col("event_type").is_in(_MOVED) & pl.col("amount").is_null()
+    without = int(events.select(moved.sum()).item())
     mixed = sum(_mixed_alphabets(events[key]) for key in _KEYS)
-    found = {ZERO_AMOUNT: zero, NET_DIFFERS: nets, MIXED_ALPHABETS: mixed}
+    found = {ZERO_AMOUNT: zero, NO_AMOUNT: without, NET_DIFFERS: nets, MIXED_ALPHABETS: mixed}
     return {**told.warnings, **{k: n for k, n in found.items() if n}}
 
 
