@@ -18,6 +18,7 @@ from recon_kit.ingestion.feed import FeedContext
 from recon_kit.ingestion.feeds import feed_for
 from recon_kit.ingestion.origin import origin
 from recon_kit.settings import Source
+from recon_kit.workbench import reportlines
 
 NOW = datetime(2026, 11, 20, 11, tzinfo=UTC)
 GOLDEN = Path(__file__).parent / "golden"
@@ -95,6 +96,13 @@ def test_a_payment_leads_to_the_line_of_its_order(bench):
         "2026-W45, Left items of the week by state: orders to payments, EUR, under Matched, with "
         "#1001 (`recon report weekly_health --week 2026-W45`)"
     )
+
+
+def test_lines_that_are_not_shown_are_counted(bench, monkeypatch):
+    """Of a match of many left items some lines are shown, and the number of the others is said."""
+    monkeypatch.setattr(reportlines, "_LEFT_SHOWN", 0)
+
+    assert bench.trace("#1001").lines == ("and 1 further left items, each in its own week",)
 
 
 def test_every_id_of_the_rendered_report_leads_back(recon, reconciled_shop):

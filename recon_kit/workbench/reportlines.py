@@ -21,6 +21,7 @@ _HEADINGS = {
     "proposed": "Proposed", "in_flight": "In flight", "not_covered": "Not covered",
 }  # fmt: skip
 
+_LEFT_SHOWN = 6
 _LEFT = f"""
     with {queries.LEFT_SIDE},
     asked as (select unnest($1::varchar[]) as event_key),
@@ -33,7 +34,7 @@ _LEFT = f"""
         {queries.LABEL} as name, s.event_key in (from asked) as own
     from left_side s join events e using (event_key)
     where s.event_key in (from asked) or s.event_key in (select event_key from beside)
-    order by s.reconciliation, own desc, e.event_ts, s.event_key, s.state limit 6
+    order by s.reconciliation, own desc, e.event_ts, s.event_key, s.state
 """
 
 
@@ -58,7 +59,9 @@ def lines(
         standing: where they stand (`lineage.standing`).
     """
     left = engine.rows(_LEFT, [list(keys)]).to_dicts()
-    told = [_week_line(row, place.about.zone, place.reports) for row in left]
+    told = [_week_line(row, place.about.zone, place.reports) for row in left[:_LEFT_SHOWN]]
+    if len(left) > _LEFT_SHOWN:
+        told.append(f"and {len(left) - _LEFT_SHOWN:,} further left items, each in its own week")
     total, shown = attention(queries.open_items(engine), place.settings.workspace.currency)
     lines_of = {item: line for line, item in enumerate(shown["item_id"], 1)}
     for row in standing.filter(pl.col("what") == "open item").to_dicts():
