@@ -344,6 +344,24 @@ def test_presented_amounts_take_room_only_where_one_is_told(
     assert seen["shown"].to_list() == [None, presented]
 
 
+def test_a_payment_of_the_next_purchase_closes_no_order_by_itself() -> None:
+    """Same customer, same hour, another amount: a person is asked, however sure the model is."""
+    events, who = drifted(150)
+    mail, name = "twice@mail.io", "Anna Twice"
+    events += [order("o9998", 1_107, event_ts=day(3)), payment("p9999", 47_999, event_ts=day(3.1))]
+    who += [person("o9998", mail, name), person("p9999", mail, name)]
+    allowed = rec(probable={"enabled": True, "uncertified": "auto"})
+    with reconciled(events, allowed, who=who) as world:
+        matched = world.rows(
+            "select count(*) from out_match_members where event_key in ('o9998', 'p9999')"
+        )
+        asked = world.rows("select right_key, why_code from out_proposals where left_key = 'o9998'")
+        assert world.outcome.tables["matches"] >= 140
+
+    assert matched == [(0,)]
+    assert asked == [("p9999", "amounts_differ")]
+
+
 def test_a_certificate_lets_pairs_be_matches_and_is_named_on_each() -> None:
     """Its threshold and margin count, for the model it speaks of and until it expires."""
     events, who = drifted(150)

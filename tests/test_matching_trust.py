@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import polars as pl
@@ -18,6 +19,8 @@ REC = Reconciliation(
     probable=Probable(review_min=0.2, auto_match_floor=0.95, margin_min=0.1, uncertified="auto"),
 )
 
+FAR = {"email": "same e-mail", "amount": "amounts differ"}
+
 
 def verdict(
     probability: float | None, *, margin: float = 0.9, equal: int = 1, **other: object
@@ -28,7 +31,7 @@ def verdict(
     pair = {
         "left_eid": 1, "right_eid": 2, "match_weight": 5.0, "match_probability": probability,
         "margin": margin, "weight_margin": None, "rival_eid": None, "rival_weight": None,
-        "equal_answers": equal,
+        "equal_answers": equal, "together": other.get("together"),
     }  # fmt: skip
     money = {"amount": [10_000], "currency": [other.get("currency", "EUR")]}
     none = {"shown": pl.Series([None], dtype=pl.Int64), "shown_currency": pl.Series([""])}
@@ -36,7 +39,14 @@ def verdict(
         engine.put("assigned_pairs", pl.DataFrame([pair], schema=ASSIGNED_SCHEMA))
         engine.put(
             "scored_pairs",
-            pl.DataFrame({"left_eid": [1], "right_eid": [2], "levels": ["{}"], "weights": ["{}"]}),
+            pl.DataFrame(
+                {
+                    "left_eid": [1],
+                    "right_eid": [2],
+                    "levels": [json.dumps(other.get("levels", {}))],
+                    "weights": ["{}"],
+                }
+            ),
         )
         engine.put("p", pl.DataFrame({"amount": [10_000], "currency": ["EUR"], **none}))
         engine.put("q", pl.DataFrame({**money, **none}))
@@ -59,6 +69,9 @@ def verdict(
         ({"probability": 0.99, "margin": 0.05}, ("margin", True)),
         ({"probability": 0.99, "equal": 2}, ("ambiguous", True)),
         ({"probability": 0.99, "currency": "USD"}, ("currency", True)),
+        ({"probability": 0.99, "levels": FAR}, ("amounts_differ", True)),
+        ({"probability": 0.99, "levels": FAR, "together": 1}, (None, True)),
+        ({"probability": 0.99, "levels": {"amount": "same amount"}}, (None, True)),
     ],
 )
 def test_what_makes_a_pair_a_question(found, expected):

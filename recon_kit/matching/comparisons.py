@@ -17,6 +17,8 @@ from recon_kit.matching.texts import further, invoice, mention, number, text
 from recon_kit.safe import quote_text
 from recon_kit.settings import Duration
 
+# The level of two amounts that neither a fee nor a rate nor a slip brings together.
+AMOUNTS_DIFFER = "amounts differ"
 _PERMILLE: tuple[int, ...] = (5, 10, 20, 35, 60, 100, 150, 250)  # bands of amounts that differ
 # Bands of whole days after the left event, by their last day, with the default share of true pairs
 _AFTER: tuple[tuple[int, float], ...] = (
@@ -125,7 +127,7 @@ def _amount(has: Collection[str], terms: Terms) -> Comparison:
         levels.append(Level(f"right is {band} higher", bound, 0.016, u))
         last = edge
     far = 1e-4 if terms.single else 0.02
-    levels.append(Level("amounts differ", None, far, 0.9, None, far))
+    levels.append(Level(AMOUNTS_DIFFER, None, far, 0.9, None, far))
     nothing = "l.amount is null or r.amount is null"
     if "currency" in has:
         levels.insert(0, Level("currencies differ", null, far, 0.3, None, far))

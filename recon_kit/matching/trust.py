@@ -8,11 +8,14 @@ decides the why-code (`why_code_sql`):
 | unscored | its probability is no number |
 | ambiguous | another answer is exactly as good |
 | currency | the two share no currency in which they could agree |
+| amounts_differ | no key joins them, they stand alone, and their amounts are far apart |
 | below_floor | its probability is under the certified threshold, or `auto_match_floor` |
 | margin | the best rival comes too near |
 | uncertified | good enough, but nothing certifies the threshold now (see `authority`) |
 
-The first three hold at any threshold, so they are told before the others.
+The first four hold at any threshold, so they are told before the others. Amounts far apart are one
+of them because the same customer buys more than once: an order that nobody paid and a payment of
+another purchase agree in all but the money, and no number of such pairs makes one a match.
 """
 
 from __future__ import annotations
@@ -20,7 +23,9 @@ from __future__ import annotations
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import amounts, classifier
 from recon_kit.matching.authority import Authority
+from recon_kit.matching.comparisons import AMOUNTS_DIFFER
 from recon_kit.matching.stored import Trained
+from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
 TABLE = "trusted_pairs"
@@ -86,6 +91,8 @@ def why_code_sql(allowed: Authority, pair: str, left: str, right: str) -> str:
     return f"""case when {_no_number(pair)} then 'unscored'
             when {pair}.equal_answers > 1 then 'ambiguous'
             when {apart} then 'currency'
+            when {pair}.together is null and coalesce({pair}.levels ->> '$.amount'
+                 = {quote_text(AMOUNTS_DIFFER)}, false) then 'amounts_differ'
             when {pair}.probability < {allowed.threshold!r} then 'below_floor'
             when {pair}.margin < {allowed.margin!r} then 'margin'
             else {certain} end"""

@@ -26,7 +26,7 @@ REASONS: dict[str, str] = {
     "margin": "a rival comes near", "currency": "no common currency",
     "uncertified": "nothing certifies it yet", "key_differs": "different ids",
     "id_conflict": "a key contradicted by the facts",
-    "residual": "would close what is open",
+    "residual": "would close what is open", "amounts_differ": "amounts far apart",
     "chance": "may add up by chance", "sign_off": "above the sign-off limit",
 }  # fmt: skip
 LISTING: dict[str, pl.DataType] = {

@@ -45,7 +45,7 @@ UNIT_SCHEMA: dict[str, pl.DataType] = {
     "left_source": pl.String(), "right_source": pl.String(),
 }  # fmt: skip
 # What keeps a proposal from being a match that another threshold or a certificate would lift;
-# all else (equal answers, no shared currency, a conflict) keeps it one at any threshold.
+# all else (equal answers, no shared currency, amounts far apart, a conflict) keeps it one at any.
 _LIFTED = ("below_floor", "margin", "uncertified")
 
 

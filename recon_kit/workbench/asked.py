@@ -353,6 +353,7 @@ def with_reason(
         f"matches are made without asking from {floor}.",
         "margin": "Another candidate comes too near to choose without asking.",
         "currency": "The two share no currency in which their amounts could be compared.",
+        "amounts_differ": "All else agrees, but the amounts are far apart and no id joins them.",
         "uncertified": _UNCERTIFIED.get(question.method, "Nothing certifies this method yet."),
         "id_conflict": "A key joins them, but customer and amount disagree: an id may be wrong.",
         "key_differs": "They fit, but they name different ids.",

@@ -120,7 +120,7 @@ def _risen(found: evidence.Why, near: Beside, allowed: Authority) -> list[str]:
         return [f"at {probability:.2f} it is probable enough: {allowed.said}"]
     if reason == "margin":
         return [f"its best rival comes nearer than the margin of {allowed.margin:.2f}"]
-    if reason in ("ambiguous", "currency", "unscored"):
+    if reason in ("ambiguous", "currency", "unscored", "amounts_differ"):
         return []
     found_flip = counterfactual.flip(near.ladders, standing, probability, allowed.threshold)
     return [_sentence(found_flip, "it would be matched" if allowed.alone else "it would reach")]
