@@ -11,10 +11,14 @@ give the truth away and shuffled, the truth of some rows of the origin side brou
 a model trained, approved, promoted and used. Only rows that were not labelled are scored.
 
 `transactions` and `twin` draw 50, 200, 1,000 and 5,000 labelled left events (as many as there are)
-several times, train on each draw, and score the events that were not drawn, with the trained model
-and with the one learned without labels. `--drop` leaves out that share of either side, so that
-many events have no counterpart; `--part` keeps a share of the stories. `twin` wants a workspace
-that `recon demo` made; `--keyless` takes all its keys for unknown, so that every order is asked.
+several times, train on each draw, and score the events that were not drawn: with the trained
+model, with ours learned without labels (`unsupervised`), and with Splink alone, which saw no label
+either (`splink`; see `quality_splink`), whose pairs are picked by the same global assignment and
+keep the probability that Splink gives them. `gain` is trained less unsupervised, `over_splink`
+trained less Splink. `--drop` leaves out that share of either side, so that many events have no
+counterpart; `--part` keeps a share of the stories. `twin` wants a workspace that `recon demo` made;
+`--keyless` takes all its keys for unknown, so that every order is asked; `--faceless` hides e-mail,
+phone and address of that share of the payments and leaves of their names the last word alone.
 
 `pairs` wants a parquet of `split, label, left_*, right_*` texts: trains and calibrates on the
 splits train and valid, and scores the split test.
@@ -36,6 +40,7 @@ from typing import Any
 import bench_quality
 import numpy as np
 import polars as pl
+import quality_splink
 from scipy import stats as distributions
 from sklearn.metrics import f1_score
 
@@ -182,9 +187,10 @@ def curve(engine: Engine, rec: Reconciliation, truth: pl.DataFrame, asked: Any) 
     """
     first = probable.score(engine, rec, asked.start)
     assert first.model is not None
+    peer = _peer(engine, asked)
     points = []
     for size in [s for s in asked.sizes if s < truth["left_key"].n_unique()]:
-        rows = [_draw(engine, rec, truth, (size, seed), (asked.start, first.model))
+        rows = [_draw(engine, rec, truth, (size, seed), (asked.start, first.model, peer))
                 for seed in range(asked.draws)]  # fmt: skip
         points.append({"labels": size, "chosen": [r["chosen"] for r in rows],
                        **{name: _interval(rows, name) for name in rows[0]["trained"]}})  # fmt: skip
@@ -200,7 +206,7 @@ def _draw(
     rec: Reconciliation,
     truth: pl.DataFrame,
     drawing: tuple[int, int],
-    models: tuple[StoredModel | None, StoredModel],
+    models: tuple[StoredModel | None, StoredModel, pl.DataFrame],
 ) -> dict[str, Any]:
     size, seed = drawing
     keys = truth["left_key"].unique().sort().sample(size, seed=seed, shuffle=True)
@@ -209,6 +215,7 @@ def _draw(
     trained = train(engine, rec, examples.examples(_decisions(lot, rec), rec), start=models[0])
     return {
         "chosen": trained.card["chosen"],
+        "splink": _held(models[2], rest),
         "unsupervised": _judged(engine, rec, models[1], rest),
         "trained": _judged(engine, rec, trained.model, rest),
     }
@@ -238,7 +245,28 @@ def _judged(
         from {trust.TABLE} p join open_left l on l.eid = left_eid
         join open_right r on r.eid = right_eid
         where probability >= {rec.probable.review_min} order by all"""
-    ).join(rest.select("left_key").unique(), on="left_key", how="semi")
+    )
+    return _held(picks, rest)
+
+
+def _peer(engine: Engine, asked: Any) -> pl.DataFrame:
+    """What Splink alone picks, with its own probabilities."""
+    if asked.data == "twin":
+        quality_splink.plain_splink(engine, least=0.001)
+    else:
+        quality_splink.plain_transactions(engine)
+    assign.assign(engine, "plain_scored", "one_to_one", weight_floor=-10.0)
+    return engine.rows(
+        """select l.event_key as left_key, r.event_key as right_key,
+            s.match_probability as probability
+        from assigned_pairs a join plain_scored s using (left_eid, right_eid)
+        join open_left l on l.eid = left_eid join open_right r on r.eid = right_eid order by all"""
+    )
+
+
+def _held(picks: pl.DataFrame, rest: pl.DataFrame) -> dict[str, float]:
+    """Picks of the events in `rest`, held against the truth."""
+    picks = picks.join(rest.select("left_key").unique(), on="left_key", how="semi")
     true = rest.drop_nulls("right_key")
     hit = picks.join(true.with_columns(hit=True), on=["left_key", "right_key"], how="left")
     return figures(
@@ -247,18 +275,19 @@ def _judged(
 
 
 def _interval(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    """Mean of either model, and of their difference with its t-interval over draws."""
-    after = np.array([row["trained"][name] for row in rows])
-    gain = after - np.array([row["unsupervised"][name] for row in rows])
-    half = 0.0
-    if len(rows) > 1:
-        spread = gain.std(ddof=1) / np.sqrt(len(rows))
-        half = float(distributions.t.ppf(0.975, len(rows) - 1) * spread)
-    return {
-        "unsupervised": round(float(after.mean() - gain.mean()), 5),
-        "trained": round(float(after.mean()), 5), "gain": round(float(gain.mean()), 5),
-        "low": round(float(gain.mean()) - half, 5), "high": round(float(gain.mean()) + half, 5),
-    }  # fmt: skip
+    """Mean of every model, and of the differences with their t-intervals over draws."""
+    told = {who: np.array([row[who][name] for row in rows])
+            for who in ("splink", "unsupervised", "trained")}  # fmt: skip
+    found: dict[str, Any] = {who: round(float(values.mean()), 5) for who, values in told.items()}
+    for word, other in (("gain", "unsupervised"), ("over_splink", "splink")):
+        apart = told["trained"] - told[other]
+        half = 0.0
+        if len(rows) > 1:
+            spread = apart.std(ddof=1) / np.sqrt(len(rows))
+            half = float(distributions.t.ppf(0.975, len(rows) - 1) * spread)
+        middle = float(apart.mean())
+        found[word] = [round(value, 5) for value in (middle, middle - half, middle + half)]
+    return found
 
 
 def transactions(asked: Any) -> dict[str, Any]:
@@ -293,6 +322,8 @@ def twin(asked: Any) -> dict[str, Any]:
     place = bench.settings.workspace
     context = cascade.MatchingContext(bench.now(), place.timezone, place.holidays)
     with bench.store.snapshot().engine() as engine:
+        if asked.faceless:
+            engine.con.execute(_FACELESS.format(share=asked.faceless))
         asked.start = cascade.leave_open(engine, rec, context)
         engine.put("links", links)
         truth = engine.rows(
@@ -306,6 +337,24 @@ def twin(asked: Any) -> dict[str, Any]:
             left join named n on n.left_key = l.event_key order by all"""
         )
         return curve(engine, rec, truth, asked)
+
+
+_FACELESS = """
+alter view who rename to told_who;
+create temp table who as
+select w.* replace (
+    case when hidden then null else email end as email,
+    case when hidden then regexp_extract(customer_name, '\\S+$') else customer_name end
+        as customer_name,
+    case when hidden then null else phone end as phone,
+    case when hidden then null else address end as address,
+    case when hidden then null else postcode end as postcode,
+    case when hidden then null else raw_personal end as raw_personal)
+from (
+    select t.*, event_type = 'payment'
+        and ('0x' || left(md5('hidden' || event_key), 8))::bigint / 4294967296.0 < {share} as hidden
+    from told_who t join (select event_key, min(event_type) as event_type from events group by all)
+        using (event_key)) w"""
 
 
 # --- a plain table of pairs -----------------------------------------------------------------------
@@ -373,6 +422,7 @@ def main() -> None:
     parser.add_argument("--part", type=float, default=1.0)
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--keyless", action="store_true")
+    parser.add_argument("--faceless", type=float, default=0.0)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     asked = parser.parse_args()
     if asked.data == "whole":

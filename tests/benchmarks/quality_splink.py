@@ -81,8 +81,11 @@ def plain_rows(engine: Engine) -> None:
         )
 
 
-def plain_splink(engine: Engine) -> int:
-    """Splink alone: train, block, predict; leaves `plain_scored`. Returns the pairs compared."""
+def plain_splink(engine: Engine, least: float = 0.5) -> int:
+    """Splink alone: train, block, predict; leaves `plain_scored`. Returns the pairs compared.
+
+    Kept are pairs more probable than `least`.
+    """
     from splink import DuckDBAPI, Linker, block_on
 
     plain_rows(engine)
@@ -98,17 +101,73 @@ def plain_splink(engine: Engine) -> int:
         training.estimate_parameters_using_expectation_maximisation(block_on(*rule))
     blocked = linker.inference.compute_blocked_pairs_for_predict()
     pairs = engine.count(blocked.physical_name)
-    found = linker.inference.predict(threshold_match_weight=0, warning_mode="never")
+    found = linker.inference.predict(threshold_match_probability=least, warning_mode="never")
+    _keep(engine, found.physical_name, least)
+    return pairs
+
+
+def _keep(engine: Engine, predicted: str, least: float) -> None:
     engine.run(
         Step(
             "plain_scored",
             f"""create or replace table plain_scored as
-            select eid_l as left_eid, eid_r as right_eid, match_weight
-            from {found.physical_name} where match_probability > 0.5""",
-            "pairs above one half",
+            select eid_l as left_eid, eid_r as right_eid, match_weight, match_probability
+            from {predicted} where match_probability > {least}""",
+            "what Splink says of the pairs",
         )
     )
-    return pairs
+
+
+def plain_transactions(engine: Engine, least: float = 0.001) -> None:
+    """Splink alone on bank transactions, as the published example of its authors sets it up.
+
+    Without the rule that blocks on the ids which give the truth away; leaves `plain_scored`.
+    """
+    import splink.internals.comparison_level_library as cll
+    import splink.internals.comparison_library as cl
+    from splink import DuckDBAPI, Linker, SettingsCreator, block_on
+
+    for side in ("left", "right"):
+        engine.run(
+            Step(
+                f"plain_{side}",
+                f"""create or replace table plain_{side} as select eid, amount / 100.0 as amount,
+                event_ts::date as day, description as memo from open_{side}""",
+                "what Splink compares",
+            )
+        )
+    amount = cl.CustomComparison(output_column_name="amount", comparison_levels=[
+        cll.NullLevel("amount"), cll.ExactMatchLevel("amount"),
+        *(cll.PercentageDifferenceLevel("amount", part) for part in (0.01, 0.03, 0.1, 0.3)),
+        cll.ElseLevel(),
+    ])  # fmt: skip
+    memo = cl.CustomComparison(output_column_name="memo", comparison_levels=[
+        cll.NullLevel("memo"), cll.ExactMatchLevel("memo"),
+        *(cll.LevenshteinLevel("memo", apart) for apart in (2, 6, 10)), cll.ElseLevel(),
+    ])  # fmt: skip
+    days = (f"date_diff('day', day_l, day_r) between 0 and {most}" for most in (1, 4, 10, 30))
+    near = "substr(l.memo, 1, 3) = substr(r.memo, 1, 3) and l.amount / r.amount between 0.7 and 1.3"
+    weekly = "round(l.amount / 2) = round({right} / 2) and yearweek(r.day) = yearweek({left})"
+    settings = SettingsCreator(
+        link_type="link_only", unique_id_column_name="eid",
+        comparisons=[amount, memo, _levels("day", "day", *days)],
+        blocking_rules_to_generate_predictions=[
+            f"strftime(l.day, '%Y%m') = strftime(r.day, '%Y%m') and {near}",
+            f"strftime(l.day + 15, '%Y%m') = strftime(r.day, '%Y%m') and {near}",
+            block_on("substr(memo, 1, 9)"),
+            weekly.format(left="l.day", right="r.amount"),
+            weekly.format(left="l.day + 4", right="(r.amount + 1)"),
+        ],
+        retain_matching_columns=False, retain_intermediate_calculation_columns=False,
+    )  # fmt: skip
+    api = DuckDBAPI(connection=engine.con)
+    sides = [api.register(f"plain_{s}", dataset_display_name=s) for s in ("left", "right")]
+    linker = Linker(sides, settings, log_level=logging.ERROR)
+    linker.training.estimate_u_using_random_sampling(max_pairs=1e6, seed=1)
+    for column in ("memo", "amount"):
+        linker.training.estimate_parameters_using_expectation_maximisation(block_on(column))
+    found = linker.inference.predict(threshold_match_probability=least, warning_mode="never")
+    _keep(engine, found.physical_name, least)
 
 
 def residual(engine: Engine, rec: Reconciliation, rounds: int) -> dict[str, Any]:
