@@ -22,7 +22,8 @@ Unit = Literal["major", "minor"]
 
 # Codes of amounts that are not accepted. The texts are what an analyst reads in the quarantine.
 AMOUNT_PROBLEMS: dict[str, str] = {
-    "amount_unreadable": "the amount is not a decimal number in the declared notation",
+    "amount_unreadable": "the amount is not a decimal number in the declared notation"
+    " (`decimal`, `thousands`)",
     "amount_ambiguous": "the mark may group thousands or part decimals; declare `thousands`",
     "amount_decimals": "the amount has more decimals than its currency",
     "amount_overflow": "the amount is larger than 64-bit minor units can hold",

@@ -9,7 +9,7 @@ import pytest
 from recon_kit import model
 from recon_kit.errors import FileRejectedError, SettingsError
 from recon_kit.ingestion.feed import ROW
-from recon_kit.ingestion.feeds.shopify_orders import REFUND_OVER_TOTAL, ShopifyOrders
+from recon_kit.ingestion.feeds.shopify_orders import NO_TOTAL, REFUND_OVER_TOTAL, ShopifyOrders
 from recon_kit.settings import Source
 from recon_kit.testing import check_golden, tell_file
 
@@ -137,6 +137,18 @@ def test_more_refunded_than_total_is_a_warning():
     told = tell_file(shop(), GOLDEN / "orders_reordered_subset.csv")
 
     assert told.warnings == {REFUND_OVER_TOTAL: 1}
+
+
+def test_orders_without_a_total_column_are_never_taken_in_silence(tmp_path):
+    """A file from which `Total` was deleted says how many of its orders tell no amount."""
+    told = tell_file(
+        shop(),
+        table(tmp_path, "Name,Financial Status,Currency\n#1001,paid,EUR\n#1002,paid,EUR\n"),
+    )
+
+    assert told.events["amount"].to_list() == [None, None]
+    assert told.warnings == {NO_TOTAL: 2}
+    assert "'Total'" in NO_TOTAL
 
 
 def test_unknown_option_is_named():

@@ -319,6 +319,50 @@ def test_a_block_says_what_the_file_is_and_what_is_doubtful(tmp_path, name, text
     assert said in found.toml
 
 
+def test_a_german_bank_export_is_proposed_with_its_own_currency(tmp_path):
+    """A column of currency codes is taken whatever it is called; USD is never put in its place."""
+    found = profile_file(
+        table(
+            tmp_path,
+            "Buchungstag;Verwendungszweck;Betrag;Waehrung\n"
+            "28.09.26;STRIPE po_1zdhTfcThQxeRk;35.523,49;EUR\n29.09.26;Miete;-1.850,00;EUR\n",
+            "umsaetze.csv",
+        )
+    )
+
+    layout = declared(found.toml).layout
+    assert layout is not None
+    assert layout.columns["currency"].names == ("Waehrung",)
+    assert layout.event_type == "bank_line"
+    assert "USD" not in found.toml
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("id,day,amount,unit", 'currency = "unit"'),
+        ("id,day,amount,unit,other", "# several columns hold one: choose: put the right one"),
+        ("id,day,amount", "# no column holds one: put the right one"),
+    ],
+)
+def test_the_currency_of_a_block_says_where_it_comes_from(tmp_path, header, said):
+    """One column of codes is the currency; of several, or of none, a person chooses."""
+    cells = ["1", "2026-01-02", "5.00", "EUR", "SEK"][: len(header.split(","))]
+    found = profile_file(table(tmp_path, f"{header}\n{','.join(cells)}\n", "x.csv"))
+
+    assert said in found.toml
+
+
+def test_a_shop_export_without_totals_is_told_before_it_is_taken_in(tmp_path):
+    """The block for a Shopify file that lost its `Total` says that no amount would be told."""
+    names = ["Name", "Email", "Financial Status", "Paid at", "Currency", "Created at",
+             "Lineitem quantity", "Lineitem name", "Lineitem price"]  # fmt: skip
+    found = profile_file(table(tmp_path, ",".join(names) + "\n#1001" + "," * 8 + "\n", "o.csv"))
+
+    assert 'feed = "shopify.orders_csv"' in found.toml
+    assert "# the file has no column 'Total': its orders would tell no amount" in found.toml
+
+
 def test_an_envelope_around_json_does_not_hide_its_columns(tmp_path):
     """Fields of a single record in an object are found by their own names, and masked by them."""
     body = (

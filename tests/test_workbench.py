@@ -287,7 +287,8 @@ def test_profile_of_a_source_lists_what_was_set_aside(bench, shop):
     said = [n for n in notes if n.startswith("quarantined")]
     assert len(said) == 1
     assert said[0].startswith(
-        "quarantined: odd.csv, row 2: the amount is not a decimal number in the declared notation; "
+        "quarantined: odd.csv, row 2: the amount is not a decimal number in the declared notation "
+        "(`decimal`, `thousands`); "
     )
 
 

@@ -27,7 +27,7 @@ _FIELD_WORDS: dict[str, tuple[str, ...]] = {
     "credit": (r"credit.*|deposits?|paid in|cr[ée]dit.*|abono",),
     "fee": (r"(total )?fees?( amount)?|commission|processing fee",),
     "net": (r"net( amount| total)?",),
-    "currency": (r"(transaction |order )?currency( code)?|ccy|w[äa]hrung|moneda|devise",),
+    "currency": (r"(transaction |order )?currency( code)?|ccy|w(ä|a|ae)hrung|moneda|devise",),
     "order_id": (
         r"order ?(id|number|no|ref|reference|name)?|order #|merchant (order )?reference",
         r".*\border (id|number|no)|sales order",
@@ -81,6 +81,7 @@ _FILE_WORDS: tuple[tuple[str, str], ...] = (
 )
 _HEADER_WORDS: tuple[tuple[str, str], ...] = (
     ("bank_line", r"\bbalance\b(?! transaction)|\b(iban|booking date|value date|payee)\b"),
+    ("bank_line", r"buchungs(tag|datum)|wertstellung|valuta|verwendungszweck"),
     ("bank_line", r"\bstatement\b|bank|d[ée]bit|importe"),
     ("conversion", r"conversion|gclid|click id"),
     ("invoice", r"invoice"),
@@ -89,6 +90,8 @@ _HEADER_WORDS: tuple[tuple[str, str], ...] = (
     ("payment", r"\b(charge|payment intent|psp|capture|transaction)\b"),
     ("order", r"\border\b"),
 )
+_OWNER = '# owner = "finance"  # who answers for it; its cases go there'
+_COMMON_TYPES = "order, payment, refund, payout, bank_line, conversion"
 _NEGATIVE = r"[-(\x{2212}]"
 _DIRECTION = r"d/c|dr/cr|debit/credit|cr/dr|direction|(debit or credit|credit/debit)( indicator)?"
 _SYMBOLS = {"€": "EUR", "£": "GBP", "$": "USD", "¥": "JPY", "₹": "INR"}
@@ -122,8 +125,10 @@ def propose(  # noqa: PLR0913 - everything that the profile found goes in
 
 
 def _vendor(feed: str, guesses: Mapping[str, ColumnGuess]) -> list[str]:
-    lines = [f"feed = {_text(feed)}"]
+    lines = [f"feed = {_text(feed)}", _OWNER]
     names = {normal_header(n) for n in guesses}
+    if feed.startswith("shopify.") and "total" not in names:
+        lines.append("# the file has no column 'Total': its orders would tell no amount")
     if feed.startswith("stripe.") and "created utc" not in names:
         lines.append('timezone = "UTC"  # put the zone that the report was requested in')
     return lines
@@ -160,11 +165,14 @@ def _names(columns: Iterable[str]) -> dict[str, str]:
 def _completed(
     chosen: dict[str, str], guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame
 ) -> dict[str, str]:
-    """Fields whose column no word names: the only time, the first amount, a debit mark."""
+    """Fields whose column no word names: only time or currency, first amount, a debit mark."""
     dated = [c for c, g in guesses.items() if g.formats]
     paid = [c for c, g in guesses.items() if g.kind == "amount" and c not in chosen.values()]
     if "event_ts" not in chosen and dated:
         chosen["event_ts"] = dated[0]
+    coded = [c for c, g in guesses.items() if g.kind == "currency" and c not in chosen.values()]
+    if "currency" not in chosen and len(coded) == 1:
+        chosen["currency"] = coded[0]
     if not {"amount", "debit", "credit"} & set(chosen) and paid:
         chosen["amount"] = paid[0]
     if "amount" in chosen:
@@ -200,8 +208,9 @@ def _table(
         kind = "other"  # which may carry either sign
     lines = [
         'feed = "table"',
+        _OWNER,
         "[sources.layout]",
-        f"event_type = {_text(kind)}  # a guess: say what one row is",
+        f"event_type = {_text(kind)}  # a guess: say what one row is ({_COMMON_TYPES}, ...)",
     ]
     lines += _notation(dialect)
     lines += _clock(guesses, chosen, rows)
@@ -312,7 +321,9 @@ def _columns(
         lines.append(f"payout_id = {{ from = {_text(named)}, extract = '(po_\\w+)' }}")
     if "currency" not in chosen:
         found = _currency_sign(guesses, chosen, rows)
-        why = "from the sign in the amounts" if found else "no column holds one: put the right one"
+        several = any(guess.kind == "currency" for guess in guesses.values())
+        held = "several columns hold one: choose" if several else "no column holds one"
+        why = "from the sign in the amounts" if found else f"{held}: put the right one"
         lines.append(f"currency = {{ value = {_text(found or 'USD')} }}  # {why}")
     taken = set(chosen.values())
     for column, guess in guesses.items():

@@ -270,6 +270,11 @@ class ReceiptView(View):
             for r in self.receipts
             for note in ("known already, nothing added",) * r.already_known + r.warnings
         ]
+        notes += [
+            f"{r.file}: `recon trace {r.file}` lists where every record went"
+            for r in self.receipts
+            if r.counts.quarantined
+        ]
         table = tables.plain(self.frame, columns, rows_max=100)
         return "\n".join(["Ingested files", table, *notes])
 

@@ -1,7 +1,8 @@
 """Shopify: the orders export (CSV), one row per line item.
 
 The first row of an order carries the values of the order, further rows only its line items.
-Merchants delete columns before they pass a file on, so every column but `Name` is optional.
+Merchants delete columns before they pass a file on, so every column but `Name` is optional; a
+file without `Total` is told as such, because its orders tell no amount.
 The export has no column that marks a test order; `test` stays null.
 
 Options of the source:
@@ -56,6 +57,7 @@ _PROBLEMS = {
     "refund_sign": "the refunded amount is negative",
 }
 REFUND_OVER_TOTAL = "more was refunded than the order's total"
+NO_TOTAL = "the file has no column 'Total': its orders tell no amount; export it with all columns"
 
 
 class ShopifyOrders(Feed):
@@ -121,11 +123,14 @@ class ShopifyOrders(Feed):
             pl.coalesce("id", "order_id").alias("own_id"),
         )
         refunds = good.filter(pl.col("refunded") > 0)
-        over = int((good["refunded"] > good["total"]).sum())
+        warnings = {
+            REFUND_OVER_TOTAL: int((good["refunded"] > good["total"]).sum()),
+            NO_TOTAL: 0 if "Total" in header else good.height,
+        }
         return Told(
             events=pl.concat([self._orders(good), _refunds(refunds)]).sort(ROW, "event_type"),
             problems=parts.problem_frame(bad, _PROBLEMS),
-            warnings={REFUND_OVER_TOTAL: over} if over else {},
+            warnings={text: count for text, count in warnings.items() if count},
         )
 
     def _amount(self, column: str) -> pl.Expr:
