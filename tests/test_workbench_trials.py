@@ -163,8 +163,9 @@ def test_a_rule_matches_in_its_components_and_is_watched(shop, capsys):
     made = after.filter(pl.col("made") & (pl.col("method") == "learned"))
     assert set(made["rule_id"]) == {rule} == set(tried["certificate_id"])
     assert set(made["event_key"]) <= set(tried["event_key"])
-    assert 20 < made.height < 80
     others = ~pl.col("event_key").is_in(tried["event_key"].implode())
+    # about half each; how many are left to match depends on the audit draw
+    assert min(made.height, after.filter(others).height) >= 20
     assert set(after.filter(others)["method"]) == {"probable"}
     assert set(after.filter(others)["event_key"]) <= set(before["event_key"])
     assert "learned: rule same_mail tried on 50 % of components" in bench.matches().about.line()
