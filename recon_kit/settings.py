@@ -2,7 +2,7 @@
 
 Unknown, repeated and undeclared names are errors that name the nearest known one. Nothing here
 touches data: whether a source's feed exists is for `ingestion`, what a duration means for
-`workdays`.
+`workdays`, what one value may be for `values`.
 """
 
 from __future__ import annotations
@@ -10,103 +10,30 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from contextlib import suppress
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
-from zoneinfo import available_timezones
+from typing import Any, Literal, get_args
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError, model_validator
 
 from recon_kit import model
 from recon_kit.errors import SettingsError, UnknownNameError, nearest
+from recon_kit.values import (
+    DueTime,
+    Duration,
+    DurationField,
+    ExactDecimal,
+    Frozen,
+    Name,
+    Share,
+    SomeTime,
+    Zone,
+)
 
 FILE_NAME = "recon.toml"
-_DURATION = re.compile(r"^(\d+)(bd|bh|d|h|m)$")
-DurationUnit = Literal["bd", "bh", "d", "h", "m"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, populate_by_name=True)
-
-
-class Duration(_Frozen):
-    """A length of time as written: `5bd` business days, `2d` calendar days, `4bh`, `12h`, `30m`."""
-
-    count: int
-    unit: DurationUnit
-
-    def __str__(self) -> str:
-        return f"{self.count}{self.unit}"
-
-
-def parse_duration(text: object) -> Duration:
-    """`"5bd"` -> `Duration(5, "bd")`; anything else raises ValueError with the accepted forms."""
-    if isinstance(text, Duration):
-        return text
-    found = _DURATION.match(text) if isinstance(text, str) else None
-    if not found:
-        raise ValueError(f"{text!r} is no duration; write 5bd, 2d, 4bh, 12h or 30m")
-    unit: Any = found[2]
-    return Duration(count=int(found[1]), unit=unit)
-
-
-def _some_time(value: Duration) -> Duration:
-    if value.count == 0:
-        raise ValueError(f"{str(value)!r} is no time at all; write one such as 1d, 4bh or 30m")
-    return value
-
-
-def _due(value: Duration) -> Duration:
-    if value.count == 0 and value.unit != "bd":
-        raise ValueError(
-            f"{str(value)!r} would make everything late at once; write 0bd for the end of the "
-            "same day, or a longer time"
-        )
-    return value
-
-
-def _name(value: str) -> str:
-    if not value.strip():
-        raise ValueError("a blank name is nobody; name a person or a team, or leave the line out")
-    return value
-
-
-def _exact_decimal(value: object) -> Decimal:
-    if isinstance(value, (str, int, Decimal)):
-        with suppress(InvalidOperation):
-            number = Decimal(value)
-            if number.is_finite():
-                return number
-        raise ValueError(f'{value!r} is no number; write one such as "0.5"')
-    raise ValueError('write it as text, such as "0.5", so that it stays exact')
-
-
-def _zone(value: str) -> str:
-    if value not in available_timezones():
-        raise ValueError(f"{value!r} is no IANA time zone; {nearest(value, available_timezones())}")
-    return value
-
-
-DurationField = Annotated[Duration, BeforeValidator(parse_duration)]
-SomeTime = Annotated[Duration, BeforeValidator(parse_duration), AfterValidator(_some_time)]
-DueTime = Annotated[Duration, BeforeValidator(parse_duration), AfterValidator(_due)]
-Name = Annotated[str, AfterValidator(_name)]
-ExactDecimal = Annotated[Decimal, BeforeValidator(_exact_decimal)]
-Zone = Annotated[str, BeforeValidator(_zone)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-class Workspace(_Frozen):
+class Workspace(Frozen):
     """Names and conventions of the whole workspace; `timezone` bounds weeks and clocks."""
 
     name: str
@@ -120,13 +47,13 @@ class Workspace(_Frozen):
     reviewer: str | None = None  # who decides here; RECON_REVIEWER goes before it
 
 
-class Ledger(_Frozen):
+class Ledger(Frozen):
     """How long received files are kept, in days; only an erasure removes one sooner."""
 
     raw_days_min: int = Field(default=90, ge=0)
 
 
-class Column(_Frozen):
+class Column(Frozen):
     """Where a canonical field comes from. Exactly one of the ways below.
 
     `names` are aliases of one column (the first present one is read), `value` a constant, `join`
@@ -190,7 +117,7 @@ LAYOUT_FIELDS: tuple[str, ...] = (
 CONTROL_SUMS: tuple[str, ...] = ("amount", "debit", "credit", "fee", "net", "refunded_amount")
 
 
-class Layout(_Frozen):
+class Layout(Frozen):
     """A declared table (feed `table`): notation of the file and where each field comes from."""
 
     event_type: str | Column
@@ -261,7 +188,7 @@ KEY_NORMALISERS: tuple[str, ...] = (
 )  # fmt: skip
 
 
-class Source(_Frozen):
+class Source(Frozen):
     """A supplier of files: which feed it speaks, who owns it, how often it must come.
 
     `key_normalisers` say how it writes its ids: with a `hash`, `dashes`, letters in any `case`,
@@ -314,7 +241,7 @@ FILTER_FIELDS: tuple[str, ...] = (
 )  # fmt: skip
 
 
-class Side(_Frozen):
+class Side(Frozen):
     """The events of one side. A filter passes rows whose field is null."""
 
     sources: tuple[str, ...]
@@ -338,28 +265,28 @@ class Side(_Frozen):
         return self
 
 
-class Measure(_Frozen):
+class Measure(Frozen):
     """Which amount of each side must agree."""
 
     left: Literal["amount", "net"] = "amount"
     right: Literal["amount", "net"] = "amount"
 
 
-class Tolerance(_Frozen):
+class Tolerance(Frozen):
     """What may differ without being a discrepancy: the larger of both, on sums."""
 
     minor_units: int = Field(default=0, ge=0)
     percent: ExactDecimal = Decimal(0)
 
 
-class Window(_Frozen):
+class Window(Frozen):
     """Right time minus left time, for methods without a key."""
 
     before: DurationField = Duration(count=2, unit="d")
     after: DurationField = Duration(count=30, unit="d")
 
 
-class Uncertain(_Frozen):
+class Uncertain(Frozen):
     """Settings shared by every method whose matches are not proven by a key."""
 
     enabled: bool = False
@@ -396,7 +323,7 @@ KEY_FIELDS: tuple[str, ...] = (
 CUSTOMER_FIELDS: tuple[str, ...] = ("email", "customer_name", "phone", "postcode")
 
 
-class Customers(_Frozen):
+class Customers(Frozen):
     """Sources whose records say who a customer is; the first that tells a field is heard.
 
     `of` are the sources whose `customer_id` they know; those of both sides if none is named.
@@ -411,7 +338,7 @@ class Customers(_Frozen):
         return {"sources": tuple(data)} if isinstance(data, (list, tuple)) else data
 
 
-class Reconciliation(_Frozen):
+class Reconciliation(Frozen):
     """Two sides that ought to agree, and what agreeing means."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -455,14 +382,14 @@ class Reconciliation(_Frozen):
         return tuple(dict.fromkeys((*sides, *self.customers.sources)))
 
 
-class Chain(_Frozen):
+class Chain(Frozen):
     """Reconciliations in sequence."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     steps: tuple[str, ...]
 
 
-class Review(_Frozen):
+class Review(Frozen):
     """How people decide: their reason codes, how long a claim and an audit item last.
 
     `reasons` adds codes to those of the house, each with its meaning. `second_review_percent` of
@@ -487,7 +414,7 @@ class Review(_Frozen):
 ROLES: tuple[str, ...] = ("data_owner", "operations_lead", "governance_reviewer")
 
 
-class Governance(_Frozen):
+class Governance(Frozen):
     """Who must approve what changes the matches that are made without a person.
 
     `roles` names the holders of each role; `approvals` lists the roles that must each approve, by
@@ -510,7 +437,7 @@ class Governance(_Frozen):
         return self
 
 
-class Costs(_Frozen):
+class Costs(Frozen):
     """What a person's minute and a wrong match cost, in the workspace currency.
 
     A wrong match costs `wrong_match` and `wrong_match_percent` of its amount, so that the cut
@@ -530,7 +457,7 @@ class Costs(_Frozen):
         return self
 
 
-class Settings(_Frozen):
+class Settings(Frozen):
     """The whole of one `recon.toml`."""
 
     workspace: Workspace

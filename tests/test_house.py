@@ -20,7 +20,7 @@ PACKAGE = ROOT / "recon_kit"
 RANKS: dict[str, int] = {
     "errors": 0,
     "money": 1, "safe": 1,
-    "model": 2, "workdays": 2, "stats": 2,
+    "model": 2, "workdays": 2, "stats": 2, "values": 2,
     "settings": 3,
     "ledger": 4,
     "ingestion": 5, "matching": 5, "synth": 5,

@@ -7,7 +7,7 @@ from recon_kit.ledger.engine import open_engine
 from recon_kit.matching import blocking
 from recon_kit.matching.comparisons import Terms, comparisons, days
 from recon_kit.matching.ladders import Comparison, Level, explain, splink_settings, splink_sql
-from recon_kit.settings import parse_duration
+from recon_kit.values import parse_duration
 
 TERMS = Terms(parse_duration("2d"), parse_duration("30d"), extra=("raw_keys.booking",))
 EVERYTHING = {

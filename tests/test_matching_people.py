@@ -10,7 +10,7 @@ from recon_kit.ledger.engine import open_engine
 from recon_kit.matching import features, rarity
 from recon_kit.matching.comparisons import Terms, comparisons
 from recon_kit.model import UTC, WHO_SCHEMA
-from recon_kit.settings import parse_duration
+from recon_kit.values import parse_duration
 
 TERMS = Terms(parse_duration("2d"), parse_duration("30d"))
 OPEN = {

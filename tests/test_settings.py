@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 
 from recon_kit.errors import SettingsError, UnknownNameError
-from recon_kit.settings import Duration, load, loads, parse_duration
+from recon_kit.settings import load, loads
+from recon_kit.values import Duration, parse_duration
 
 SHOP = """
 [workspace]

@@ -15,7 +15,7 @@ from recon_kit.matching.ladders import Comparison, Level
 from recon_kit.matching.schedules import Lag
 from recon_kit.matching.texts import further, invoice, mention, number, text
 from recon_kit.safe import quote_text
-from recon_kit.settings import Duration
+from recon_kit.values import Duration
 
 # The level of two amounts that neither a fee nor a rate nor a slip brings together.
 AMOUNTS_DIFFER = "amounts differ"

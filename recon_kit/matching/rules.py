@@ -38,12 +38,12 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, Field, ValidationError
 from pydantic import model_validator as checked
 
 from recon_kit import model
 from recon_kit.errors import MatchingError, nearest
-from recon_kit.settings import ExactDecimal
+from recon_kit.values import ExactDecimal, Frozen
 
 Side = Literal["left", "right"]
 Normaliser = Literal["key", "lower", "digits", "letters_digits", "first_word", "last_word"]
@@ -81,11 +81,7 @@ TextField = Annotated[str, AfterValidator(_text_field)]
 ConstantField = Annotated[str, AfterValidator(_constant_field)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Is(_Frozen):
+class Is(Frozen):
     """A field of one side is one of `values`."""
 
     test: Literal["is"] = "is"
@@ -94,7 +90,7 @@ class Is(_Frozen):
     values: tuple[str, ...] = Field(min_length=1)
 
 
-class Equal(_Frozen):
+class Equal(Frozen):
     """A field of the left and one of the right are the same text."""
 
     test: Literal["equal"] = "equal"
@@ -105,7 +101,7 @@ class Equal(_Frozen):
     length_min: int = Field(default=1, ge=1)
 
 
-class Contains(_Frozen):
+class Contains(Frozen):
     """The text of the side `within` contains that of the other side."""
 
     test: Literal["contains"] = "contains"
@@ -117,7 +113,7 @@ class Contains(_Frozen):
     length_min: int = Field(default=LENGTH_MIN, ge=LENGTH_MIN)
 
 
-class Prefix(_Frozen):
+class Prefix(Frozen):
     """The text of the side `within` begins with that of the other side."""
 
     test: Literal["prefix"] = "prefix"
@@ -129,7 +125,7 @@ class Prefix(_Frozen):
     length_min: int = Field(default=LENGTH_MIN, ge=LENGTH_MIN)
 
 
-class Amount(_Frozen):
+class Amount(Frozen):
     """Amounts differ by at most `minor_units`, or `percent` of the left one if that is more."""
 
     test: Literal["amount"] = "amount"
@@ -137,7 +133,7 @@ class Amount(_Frozen):
     percent: Annotated[ExactDecimal, Field(ge=0)] = Decimal(0)
 
 
-class Days(_Frozen):
+class Days(Frozen):
     """Right time minus left time lies between `-before` and `after` days of 24 hours."""
 
     test: Literal["days"] = "days"
@@ -149,7 +145,7 @@ TextTest = Equal | Contains | Prefix
 Condition = Annotated[Is | Equal | Contains | Prefix | Amount | Days, Field(discriminator="test")]
 
 
-class Rule(_Frozen):
+class Rule(Frozen):
     """One rule, with what it was distilled from.
 
     `decisions` are the sequence numbers of the decisions that agree with it, `support` how many

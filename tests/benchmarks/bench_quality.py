@@ -48,7 +48,8 @@ import quality_twin
 from recon_kit.ledger.engine import Engine, open_engine
 from recon_kit.matching import probable
 from recon_kit.matching.assign import assign
-from recon_kit.settings import Reconciliation, Side, Window, parse_duration
+from recon_kit.settings import Reconciliation, Side, Window
+from recon_kit.values import parse_duration
 
 NO_WHO = "null::varchar as customer_name, null::varchar as email"
 KEYS = ("order_id", "transaction_id", "invoice_number")

@@ -48,10 +48,11 @@ from recon_kit import model
 from recon_kit.ledger.engine import Engine, open_engine
 from recon_kit.matching import assign, cascade, probable, stored, trust
 from recon_kit.model import StoredModel
-from recon_kit.settings import Reconciliation, Side, Window, parse_duration
+from recon_kit.settings import Reconciliation, Side, Window
 from recon_kit.tuning import calibrate, examples
 from recon_kit.tuning.table import train_table
 from recon_kit.tuning.train import train
+from recon_kit.values import parse_duration
 from recon_kit.workbench.bench import Workbench
 
 SIZES = (50, 200, 1_000, 5_000)
