@@ -87,7 +87,7 @@ def test_a_model_scores_its_share_and_all_others_keep_theirs(shop):
     there = pl.col("event_key").is_in(mine.implode())
     assert set(after.filter(there)["model_hash"]) == {model}
     assert after.filter(~there).rows() == before.filter(~there).rows()
-    assert 10 < after.filter(there).height < after.filter(~there).height
+    assert 0.2 < after.filter(there).height / after.height < 0.6  # about 40 %, whatever is drawn
     assert bench.store.current_run(REC).model_hash == used
     states = bench.promote().frame.filter(kind="model")["state"].to_list()
     assert sorted(states) == ["canary on 40 %", "in force"]
