@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -70,6 +71,17 @@ c2,1002,2026-11-04,20.00
 c9,9999,2026-11-10,7.00
 c10,9998,2026-11-20,7.10
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _same_draws_every_time():
+    """Every store made in this process has one secret, so that each run draws the same audit."""
+    from recon_kit.ledger import store
+
+    fixed = SimpleNamespace(token_bytes=lambda size: b"for tests alone, and so no secret"[:size])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "secrets", fixed)
+        yield
 
 
 @pytest.fixture(scope="session")
