@@ -40,6 +40,9 @@ HOURS_PER_BUSINESS_DAY = 8
 _DAY = timedelta(days=1)
 _SECONDS_PER_BUSINESS_DAY = HOURS_PER_BUSINESS_DAY * 3600
 _SATURDAY = 5
+# Midnight lies between ten hours after UTC's (Honolulu) and thirteen before it (Auckland): what is
+# left of a day of 24 hours is shared between them. Pago Pago and Kiritimati lie outside.
+_EAST_OF_UTC_MAX = timedelta(hours=13, minutes=30)
 
 
 def calendar_frame(first: date, last: date, country: str | None) -> pl.DataFrame:
@@ -185,6 +188,26 @@ def instant_sql(ts: datetime) -> str:
 def local_day_sql(ts: str, zone: str) -> str:
     """A DuckDB expression for the local day (DATE) of an instant."""
     return f"cast(timezone({quote_text(zone)}, {ts}) as date)"
+
+
+def told_day(midnight: datetime) -> date:
+    """The day that a source told without a time of day, from the midnight it is kept as.
+
+    The midnight is that of the source's own zone, and no other zone may move it to another day.
+    The zone itself is not needed: seen from UTC each midnight is nearest to one day.
+    """
+    return (_local(midnight, "UTC") + _EAST_OF_UTC_MAX).date()
+
+
+def told_day_expr(midnight: pl.Expr) -> pl.Expr:
+    """A polars expression equal to `told_day`."""
+    return (midnight + pl.lit(_EAST_OF_UTC_MAX)).dt.date()
+
+
+def told_day_sql(midnight: str) -> str:
+    """A DuckDB expression equal to `told_day`."""
+    minutes = int(_EAST_OF_UTC_MAX.total_seconds() // 60)
+    return f"cast(timezone('UTC', {midnight}) + interval {minutes} minutes as date)"
 
 
 def week_of(ts: datetime, zone: str) -> str:

@@ -175,7 +175,8 @@ STORY = pl.DataFrame(
         },
     ],
     schema={
-        "at": model.UTC, "kind": pl.String, "source": pl.String, "event_type": pl.String,
+        "at": model.UTC, "at_precision": pl.String, "kind": pl.String,
+        "source": pl.String, "event_type": pl.String,
         "native_id": pl.String, "amount_minor": pl.Int64, "currency": pl.String,
         "what": pl.String, "reconciliation": pl.String, "method": pl.String,
         "disposition": pl.String, "confidence": pl.Float64, "artefact": pl.String,

@@ -153,11 +153,11 @@ def test_no_common_currency_is_said():
     assert (row.outcome, row.words) == ("differs", "another currency")
 
 
-def test_a_date_without_a_clock_is_read_in_its_sources_zone():
+def test_a_date_without_a_clock_stays_the_day_that_was_told():
     """Midnight in Berlin stays that day for a workspace in New York."""
     left = order(1, 100, ts_precision="date", source="bank",
                  event_ts=datetime(2026, 8, 2, 22, 0, tzinfo=UTC))  # fmt: skip
-    how = How(zone="America/New_York", zones={"bank": "Europe/Berlin"})
+    how = How(zone="America/New_York")
 
     assert comparing.time_text(left, how) == "2026-08-03"
 

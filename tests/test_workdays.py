@@ -208,6 +208,24 @@ def test_due_beyond_the_calendar_is_unknown():
     assert (got, before) == ((None,), (None,))
 
 
+@pytest.mark.parametrize(
+    "zone", ["Pacific/Honolulu", NEW_YORK, "UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Tokyo",
+             "Australia/Sydney", "Pacific/Auckland"],
+)  # fmt: skip
+def test_a_day_told_alone_is_the_same_day_from_every_zone(zone):
+    """8 September is told in Honolulu and in Auckland, in winter and in summer; SQL agrees."""
+    days = [date(2026, 9, 8), date(2026, 1, 1), date(2026, 12, 31)]
+    midnights = [datetime(d.year, d.month, d.day, tzinfo=ZoneInfo(zone)) for d in days]
+    frame = pl.DataFrame({"ts": midnights}).with_columns(pl.col("ts").dt.convert_time_zone("UTC"))
+
+    assert [wd.told_day(m) for m in midnights] == days
+    assert frame.select(wd.told_day_expr(pl.col("ts")))["ts"].to_list() == days
+    with open_engine((), threads=1) as engine:
+        engine.put("told", frame)
+        rows = engine.rows(f"select {wd.told_day_sql('ts')} as day from told")
+    assert rows["day"].to_list() == days
+
+
 def test_weeks_are_iso_weeks_of_the_zone():
     """Sunday evening in New York is already Monday in UTC: the zone decides."""
     sunday = at("2026-11-08T23:00")

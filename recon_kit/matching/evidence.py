@@ -62,9 +62,9 @@ class Why:
     `standing` is `matched`, `attached`, `duplicate`, `open` or `outside` (not on either side).
     `match` is a row of `matches` (none where open), `members` its members with the facts that a
     person compares (`event_key, side, role, counts, allocated_minor, key_used, parent, source,
-    event_type, native_id, event_ts, amount, currency`), `evidence` its pairs' weights where they
-    cannot be recomputed, `open_item` and `proposals` what is known of an open event. `sentence`
-    says it in words.
+    event_type, native_id, event_ts, ts_precision, amount, currency`), `evidence` its pairs' weights
+    where they cannot be recomputed, `open_item` and `proposals` what is known of an open event.
+    `sentence` says it in words.
     """
 
     event_key: str
@@ -159,7 +159,7 @@ class _Tables:
         self.engine.put("why_members", self.rows("match_members", "match_id = ?", [match_id]))
         return self.engine.rows(
             """select m.* exclude (match_id), e.source, e.event_type, e.native_id, e.event_ts,
-                      e.amount, e.currency
+                      e.ts_precision, e.amount, e.currency
                from why_members m join events e using (event_key)
                order by role <> 'principal', not counts, side, event_key"""
         )

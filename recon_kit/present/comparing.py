@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from difflib import SequenceMatcher
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from recon_kit import money
+from recon_kit import money, workdays
 from recon_kit.present.tables import NOTHING
 from recon_kit.safe import (
     MASKED,
@@ -73,14 +73,12 @@ class How:
 
     Args:
         zone: IANA zone for times.
-        zones: zone of the sources whose dates have no time of day; `zone` where not listed.
         measures: which amount counts on the left and on the right (`amount` or `net`).
         further: declared keys and fields beyond the canonical ones, such as `raw_keys.booking`.
         unmasked: whether personal fields are shown in full.
     """
 
     zone: str = "UTC"
-    zones: Mapping[str, str] | None = None
     measures: tuple[str, str] = ("amount", "amount")
     further: tuple[str, ...] = ()
     unmasked: bool = False
@@ -220,10 +218,10 @@ def _local(record: Record, how: How) -> datetime | None:
     moment = record.get("event_ts")
     if moment is None:
         return None
-    zone = how.zone
+    zone = ZoneInfo(how.zone)
     if record.get("ts_precision") == "date":
-        zone = (how.zones or {}).get(str(record.get("source")), how.zone)
-    return moment.astimezone(ZoneInfo(zone))  # type: ignore[no-any-return]
+        return datetime.combine(workdays.told_day(moment), time(), zone)
+    return moment.astimezone(zone)  # type: ignore[no-any-return]
 
 
 def apart_words(left: Record, right: Record, how: How) -> str:

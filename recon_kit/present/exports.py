@@ -16,7 +16,7 @@ from typing import Literal
 
 import polars as pl
 
-from recon_kit import money
+from recon_kit import money, workdays
 from recon_kit.errors import ReportError
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.present.lists import FileView
@@ -39,7 +39,9 @@ RELATIONS: Sequence[tuple[str, str]] = (
 )
 
 
-def export(engine: Engine, what: What, out: Path, reconciliation: str | None = None) -> FileView:
+def export(
+    engine: Engine, what: What, out: Path, reconciliation: str | None = None, zone: str = "UTC"
+) -> FileView:
     """Write one kind of result of the runs that an engine shows.
 
     Args:
@@ -48,6 +50,7 @@ def export(engine: Engine, what: What, out: Path, reconciliation: str | None = N
         what: `matches` (a row per linked pair, proposals included), `open-items` or `cases`.
         out: file to write; its ending, `.csv` or `.parquet`, chooses the format.
         reconciliation: only rows of this one; all that the engine shows where not given.
+        zone: in which `event_day` of open items is the day of a time; a day told alone stays.
 
     Raises:
         ReportError: the ending is neither, or the folder cannot be written.
@@ -55,7 +58,7 @@ def export(engine: Engine, what: What, out: Path, reconciliation: str | None = N
     _named_well(out)
     places = money.currency_exponents()
     engine.put("export_places", pl.DataFrame({"currency": list(places), "places": places.values()}))
-    engine.run(*_named_steps(), *(_pair_steps() if what == "matches" else ()))
+    engine.run(*_named_steps(zone), *(_pair_steps() if what == "matches" else ()))
     query = {"matches": _MATCHES, "open-items": _OPEN_ITEMS, "cases": _CASES}[what]
     if reconciliation is not None:
         query = f"select * from ({query}) where reconciliation = {quote_text(reconciliation)}"
@@ -132,7 +135,11 @@ def _decimal(minor: str, places: str) -> str:
     )
 
 
-def _named_steps() -> Sequence[Step]:
+def _named_steps(zone: str) -> Sequence[Step]:
+    day = (
+        f"case when e.ts_precision = 'date' then {workdays.told_day_sql('e.event_ts')} "
+        f"else {workdays.local_day_sql('e.event_ts', zone)} end"
+    )
     return (
         Step(
             "export_files",
@@ -144,9 +151,10 @@ def _named_steps() -> Sequence[Step]:
         ),
         Step(
             "export_named",
-            """
+            f"""
             create or replace view export_named as
             select e.event_key, e.source, e.event_type, e.native_id, e.record_row, e.event_ts,
+              {day} as event_day,
               e.amount, e.currency, e.presentment_amount, e.presentment_currency,
               coalesce(f.name, e.artefact_sha256) as artefact
             from events e
@@ -249,7 +257,8 @@ _OPEN_ITEMS = f"""
     )
     select t.reconciliation, t.item_id, t.side, t.state, e.source, e.artefact, e.native_id,
       e.record_row as row, e.event_type, t.shown_key as event_key, t.match_id,
-      {_decimal("t.amount_minor", "x.places")} as amount, t.currency, e.event_ts, t.expected_by,
+      {_decimal("t.amount_minor", "x.places")} as amount, t.currency, e.event_day, e.event_ts,
+      t.expected_by,
       t.why_code, t.why, n.source as nearest_source, n.native_id as nearest_native_id,
       t.nearest_key as nearest_event_key, t.run_id
     from told t

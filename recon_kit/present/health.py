@@ -367,7 +367,7 @@ OPEN_REPORT_COLUMNS: Sequence[Column] = (
     Column("native_id", "Item", "code"),
     Column("source", "Source"),
     Column("open", "Open amount", "figure"),
-    Column("event_ts", "Date", "day"),
+    Column("event_ts", "Date", "day", precision="ts_precision"),
     Column("state", "State", "word"),
     Column("why", "Why it is open"),
     Column("item_id", "Open item", "hash"),

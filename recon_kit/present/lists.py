@@ -60,7 +60,7 @@ OPEN_COLUMNS: tuple[Column, ...] = (
     Column("event_type", "Type", "word"),
     Column("source", "Source"),
     Column("amount_minor", "Open amount", "money"),
-    Column("event_ts", "Date", "day"),
+    Column("event_ts", "Date", "day", precision="ts_precision"),
     Column("state", "State", "word"),
     Column("expected_by", "Expected by", "day"),
     Column("why", "Why it is open"),
@@ -71,8 +71,8 @@ OPEN_COLUMNS: tuple[Column, ...] = (
 class OpenItemsView(FrameView):
     """What is not matched, or not fully, with the reason.
 
-    Columns: `native_id, event_type, source, amount_minor, currency, event_ts, state, expected_by,
-    why_code, why, nearest, reconciliation, item_id`.
+    Columns: `native_id, event_type, source, amount_minor, currency, event_ts, ts_precision, state,
+    expected_by, why_code, why, nearest, reconciliation, item_id`.
     """
 
     frame: pl.DataFrame

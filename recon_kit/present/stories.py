@@ -42,7 +42,7 @@ class HistoryView(View):
     def text(self) -> str:
         """The timeline as a table."""
         columns = (
-            Column("at", "When", "time"),
+            Column("at", "When", "time", precision="at_precision"),
             Column("kind", "Kind"),
             Column("native_id", "Id", "code"),
             Column("amount_minor", "Amount", "money"),
@@ -66,7 +66,7 @@ class HistoryView(View):
 
     def _rows(self) -> list[dict[str, Any]]:
         shown = masked_frame(self.frame).with_columns(
-            when=pl.col("at").dt.convert_time_zone(self.about.zone).dt.strftime("%Y-%m-%d %H:%M"),
+            when=tables.moment_text(pl.col("at"), self.about.zone, pl.col("at_precision")),
             money=tables.money_text(pl.col("amount_minor"), pl.col("currency")),
             sure=tables.share_text(pl.col("confidence")),
         )
@@ -104,7 +104,7 @@ CANDIDATE_COLUMNS: Sequence[Column] = (
     Column("event_type", "Type", "word"),
     Column("source", "Source"),
     Column("amount_minor", "Amount", "money"),
-    Column("event_ts", "Date", "day"),
+    Column("event_ts", "Date", "day", precision="ts_precision"),
     Column("days_apart", "Days apart", "number"),
     Column("match_weight", "Bits", "number"),
     Column("match_probability", "Probability", "share"),
@@ -117,7 +117,7 @@ MEMBER_COLUMNS: Sequence[Column] = (
     Column("role", "Role"),
     Column("source", "Source"),
     Column("amount_minor", "Amount", "money"),
-    Column("event_ts", "Date", "day"),
+    Column("event_ts", "Date", "day", precision="ts_precision"),
     Column("key_used", "By key", "code"),
 )
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from recon_kit import money
+from recon_kit import money, workdays
 from recon_kit.safe import code_html, escape_html, masked_frame
 
 Kind = Literal[
@@ -47,16 +47,18 @@ class Column:
     """One column of a table.
 
     `kind` says how values are written: `money` takes minor units with the ISO code in the column
-    `currency`, `share` a fraction from 0 to 1, `time` a UTC time (shown in the zone of the table),
-    `figure` a number that is already text, `word` a name of the product (underscores become
-    blanks), `yes` a truth, `code` an id, `hash` a long one, which a page cuts and plain text
-    does not.
+    `currency`, `share` a fraction from 0 to 1, `time` an instant (shown in the zone of the table),
+    `day` a date or the day of an instant in that zone, `figure` a number that is already text,
+    `word` a name of the product (underscores become blanks), `yes` a truth, `code` an id, `hash` a
+    long one, which a page cuts and plain text does not. Where the column named by `precision` says
+    `date`, a source told the day alone: it is shown as it was told, in every zone.
     """
 
     name: str
     label: str
     kind: Kind = "text"
     currency: str = "currency"
+    precision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,9 @@ def written(frame: pl.DataFrame, columns: Sequence[Column], zone: str = "UTC") -
             label, beside = _currency_place(frame, present, place)
         labels.append(label)
         kinds.append(column.kind)
-        cells.append(_text_of(column, zone).fill_null(NOTHING).alias(f"c{len(cells)}"))
+        cells.append(
+            _text_of(column, zone, frame.schema).fill_null(NOTHING).alias(f"c{len(cells)}")
+        )
         if beside:
             labels.append("Currency")
             kinds.append("text")
@@ -203,7 +207,14 @@ def _grouped(digits: pl.Expr) -> pl.Expr:
     return turned.str.strip_chars_end(",").str.reverse()
 
 
-def _text_of(column: Column, zone: str) -> pl.Expr:
+def moment_text(ts: pl.Expr, zone: str, precision: pl.Expr, *, clock: bool = True) -> pl.Expr:
+    """An instant as day and time in a zone; only the day where its source told no more."""
+    local = ts.dt.convert_time_zone(zone).dt.strftime("%Y-%m-%d %H:%M" if clock else "%Y-%m-%d")
+    told = workdays.told_day_expr(ts).dt.strftime("%Y-%m-%d")
+    return pl.when(precision == "date").then(told).otherwise(local)
+
+
+def _text_of(column: Column, zone: str, schema: pl.Schema) -> pl.Expr:
     value = pl.col(column.name)
     match column.kind:
         case "money":
@@ -215,7 +226,9 @@ def _text_of(column: Column, zone: str) -> pl.Expr:
         case "number":
             text = value.cast(pl.Float64).round(2).cast(pl.String)
         case "time":
-            text = value.dt.convert_time_zone(zone).dt.strftime("%Y-%m-%d %H:%M")
+            text = moment_text(value, zone, _precision(column, schema))
+        case "day" if isinstance(schema[column.name], pl.Datetime):
+            text = moment_text(value, zone, _precision(column, schema), clock=False)
         case "day":
             text = value.cast(pl.Date).dt.strftime("%Y-%m-%d")
         case "yes":
@@ -225,6 +238,11 @@ def _text_of(column: Column, zone: str) -> pl.Expr:
         case _:
             text = value.cast(pl.String)
     return text
+
+
+def _precision(column: Column, schema: pl.Schema) -> pl.Expr:
+    known = column.precision in schema
+    return pl.col(column.precision) if known else pl.lit(None, pl.String)
 
 
 def _currency_place(frame: pl.DataFrame, present: Sequence[Column], place: int) -> tuple[str, bool]:

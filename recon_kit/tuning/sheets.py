@@ -13,7 +13,7 @@ from typing import Literal
 
 import polars as pl
 
-from recon_kit import model, money
+from recon_kit import model, money, workdays
 from recon_kit.ledger.engine import Engine
 from recon_kit.matching import evidence
 from recon_kit.safe import masked_frame
@@ -28,8 +28,14 @@ TO_FILL = ("reviewer", "decided_at", "reason")
 _SIDES = ("left", "right")
 
 
-def sheet(
-    engine: Engine, questions: pl.DataFrame, pairs: pl.DataFrame, facts: pl.DataFrame, which: Which
+def sheet(  # noqa: PLR0913 - a sheet is made of these
+    engine: Engine,
+    questions: pl.DataFrame,
+    pairs: pl.DataFrame,
+    facts: pl.DataFrame,
+    which: Which,
+    *,
+    zone: str = "UTC",
 ) -> pl.DataFrame:
     """Questions as a table of pairs to be labelled.
 
@@ -40,6 +46,7 @@ def sheet(
         facts: the events that these name (`model.EVENT_SCHEMA` and personal fields).
         which: `proposals`, the drawn events of the `audit` sample, or what a `second` person is
             asked of both streams.
+        zone: IANA zone in which times are shown; a day that a source told alone is shown so.
 
     Returns:
         Text columns: those of `tuning.labels.COLUMNS` that a label needs, and the masked facts
@@ -62,7 +69,7 @@ def sheet(
     wide = _hashed(engine, told, facts)
     for side in _SIDES:
         wide = wide.join(
-            _side(facts, side), on=f"{side}_key", how="left", maintain_order="left"
+            _side(facts, side, zone), on=f"{side}_key", how="left", maintain_order="left"
         )  # fmt: skip
     texts = wide.with_columns(
         *(pl.lit(None, dtype=pl.String).alias(name) for name in ("label", *TO_FILL)),
@@ -77,11 +84,13 @@ def sheet(
     return texts.select("label", *ids, *shown, *thought, *TO_FILL, "stream", "evidence_hash")
 
 
-def _side(facts: pl.DataFrame, side: str) -> pl.DataFrame:
+def _side(facts: pl.DataFrame, side: str, zone: str) -> pl.DataFrame:
     """Ids and masked facts of one side of a sheet, by its key; all of it text."""
+    time = pl.col("event_ts").dt.convert_time_zone(zone).dt.strftime("%Y-%m-%dT%H:%M:%S%:z")
+    day = workdays.told_day_expr(pl.col("event_ts")).dt.strftime("%Y-%m-%d")
     masked = masked_frame(facts).with_columns(
         amount=money.text_expr(pl.col("amount"), pl.col("currency")),
-        event_ts=pl.col("event_ts").dt.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        event_ts=pl.when(pl.col("ts_precision") == "date").then(day).otherwise(time),
     )
     return masked.select(
         pl.col("event_key").alias(f"{side}_key"),

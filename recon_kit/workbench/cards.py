@@ -39,7 +39,6 @@ class Cards:
         self._rows = {q: i for i, q in enumerate(self.questions["question_id"])}
         self._places = {key: i for i, key in enumerate(self._facts["event_key"])}
         self._also = _asked_elsewhere(self.pairs)
-        self._zones = _zones(settings)
 
     def card(self, question_id: str, said: PairVerdicts) -> Question:
         """One question, its candidates best first, with what was said of each pair."""
@@ -65,7 +64,6 @@ class Cards:
                 candidates=tuple(self._candidate(k, rows, said) for k, rows in found.items()),
                 how=How(
                     zone=self._settings.workspace.timezone,
-                    zones=self._zones,
                     measures=measures if on_left else measures[::-1],
                     further=tuple(n for n in (*rec.keys, *rec.probable.compare) if "." in n),
                 ),
@@ -189,12 +187,3 @@ def _asked_elsewhere(pairs: pl.DataFrame) -> dict[str, list[str]]:
         .filter(pl.col("asked_key").list.len() > 1)
     )
     return dict(several.iter_rows())
-
-
-def _zones(settings: Settings) -> dict[str, str]:
-    """In which zone a source's dates without a time of day are read."""
-    home = settings.workspace.timezone
-    return {
-        s.name: str(s.timezone or (s.layout.timezone if s.layout else None) or home)
-        for s in settings.sources
-    }

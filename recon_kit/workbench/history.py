@@ -19,7 +19,8 @@ from recon_kit.ledger.keys import key_hash
 HOPS_MAX = 6
 
 STORY_SCHEMA: dict[str, pl.DataType] = {
-    "at": model.UTC, "kind": pl.String(), "source": pl.String(), "event_type": pl.String(),
+    "at": model.UTC, "at_precision": pl.String(), "kind": pl.String(),
+    "source": pl.String(), "event_type": pl.String(),
     "native_id": pl.String(), "amount_minor": pl.Int64(), "currency": pl.String(),
     "what": pl.String(), "reconciliation": pl.String(), "method": pl.String(),
     "disposition": pl.String(), "confidence": pl.Float64(), "artefact": pl.String(),
@@ -135,8 +136,8 @@ _FORWARD = """
 """
 
 _FACTS = """
-    select e.event_ts as at, 'fact' as kind, e.source, e.event_type, e.native_id,
-      e.amount as amount_minor, e.currency,
+    select e.event_ts as at, e.ts_precision as at_precision, 'fact' as kind, e.source,
+      e.event_type, e.native_id, e.amount as amount_minor, e.currency,
       concat_ws(', ', e.event_type, 'status ' || e.status, 'by ' || e.payment_method) as what,
       a.name as artefact, e.record_row, a.received_at, e.event_key
     from story join events e using (event_key)

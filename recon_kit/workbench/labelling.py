@@ -47,7 +47,8 @@ class Labelling(Reviewing):
             read, _, _ = self._waiting(rec.name, self._runs(rec.name))
             questions, pairs, facts = read.questions, read.pairs, read.facts
         with open_engine((), threads=1) as engine:
-            frame = sheets.sheet(engine, questions, pairs, facts, which)
+            zone = self.settings.workspace.timezone
+            frame = sheets.sheet(engine, questions, pairs, facts, which, zone=zone)
         return exports.write(frame, f"label sheet ({which})", self.folder / out)
 
     def second_looks(self, reconciliation: str | None = None) -> RowsView:

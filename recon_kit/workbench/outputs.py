@@ -55,7 +55,10 @@ class Outputs(Results):
     ) -> FileView:
         """Write matches, open items or cases of the current runs to CSV or parquet.
 
-        A relative `out` starts in the workspace's folder.
+        Amounts are decimal text. Of an open item `event_day` is the day in the workspace's zone, or
+        the day that its source told alone, and `event_ts` the instant in UTC. A relative `out`
+        starts in the workspace's folder.
         """
         with self._current(reconciliation) as (engine, _):
-            return exports.export(engine, what, self.folder / out)
+            zone = self.settings.workspace.timezone
+            return exports.export(engine, what, self.folder / out, zone=zone)

@@ -41,9 +41,9 @@ _TOTALS = f"""
 
 _OPEN = f"""
     select o.item_id, o.reconciliation, o.side, o.state, e.source, e.event_type,
-      {LABEL} as native_id, e.order_id, o.amount_minor, o.currency, e.event_ts, o.expected_by,
-      o.why_code, o.why, coalesce(n.native_id, n.order_id, left(n.event_key, 8)) as nearest,
-      o.event_key, o.match_id
+      {LABEL} as native_id, e.order_id, o.amount_minor, o.currency, e.event_ts, e.ts_precision,
+      o.expected_by, o.why_code, o.why, coalesce(n.native_id, n.order_id, left(n.event_key, 8))
+        as nearest, o.event_key, o.match_id
     from open_items o
     left join events e on e.event_key = o.event_key
     left join events n on n.event_key = o.nearest_key

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 import polars as pl
 
-from recon_kit import money
+from recon_kit import money, workdays
 from recon_kit.errors import FileRejectedError
 from recon_kit.ingestion.feed import Feed, FeedContext
 from recon_kit.ingestion.feeds import feed_for
@@ -50,7 +53,8 @@ def columns_of(
             if telling["records"] == 0
             else "the source's layout has changed since: today this row tells no event."
         )
-    return _with_values(found), None if _read_so(store, feed, telling) else (
+    zone = settings.workspace.timezone
+    return _with_values(found, zone), None if _read_so(store, feed, telling) else (
         f"recon.toml says otherwise of {telling['source']} than when {name} was read: values and "
         "columns are shown as they would be read today."
     )
@@ -66,11 +70,11 @@ def _read_so(store: Store, feed: Feed, telling: dict[str, object]) -> bool:
     return same.height > 0
 
 
-def _with_values(found: Origin) -> pl.DataFrame:
+def _with_values(found: Origin, zone: str) -> pl.DataFrame:
     told = found.told or {}
     read = [f for f in FIELDS if told[f] is not None]
     order = pl.DataFrame({"field": read}, schema={"field": pl.String}).with_row_index("place")
-    values = [_text(f, told) for f in read]
+    values = [_text(f, told, zone) for f in read]
     return (
         order.with_columns(value=pl.Series(values, dtype=pl.String))
         .join(found.cells, on="field", how="left", maintain_order="left")
@@ -78,7 +82,7 @@ def _with_values(found: Origin) -> pl.DataFrame:
     )
 
 
-def _text(field: str, told: dict[str, object]) -> str | None:
+def _text(field: str, told: dict[str, object], zone: str) -> str | None:
     """One value as people read it; nothing of what may name a person."""
     value = told[field]
     if field in FREE:
@@ -86,4 +90,8 @@ def _text(field: str, told: dict[str, object]) -> str | None:
     if field in {"amount", "fee", "net", "refunded_amount", "presentment_amount"}:
         of = told["presentment_currency" if field == "presentment_amount" else "currency"]
         return f"{money.to_text(int(str(value)), str(of))} {of}"
-    return f"{value:%Y-%m-%d %H:%M:%S} UTC" if field == "event_ts" else str(value)
+    if isinstance(value, datetime):
+        if field == "event_ts" and told["ts_precision"] == "date":
+            return f"{workdays.told_day(value):%Y-%m-%d}"
+        return f"{value.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S} {zone}"
+    return str(value)

@@ -40,7 +40,8 @@ _EXAMPLE = """
 """
 
 _EVENT = """
-    select native_id, event_type, source, amount as amount_minor, currency, event_ts, event_key
+    select native_id, event_type, source, amount as amount_minor, currency, event_ts, ts_precision,
+      event_key
     from events where event_key = ?
 """
 
@@ -48,8 +49,8 @@ _EVENT = """
 CANDIDATES_MAX = 3
 _NEAR = """
     select c.other_key, n.native_id, n.event_type, n.source, n.amount as amount_minor, n.currency,
-      n.event_ts, round(epoch(n.event_ts - mine.event_ts) / 86400, 1) as days_apart, c.near_by,
-      c.match_weight, p.confidence as match_probability, c.levels,
+      n.event_ts, n.ts_precision, round(epoch(n.event_ts - mine.event_ts) / 86400, 1) as days_apart,
+      c.near_by, c.match_weight, p.confidence as match_probability, c.levels,
       m.match_id is null and b.verdict is null as free,
       case when b.verdict is not null then 'a person said not the same'
            when m.match_id = ? then 'its match'
