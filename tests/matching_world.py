@@ -13,6 +13,7 @@ import polars as pl
 from recon_kit import model
 from recon_kit.ledger.engine import Engine, open_engine
 from recon_kit.matching import cascade
+from recon_kit.matching.rules import Rule
 from recon_kit.settings import Reconciliation
 
 MONDAY = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -72,6 +73,14 @@ def rec(**more: Any) -> Reconciliation:
         "probable": {"enabled": False},
     }
     return Reconciliation.model_validate(fields | more)
+
+
+def sharing(name: str, field: str, **more: object) -> Rule:
+    """A rule: equal texts in a field of both sides are the same."""
+    return Rule.model_validate({
+        "name": name, "reconciliation": "orders_to_payments", "created": day(-1),
+        "expires": day(90), "conditions": [{"test": "equal", "left": field, "right": field}],
+    } | more)  # fmt: skip
 
 
 def frame(rows: list[dict[str, Any]], schema: dict[str, pl.DataType]) -> pl.DataFrame:

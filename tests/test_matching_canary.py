@@ -8,12 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from matching_world import day, order, payment, person, rec, reconciled
+from matching_world import day, order, payment, person, rec, reconciled, sharing
 
 from recon_kit.matching import stored
 from recon_kit.matching.authority import method_hash
 from recon_kit.matching.canary import Trials
-from recon_kit.matching.rules import Rule
 from recon_kit.model import Certificate, StoredModel
 
 ORDERS = 40
@@ -120,14 +119,6 @@ def test_another_certificate_tries_other_components() -> None:
     assert 60 < len(first) < 140
     assert 60 < len(second) < 140
     assert len(first & second) < 30
-
-
-def sharing(name: str, field: str, **more: object) -> Rule:
-    """A rule: equal texts in a field of both sides are the same."""
-    return Rule.model_validate({
-        "name": name, "reconciliation": "orders_to_payments", "created": day(-1),
-        "expires": day(90), "conditions": [{"test": "equal", "left": field, "right": field}],
-    } | more)  # fmt: skip
 
 
 def named_pairs() -> list[dict[str, object]]:

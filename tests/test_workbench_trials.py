@@ -181,6 +181,84 @@ def test_a_rule_matches_in_its_components_and_is_watched(shop, capsys):
     assert standing(bench)[1].filter(pl.col("method") == "learned").is_empty()
 
 
+PARTING = """
+name = "same_suffix"
+verdict = "not_same"
+[[conditions]]
+test = "equal"
+left = "email"
+right = "email"
+[[conditions]]
+test = "equal"
+left = "native_id"
+right = "native_id"
+left_as = "last_word"
+right_as = "last_word"
+"""
+
+
+def crossed(bench, counterpart="b"):
+    """Orders whose payment carries the other suffix, beside one of the same that is no payment.
+
+    Returns the labels of somebody who knows; `counterpart` is the suffix that they name.
+    """
+    shop, card = ["Order,Time,Total,Mail,Name"], ["Id,Time,Amount,Mail,Name"]
+    for n in range(60):
+        who = f"{20 + n}.10,cross{n}@mail.io,Cross{n} Over{n}"
+        shop.append(f"X{n} a,2026-04-{n % 14 + 1:02} 09:00,{who}")
+        card += [f"Y{n} {end},2026-04-{n % 14 + 1:02} 10:00,{who}" for end in "ab"]
+    for name, lines in (("shop", shop), ("card", card)):
+        path = bench.folder / f"{name}_crossed.csv"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        bench.ingest(name, path)
+    with bench.store.snapshot().engine() as engine:
+        return engine.rows(
+            "select l.event_key as left_key, r.event_key as right_key from events l join events r"
+            " on r.native_id = 'Y' || split_part(l.native_id, ' ', 1)[2:] || ' ' || $1"
+            " where l.native_id like 'X%' order by all",
+            [counterpart],
+        )
+
+
+@pytest.mark.parametrize(("named", "state"), [("b", "observe"), ("a", "roll_back")])
+def test_a_rule_that_parts_is_judged_by_what_it_parts_alone(shop, named, state):
+    """A counterpart that it leaves alone and nobody matches yet is no mistake of the rule.
+
+    All sixty orders have two payments of their customer, so a rule in force asks. The rule on trial
+    keeps the payment of their own suffix from them. Where people name the other, it is right sixty
+    times; where they name the one it keeps away, it goes back.
+    """
+    bench, _, same = shop
+    bench.promote(same, by="dee")
+    labels = crossed(bench, named)
+    (bench.folder / "parting.toml").write_text(PARTING, encoding="utf-8")
+    bench.propose_rules(file=bench.folder / "parting.toml", author="dee")
+    rows = bench.rules().frame
+    rule = rows.filter(pl.col("name") == "same_suffix")["content_hash"][0]
+    for person in ROLES:
+        bench.approve(rule, by=person)
+    bench.promote(rule, share=0.999, by="dee")
+    bench.reconcile()
+    bench.draw_audit(rate=0.01, strata="canary", rates={"canary": 1.0})
+
+    with bench.store.snapshot().engine(runs=[bench.store.current_run(REC).run_id]) as engine:
+        matched = engine.rows(
+            "select event_key from match_members join events using (event_key)"
+            " where native_id like 'X%'"
+        )
+    told = labels.with_columns(
+        reconciliation=pl.lit(REC), verdict=pl.lit("same"), reviewer=pl.lit("dee"),
+        stream=pl.lit("audit"), inclusion_probability=pl.lit(1.0), effective_at=pl.lit(NOW),
+    )  # fmt: skip
+    bench.store.add_decisions(told, recorded_at=NOW)
+    seen = bench.watch(method="learned").frame.row(0, named=True)
+
+    assert matched.is_empty()  # every named counterpart stands unmatched
+    assert (seen["part"], seen["state"]) == ("canary", state)
+    assert seen["labels"] >= 55  # a share of 99.9 % of 60 components
+    assert seen["wrong"] == (0 if named == "b" else seen["labels"])
+
+
 def test_a_late_day_beside_a_trial_is_made_in_full_and_says_why(shop):
     """While something is tried, and on the first day after it, nothing is carried over."""
     bench, model, _ = shop

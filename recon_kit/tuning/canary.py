@@ -83,6 +83,29 @@ def watch(  # noqa: PLR0913 - labels, promise and clocks, handed down by name
     return Watched("observe", labels, errors, evidence, None, said)
 
 
+def judged(labels: pl.DataFrame, made: pl.DataFrame, *, parts: bool) -> pl.DataFrame:
+    """What labels say of the pairs that stand under what is watched.
+
+    A match with one partner that was not named is wrong; where a rule keeps pairs apart, a pair
+    that was named is. An answer that never came is wrong. An event without such a pair says
+    nothing: that it stands unmatched is a miss, not a false match.
+
+    Args:
+        labels: `audit.label_frame`, of drawn events that are no longer open, with the `seq` of
+            their first draw.
+        made: `run_id, event_key, right_key, component`: the pairs that it made, or kept apart.
+        parts: whether it kept them apart.
+
+    Returns:
+        `seq, event_key, wrong, component`, one row per event, in the order of the draw.
+    """
+    named = pl.col("right_key").is_in("right_keys").fill_null(False)
+    wrong = named | (pl.col("label") == "expired") if parts else ~named
+    each = labels.join(made, on=["run_id", "event_key"]).group_by("seq", "event_key")
+    told = each.agg(wrong=wrong.any(), component=pl.col("component").min())
+    return told.sort("seq", "event_key")
+
+
 def _bets(wrong: stats.Floats, components: Sequence[str]) -> stats.Floats:
     """Share of wrong labels of each component, in the order of their first draws."""
     rows = pl.DataFrame({"component": list(components), "wrong": wrong})

@@ -22,7 +22,7 @@ import polars as pl
 
 from recon_kit import stats
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import decided, disputes, learned, pool
+from recon_kit.matching import decided, disputes, meeting, pool
 from recon_kit.matching.rules import LIFE, Amount, Condition, Days, Rule, TextTest
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
@@ -181,13 +181,7 @@ def _meet(engine: Engine, rec: Reconciliation, rules: Sequence[Rule]) -> None:
     single = " or ".join(
         f"h.{key} in (select {key} from mined_same)" for key in disputes.single_sides(rec)
     )
-    texts = {c: number for number, c in enumerate(learned.texts_of(rules))}
-    engine.run(*learned.open_steps(texts))
-    for number, rule in enumerate(rules):
-        engine.run(*learned.side_steps(rule, texts), learned.cost_step(rule, texts))
-        looked = engine.one("select n from rule_cost")[0]
-        if isinstance(looked, int) and 0 < looked <= learned.PAIRS_MAX:
-            engine.run(learned.pair_step(rule, number, texts))
+    meeting.meet(engine, rules)
     engine.run(
         Step(
             "mined_hits",

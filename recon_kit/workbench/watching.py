@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from recon_kit.matching.authority import percent
-from recon_kit.matching.rules import parse
+from recon_kit.matching.rules import Rule, parse
 from recon_kit.model import Certificate
 from recon_kit.money import display
 from recon_kit.present.rows import RowsView
@@ -16,7 +16,7 @@ from recon_kit.present.tables import Column
 from recon_kit.resolution import governance
 from recon_kit.resolution.approvals import Kind
 from recon_kit.settings import Reconciliation
-from recon_kit.tuning import audit, canary, drift
+from recon_kit.tuning import audit, canary, drift, parted
 from recon_kit.tuning.canary import Watched
 from recon_kit.tuning.certify import FMR_MAX
 from recon_kit.workbench import changes
@@ -82,7 +82,7 @@ class Watching(Promoting):
         certificate, or for `probable` a model, is tried on a share of components, that canary is
         held against the rest. Without a certificate a model on trial is held to 2 % wrong. With
         the method `learned` it is the rule on trial, held to the same: of its matches, or, where it
-        keeps pairs apart, of the events whose counterpart it takes from them.
+        keeps pairs apart, of the events from which it keeps another, those it keeps theirs from.
         `.frame` has a row for `all`, or for `canary` and `rest`: `part, state` (`roll_back`,
         `observe`, `go`; null where no certificate acts), `labels, wrong, evidence`, and of the
         current run `left_events` that the method matched or proposed, `matched, automation, money`.
@@ -164,8 +164,8 @@ class Watching(Promoting):
     def _labels_since(self, held: Held, seq: int) -> pl.DataFrame:
         """Per labelled event under what is watched, in the order of the draw: wrong, component.
 
-        Events that were drawn from runs made after `seq`. An answer that never came is wrong; a
-        match with one partner that was not named is. Where no component is known, the event is.
+        Events that were drawn from runs made after `seq`. Where no component is known, the event is
+        one of its own.
         """
         draws = self.store.rows("audit_draws").filter(
             pl.col("reconciliation") == held.reconciliation
@@ -177,28 +177,31 @@ class Watching(Promoting):
             .filter(pl.col("seq") > seq, pl.col("label") != "open")
         )
         runs = labels["run_id"].unique().sort().to_list()
-        with self.store.snapshot().engine(runs=runs) as engine:
-            query = _PARTED if self._parts_pairs(held) else _MADE.format(by=_BY[held.kind])
-            made = engine.rows(query, [held.content_hash, held.method])
-        judged = labels.join(made, on=["run_id", "event_key"])
-        named = pl.col("right_key").is_in("right_keys").fill_null(False)
-        if self._parts_pairs(held):
-            # what was named stands in the component and was not matched: the rule took it away
-            each = judged.group_by("seq", "event_key").agg(
-                wrong=(named & ~pl.col("together")).any(), component=pl.col("component").min()
-            )
+        rule = self._parting(held)
+        if rule is not None:
+            made = pl.concat([self._kept_apart(rule, run_id) for run_id in runs] or [_NONE_KEPT])
         else:
-            each = judged.group_by("seq", "event_key").agg(
-                wrong=(~named).any(), component=pl.col("component").min()
-            )
-        return each.sort("seq", "event_key")
+            by = _MADE.format(by=_BY[held.kind])
+            with self.store.snapshot().engine(runs=runs) as engine:
+                made = engine.rows(by, [held.content_hash, held.method])
+        return canary.judged(labels, made, parts=rule is not None)
 
-    def _parts_pairs(self, held: Held) -> bool:
-        """Whether it is a rule that keeps pairs apart."""
+    def _parting(self, held: Held) -> Rule | None:
+        """The rule on trial, where it is one that keeps pairs apart."""
         if held.kind != "rule":
-            return False
+            return None
         rows = self.store.rows("rules").filter(pl.col("content_hash") == held.content_hash)
-        return parse(str(rows["json"][0])).verdict == "not_same"
+        rule = parse(str(rows["json"][0]))
+        return rule if rule.verdict == "not_same" else None
+
+    def _kept_apart(self, rule: Rule, run_id: str) -> pl.DataFrame:
+        """What the rule kept apart in a run, asked of the facts that the run saw."""
+        rec = self.settings.reconciliation(rule.reconciliation)
+        precedence = {s.name: s.precedence for s in self.settings.sources}
+        snapshot = self.store.snapshot(self._last_run_seq([run_id]))
+        with snapshot.engine(runs=[run_id], precedence=precedence) as engine:
+            found = parted.kept_apart(engine, rec, rule, run_id)
+        return found.with_columns(run_id=pl.lit(run_id))
 
     def _automation(self, rec: Reconciliation, method: str, tried: Held | None) -> pl.DataFrame:
         """Of the current run, by part: what was matched by itself of all that could be.
@@ -257,15 +260,7 @@ join match_members r on r.match_id = m.match_id and r.run_id = m.run_id
   and r.side = 'right' and r.counts
 left join (from canary_events where method = $2) c
   on c.run_id = m.run_id and c.event_key = l.event_key"""
-# Left events on trial under a rule that keeps pairs apart, with the others of their component, and
-# whether the two stand in one match.
-_PARTED = """
-select l.run_id, l.event_key, r.event_key as right_key, l.component,
-       exists (from match_members a join match_members b using (run_id, match_id)
-               where a.run_id = l.run_id and a.event_key = l.event_key
-                 and b.event_key = r.event_key) as together
-from canary_events l join canary_events r using (run_id, method, certificate_id, component)
-where l.certificate_id = $1 and l.method = $2 and l.side = 'left' and r.side = 'right'"""
+_NONE_KEPT = pl.DataFrame(schema={**parted.KEPT_SCHEMA, "run_id": pl.String()})
 # Left events that a method matched or proposed in one run, on trial or not.
 _STANDING = """
 with seen as (
