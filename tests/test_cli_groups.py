@@ -230,7 +230,7 @@ def test_a_rule_of_ones_own_goes_from_a_file_into_the_next_run(recon, shop):
     code, out = recon("rules", "propose", "--file", file, "--json")
     rule = json.loads(out)["rows"][0]
     assert (code, rule["name"], rule["state"]) == (0, "named_in_text", "waiting")
-    assert json.loads(out)["notes"][1].startswith("Next: recon approve ")
+    assert json.loads(out)["notes"][1].startswith("Next: `recon approve ")
     assert recon("approve", rule["content_hash"][:8], "--by", "bo")[0] == 0
     assert recon("promote", rule["content_hash"][:8])[0] == 0
     assert recon("run")[0] == 0

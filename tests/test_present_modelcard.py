@@ -34,11 +34,11 @@ def test_the_next_step_is_a_command():
     used = replace(VIEW, in_use=VIEW.model_hash)
 
     assert VIEW.next_steps() == (
-        "Next: recon compare orders_to_payments --change 4562e1448f65 shows what it would change; "
-        "recon promote 4562e1448f65 asks for approval, after which recon run and recon certify "
-        "use it; 588 more labelled events tell more"
+        "Next: `recon compare orders_to_payments --change 4562e1448f65` shows what it would "
+        "change; `recon promote 4562e1448f65` asks for approval, after which `recon run` and "
+        "`recon certify` use it; 588 more labelled events tell more"
     )
-    assert used.next_steps() == "Next: recon certify proves a threshold for it"
+    assert used.next_steps() == "Next: `recon certify` proves a threshold for it"
     assert "4562e1448f65 of orders_to_payments: in use." in str(used)
 
 
@@ -48,7 +48,7 @@ def test_a_model_without_labels_asks_for_some():
     bare = replace(VIEW, card={**CARD, "chosen": "unsupervised", "labels": labels})
 
     assert bare.next_steps() == (
-        "Next: decide on 30 pairs in notebook 03 (or recon labels import) and train again; only "
+        "Next: decide on 30 pairs in notebook 03 (or `recon labels import`) and train again; only "
         "then a figure says how often it is right"
     )
 

@@ -99,11 +99,42 @@ def test_personal_columns_are_masked_by_name():
 
 
 def test_long_tables_say_how_much_is_shown():
-    """A cut table tells how many rows there are in all."""
+    """A cut table tells how many rows there are in all, and where they are."""
     frame = pl.DataFrame({"id": [str(i) for i in range(1500)], "n": range(1500)})
 
-    assert "20 of 1,500 rows" in tables.plain(frame, COLUMNS)
-    assert "20 of 1,500 rows" in tables.html(frame, COLUMNS, caption="Many")
+    plain = tables.plain(frame, COLUMNS)
+    page = tables.html(frame, COLUMNS, caption="Many", more=tables.IN_FRAME)
+
+    assert plain.endswith("\n... 20 of 1,500 rows; `.frame` has them all")
+    assert "20 of 1,500 rows shown; <code>.frame</code> has them all.</p>" in page
+    assert "20 of 1,500 rows shown.</p>" in tables.html(frame, COLUMNS, caption="Many")
+
+
+def test_a_terminal_shows_as_many_rows_as_somebody_asked_for():
+    """A table obeys the command line, and its last line names the command that shows every row."""
+    frame = pl.DataFrame({"id": [str(i) for i in range(30)], "n": range(30)})
+
+    with tables.asked_rows(2, "recon queue --all"):
+        two = tables.plain(frame, COLUMNS)
+    with tables.asked_rows(10**9, "recon queue --all"):
+        every = tables.plain(frame, COLUMNS)
+
+    assert two.splitlines()[2:] == [
+        "0        0",
+        "1        1",
+        "... 2 of 30 rows; all of them: `recon queue --all`",
+    ]
+    assert len(every.splitlines()) == 2 + 30
+
+
+def test_the_last_column_of_a_plain_table_is_never_cut():
+    """A long sentence at the end of a row is told whole; elsewhere it would push others aside."""
+    said = "Find the left side's record of this money, or declare that it has no counterpart."
+    columns = (Column("a", "Why"), Column("b", "What to do"))
+
+    row = tables.plain(pl.DataFrame({"a": [said], "b": [said]}), columns).splitlines()[2]
+
+    assert row == f"{said[:75]}…  {said}"
 
 
 def test_an_empty_table_says_none():

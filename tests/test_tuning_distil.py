@@ -263,9 +263,9 @@ def test_a_rule_goes_from_decisions_through_approval_into_the_next_run(bench):
 
     assert (shown["support"], shown["would_match"], shown["money"]) == (8, 2, "219.00 EUR")
     assert (before, proposed["state"].to_list()) == (0, ["waiting"])
-    assert waiting[1] == f"Next: recon approve {rule[:12]} --by bo (data owner)"
-    assert said[1] == f"Next: recon promote {rule[:12]}"
-    assert done[1] == "Next: recon run"
+    assert waiting[1] == f"Next: `recon approve {rule[:12]} --by bo` (data owner)"
+    assert said[1] == f"Next: `recon promote {rule[:12]}`"
+    assert done[1] == "Next: `recon run`"
     assert sorted(bench.matches(method="learned").frame["left_ids"]) == ["RE-2009", "RE-2010"]
     assert bench.rules().frame["state"].to_list() == ["in force"]
 

@@ -77,7 +77,7 @@ def test_a_canary_matches_in_its_components_alone(shop):
     tried, made, asked = standing(bench)
 
     assert f"certificate {named[:12]} (probable from 1.0 on) is in force on 30 % of com" in said[0]
-    assert said[1].startswith("Next: recon run; recon labels draw --strata canary")
+    assert said[1].startswith("Next: `recon run`; `recon labels draw --strata canary")
     mine = set(tried.filter(side="left")["event_key"])
     assert set(made["certificate_id"]) == {named} == set(tried["certificate_id"])
     assert set(made["event_key"]) <= mine

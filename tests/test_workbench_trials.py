@@ -81,7 +81,7 @@ def test_a_model_scores_its_share_and_all_others_keep_theirs(shop):
     tried, after = standing(bench)
 
     assert f"model {model[:12]} (model of probable) is in force on 40 % of components" in said[0]
-    assert said[1].endswith("or recon rollback --kind model.")
+    assert said[1].endswith("or `recon rollback --kind model`.")
     mine = tried.filter(side="left")["event_key"]
     assert set(tried["certificate_id"]) == {model}
     there = pl.col("event_key").is_in(mine.implode())

@@ -12,6 +12,7 @@ from cyclopts import CycloptsError
 
 from recon_kit.cli import decisions, facts, keeping, promises, results, rules, training
 from recon_kit.cli.app import DONE, FAILED, MISUSE, app, refuse
+from recon_kit.cli.typed import TYPED
 from recon_kit.errors import ReconError, SettingsError, UnknownNameError, WorkspaceError
 
 # Every module that brings commands; each registers its own when it is imported.
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     `code` and `file` of a refused file.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    TYPED.set(tuple(given))
     try:
         code = app(given)
     except (CycloptsError, ReconError) as why:

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import polars as pl
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 import recon_kit
+from recon_kit.cli.typed import TYPED, runnable, with_all
 from recon_kit.errors import FileRejectedError
 
+_EVERY = sys.maxsize
 DONE, FAILED, MISUSE, HOLD, UNKNOWN, PARTLY = 0, 1, 2, 3, 4, 5
 
 app = App(
@@ -49,7 +51,11 @@ class Common:
     workspace: Annotated[Path | None, Parameter(name=["--workspace", "-w"])] = None
     """Folder of the workspace (default: this folder, else data/demo)."""
     json: Flag = False
-    """Print one JSON object on stdout."""
+    """Print one JSON object on stdout; it always has every row."""
+    limit: Annotated[int | None, Parameter(validator=validators.Number(gte=1))] = None
+    """Show at most so many rows of a list."""
+    all: Flag = False
+    """Show every row of a list."""
 
 
 COMMON = Common()
@@ -72,8 +78,11 @@ def show(result: Any, common: Common, code: int = DONE) -> int:
     """Print a result for people, or as one JSON object; returns the exit code."""
     if common.json:
         print(json.dumps(result.as_dict(), default=_jsonable, ensure_ascii=False, allow_nan=False))
-    else:
-        print(result)
+        return code
+    from recon_kit.present.tables import asked_rows
+
+    with asked_rows(_EVERY if common.all else common.limit, with_all(TYPED.get())):
+        print(runnable(str(result)))
     return code
 
 
@@ -81,7 +90,7 @@ def refuse(why: Exception, code: int, *, as_json: bool) -> int:
     """Tell why a command did nothing: lines on stderr, and the one object where JSON is wanted."""
     notes = list(getattr(why, "__notes__", ()))
     for line in (str(why), *notes):
-        print(f"recon: {line}", file=sys.stderr)
+        print(f"recon: {runnable(line)}", file=sys.stderr)
     if as_json:
         kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(why).__name__.removesuffix("Error")).lower()
         told = {"kind": kind, "message": str(why), "notes": notes, "exit_code": code}

@@ -186,7 +186,7 @@ def decisions(
     With `--conflicts` or `--reopened` the exit code is 4 while some must be asked again.
 
     Args:
-        reconciliation: Whose decisions; needed when several are declared.
+        reconciliation: Whose decisions; of all, where not given.
         conflicts: Only those that contradict one another, and who said what.
         reopened: Only those whose facts have changed since, field by field.
     """

@@ -81,7 +81,10 @@ class FrameView(View):
 
     def html(self) -> str:
         """The table under its heading."""
-        body = tables.html(self.frame, self.columns(), caption=self.title, zone=self.about.zone)
+        body = tables.html(
+            self.frame, self.columns(), caption=self.title, zone=self.about.zone,
+            more=tables.IN_FRAME,
+        )  # fmt: skip
         return f'<section class="rk">{body}{about_line(self.about)}</section>'
 
     def text(self) -> str:

@@ -108,19 +108,19 @@ class ModelView(View):
     def next_steps(self) -> str:
         """What to do with the model."""
         if self.model_hash == self.in_use:
-            return "Next: recon certify proves a threshold for it"
+            return "Next: `recon certify` proves a threshold for it"
         name, short = self.card["reconciliation"], self.model_hash[:12]
         missing = self.card["labels"].get("missing")
         if self.card["chosen"] == "unsupervised" and missing:
             return (
-                f"Next: decide on {missing:,} pairs in notebook 03 (or recon labels import) and "
+                f"Next: decide on {missing:,} pairs in notebook 03 (or `recon labels import`) and "
                 "train again; only then a figure says how often it is right"
             )
         more = f"; {missing:,} more labelled events tell more" if missing else ""
         return (
-            f"Next: recon compare {name} --change {short} shows what it would change; recon "
-            f"promote {short} asks for approval, after which recon run and recon certify use it"
-            f"{more}"
+            f"Next: `recon compare {name} --change {short}` shows what it would change; `recon "
+            f"promote {short}` asks for approval, after which `recon run` and `recon certify` use "
+            f"it{more}"
         )
 
     def charts(self) -> list[Chart]:

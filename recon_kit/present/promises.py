@@ -66,11 +66,11 @@ class CertifyView(View):
         if self.certificate_id is not None:
             short = self.certificate_id[:12]
             told.append(
-                f"Next: recon approve {short} --by NAME (not who certified), then recon promote "
-                f"{short}, to a --share first if you like"
+                f"Next: `recon approve {short} --by NAME` (not who certified), then `recon promote "
+                f"{short}`, to a `--share` first if you like"
             )
         elif not found.label_hashes:
-            told.append("Next: recon labels draw, then answer what was drawn")
+            told.append("Next: `recon labels draw`, then answer what was drawn")
         return told
 
     def _now(self) -> str:

@@ -55,7 +55,10 @@ class RowsView(View):
 
     def html(self) -> str:
         """The table and its notes."""
-        body = tables.html(self._shown, self.columns(), caption=self.title, rows_max=self.rows_max)
+        body = tables.html(
+            self._shown, self.columns(), caption=self.title, rows_max=self.rows_max,
+            more=tables.IN_FRAME,
+        )  # fmt: skip
         notes = "".join(f'<p class="rk-note">{prose_html(note)}</p>' for note in self.notes)
         return f'<section class="rk">{body}{notes}</section>'
 

@@ -9,14 +9,16 @@ Personal columns are masked by name, whoever built the frame.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import polars as pl
 
 from recon_kit import money, workdays
-from recon_kit.safe import code_html, escape_html, masked_frame
+from recon_kit.safe import code_html, escape_html, masked_frame, prose_html
 
 Kind = Literal[
     "text",
@@ -61,6 +63,38 @@ class Column:
     precision: str = ""
 
 
+# How a notebook's reader gets at the rows that a table leaves out.
+IN_FRAME = "`.frame` has them all"
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """How many rows the reader of a terminal asked for, and what brings the others."""
+
+    rows: int | None = None
+    more: str = IN_FRAME
+
+
+_NOBODY_ASKED = _Asked()
+# A view does not know who reads it: the command line knows, and every table of a view obeys.
+_ASKED: ContextVar[_Asked] = ContextVar("asked", default=_NOBODY_ASKED)
+
+
+@contextmanager
+def asked_rows(rows: int | None, command: str) -> Iterator[None]:
+    """Let plain tables show as many rows as somebody asked for.
+
+    Args:
+        rows: how many; as many as each table shows by itself, where nobody asked.
+        command: what shows every row, as a table that is cut says below itself.
+    """
+    token = _ASKED.set(_Asked(rows, f"all of them: `{command}`"))
+    try:
+        yield
+    finally:
+        _ASKED.reset(token)
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """A table as text: labels, what each column is, and a frame of strings without nulls."""
@@ -101,13 +135,14 @@ def written(frame: pl.DataFrame, columns: Sequence[Column], zone: str = "UTC") -
     return Written(tuple(labels), tuple(kinds), frame.select(cells))
 
 
-def html(
+def html(  # noqa: PLR0913 - what a table is made of, each part with a default
     frame: pl.DataFrame,
     columns: Sequence[Column],
     *,
     caption: str,
     zone: str = "UTC",
     rows_max: int = ROWS_SHOWN,
+    more: str = "",
 ) -> str:
     """A frame as an HTML table that scrolls on a screen and breaks well on paper.
 
@@ -117,6 +152,7 @@ def html(
         caption: what the table says, in words.
         zone: IANA zone for times.
         rows_max: rows to show; a note tells how many there are in all.
+        more: what the note says of the others, such as `IN_FRAME`.
     """
     if frame.is_empty():
         return f'<p class="rk-empty">{escape_html(caption)}: none.</p>'
@@ -124,7 +160,7 @@ def html(
     name = escape_html(caption)
     return (
         f'<div class="rk-table" role="region" aria-label="{name}" tabindex="0">'
-        f"{_element(told, name)}</div>{_note(frame.height, rows_max)}"
+        f"{_element(told, name)}</div>{_note(frame.height, rows_max, more)}"
     )
 
 
@@ -135,12 +171,20 @@ def plain(
     zone: str = "UTC",
     rows_max: int = ROWS_SHOWN,
 ) -> str:
-    """A frame as aligned plain text; long texts are cut with an ellipsis."""
+    """A frame as aligned plain text, and below it how to see the rows that are left out.
+
+    Long texts are cut with an ellipsis, but not those of the last column, which push nothing aside.
+    `asked_rows` may ask for more rows, or fewer.
+    """
     if frame.is_empty():
         return "(none)"
+    asked = _ASKED.get()
+    rows_max = rows_max if asked.rows is None else asked.rows
     told = written(frame.head(rows_max), columns, zone)
+    last = len(told.labels) - 1
     table = [
-        [label, *(_cut(cell) for cell in told.cells[:, i])] for i, label in enumerate(told.labels)
+        [label, *(_flat(cell) if i == last else _cut(cell) for cell in told.cells[:, i])]
+        for i, label in enumerate(told.labels)
     ]
     widths = [max(len(cell) for cell in column) for column in table]
     lines = []
@@ -150,9 +194,9 @@ def plain(
             for cell, width, kind in zip(row, widths, told.kinds, strict=True)
         ]
         lines.append("  ".join(cells).rstrip())
-    lines.insert(1, "  ".join("-" * width for width in widths))
+    lines.insert(1, "  ".join("-" * min(width, _TEXT_WIDTH_MAX) for width in widths))
     if frame.height > rows_max:
-        lines.append(f"... {rows_max:,} of {frame.height:,} rows; .frame has them all")
+        lines.append(f"... {rows_max:,} of {frame.height:,} rows; {asked.more}")
     return "\n".join(lines)
 
 
@@ -287,12 +331,17 @@ def _element(told: Written, name: str) -> str:
     return f"{body[:start]}<caption>{name}</caption>{body[start:]}"
 
 
-def _note(rows: int, rows_max: int) -> str:
+def _note(rows: int, rows_max: int, more: str) -> str:
     if rows <= rows_max:
         return ""
-    return f'<p class="rk-note">{rows_max:,} of {rows:,} rows shown.</p>'
+    told = f"{rows_max:,} of {rows:,} rows shown" + (f"; {more}" if more else "")
+    return f'<p class="rk-note">{prose_html(told)}.</p>'
+
+
+def _flat(cell: str) -> str:
+    return " ".join(cell.split())
 
 
 def _cut(cell: str) -> str:
-    flat = " ".join(cell.split())
+    flat = _flat(cell)
     return flat if len(flat) <= _TEXT_WIDTH_MAX else flat[: _TEXT_WIDTH_MAX - 1] + "…"

@@ -75,15 +75,17 @@ def next_step(standing: Approval, settings: Governance) -> str:
     """The command that brings a change nearer to being in force; empty where none does."""
     short = standing.content_hash[:12]
     if standing.state == "approved":
-        return f"Next: recon promote {short}"
+        return f"Next: `recon promote {short}`"
     if standing.state != "waiting":
         return ""
     taken = {standing.author, *standing.given.values()}
     for role in standing.missing:
         free = [n for n in settings.roles.get(role, ()) if n not in taken]
         if free:
-            return f"Next: recon approve {short} --by {free[0]} ({_spaced(role)})"
-    return f"Next: name in [governance.roles] of recon.toml who approves as {standing.missing[0]}"
+            return f"Next: `recon approve {short} --by {free[0]}` ({_spaced(role)})"
+    return (
+        f"Next: name in `[governance.roles]` of `recon.toml` who approves as {standing.missing[0]}"
+    )
 
 
 def role_for(

@@ -15,20 +15,18 @@ from recon_kit.errors import DecisionRefusedError
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.leases import Lease, subject_of
 from recon_kit.present.rows import RowsView
-from recon_kit.present.tables import Column
-from recon_kit.resolution import changes, standing
 from recon_kit.resolution import decisions as decision_room
 from recon_kit.resolution.identity import reviewer_name
 from recon_kit.settings import Reconciliation
 from recon_kit.tuning import draws
 from recon_kit.tuning import labels as label_room
 from recon_kit.workbench import naming
-from recon_kit.workbench.face import Face
 from recon_kit.workbench.sayings import crossed
+from recon_kit.workbench.standing import Standing
 from recon_kit.workdays import add_duration
 
 
-class Deciding(Face):
+class Deciding(Standing):
     """What people say."""
 
     def decide(  # noqa: PLR0913 - a decision has so many parts, each with a default
@@ -203,36 +201,6 @@ class Deciding(Face):
         notes = (f"{found.decisions.height:,} labels imported into {rec.name}.",)
         return RowsView("Rows that were not imported", found.problems, notes)
 
-    def decisions(self, reconciliation: str | None = None) -> RowsView:
-        """Every decision that is not undone, and what became of it.
-
-        `.frame` says of each whether it is in force, replaced, or asked again and why; see
-        `resolution.standing.decision_states`.
-        """
-        rec = self._one(reconciliation)
-        with self._standing(rec) as (_, told):
-            said = [_counts(told, name) for name in ("state", "verdict", "stream")]
-        return RowsView(
-            f"Decisions of {rec.name}, latest first", told,
-            tuple(f"{line}." for line in said if line), _DECISIONS,
-            rows_max=_DECISIONS_SHOWN, upwards=True,
-        )  # fmt: skip
-
-    def conflicts(self, reconciliation: str | None = None) -> RowsView:
-        """Decisions that contradict one another, who said what, and what is applied meanwhile.
-
-        One of them takes the word back, or a further person decides with the reason `adjudicated`.
-        """
-        rec = self._one(reconciliation)
-        with self._standing(rec) as (engine, _):
-            return RowsView(f"Conflicts of {rec.name}", standing.conflicts(engine, rec))
-
-    def reopened(self, reconciliation: str | None = None) -> RowsView:
-        """Decisions whose facts have changed since: every field that differs, then and now."""
-        rec = self._one(reconciliation)
-        with self._standing(rec) as (engine, _):
-            return RowsView(f"Changed since decided in {rec.name}", changes.diffs(engine))
-
     def draw_audit(
         self,
         reconciliation: str | None = None,
@@ -304,30 +272,6 @@ class Deciding(Face):
         with self.store.snapshot().engine(runs=ids, precedence=precedence) as engine:
             yield engine, run.run_id if run is not None else None
 
-    @contextmanager
-    def _standing(self, rec: Reconciliation) -> Iterator[tuple[Engine, pl.DataFrame]]:
-        """An engine after `standing.decision_states`, and what that told."""
-        snapshot = self.store.snapshot()
-        money = snapshot.decisions().filter(
-            (pl.col("reconciliation") == rec.name)
-            & pl.col("verdict").is_in(decision_room.MONEY_VERDICTS)
-        )
-        moves = self.store.rows("current_run", snapshot.seq).filter(
-            pl.col("reconciliation") == rec.name
-        )
-        now = moves["run_id"].last() if moves.height else None
-        runs = (
-            money.select("seq")
-            .sort("seq")
-            .join_asof(moves.select("seq", "run_id").sort("seq"), on="seq")
-            .with_columns(run_now=pl.lit(now, dtype=pl.String))
-        )
-        ids = sorted({*runs["run_id"].drop_nulls(), *runs["run_now"].drop_nulls()})
-        precedence = {s.name: s.precedence for s in self.settings.sources}
-        with snapshot.engine(runs=ids, precedence=precedence) as engine:
-            changes.find_residuals(engine, rec, runs)
-            yield engine, standing.decision_states(engine, rec)
-
     def _meant(  # noqa: PLR0913, PLR0917 - what a person typed, and where it is looked up
         self, engine: Engine, rec: Reconciliation, left: str | None, right: str | None,
         verdict: str, run_id: str | None,
@@ -367,20 +311,6 @@ class Deciding(Face):
         return RowsView("Recorded", shown, (told, *notes))
 
 
-def _counts(told: pl.DataFrame, name: str) -> str:
-    """How many decisions have each value of a column: `12 same, 3 not same`."""
-    found = told.group_by(pl.col(name).fill_null("work")).len("n").sort(name)
-    return ", ".join(f"{n:,} {str(value).replace('_', ' ')}" for value, n in found.iter_rows())
-
-
-_DECISIONS_SHOWN = 12
-_DECISIONS = (
-    Column("seq", "Seq", "count"), Column("left_id", "Left", "code"),
-    Column("verdict", "Decided", "word"), Column("right_id", "Right", "code"),
-    Column("reviewer", "By"), Column("stream", "Stream", "word"),
-    Column("recorded_at", "At", "time"), Column("state", "State", "word"),
-    Column("reason_code", "Reason", "word"),
-)  # fmt: skip
 _SHOWN = (
     "reconciliation", "verdict", "left_key", "right_key", "reason_code", "reviewer", "bundle_id",
     "undoes",

@@ -30,7 +30,7 @@ _SHOWN = (
     Column("said", "Said of it"), Column("author", "Proposed by"),
 )  # fmt: skip
 
-_RUN_NEXT = "Next: recon run"
+_RUN_NEXT = "Next: `recon run`"
 
 
 class Promoting(Blind):

@@ -17,9 +17,9 @@ from recon_kit.workbench.run import trials
 # What to do once a change acts on a share, by its kind.
 NEXT: dict[str, str] = {
     kind: (
-        "Next: recon run; recon labels draw --strata canary --rates.canary 1; answer what was "
-        f"drawn; recon watch{watched}; then promote it with a wider --share, or recon rollback"
-        f"{back}."
+        "Next: `recon run`; `recon labels draw --strata canary --rates.canary 1`; answer what was "
+        f"drawn; `recon watch{watched}`; then promote it with a wider --share, or "
+        f"`recon rollback{back}`."
     )
     for kind, watched, back in (
         ("certificate", "", ""),
