@@ -162,6 +162,25 @@ def test_a_date_without_a_clock_stays_the_day_that_was_told():
     assert comparing.time_text(left, how) == "2026-08-03"
 
 
+def test_what_a_match_leaves_open_is_compared_by_the_open_part():
+    """431.55 of which 150.22 is matched: a payout of 281.33 fits, one of 431.55 does not."""
+    line = order(1, 43_155, open_minor=28_133)
+    fits, whole = (
+        by_name(comparing.rows(line, payment("py", amount), HOW))["amount"]
+        for amount in (28_133, 43_155)
+    )
+
+    assert fits.left == (("281.33 EUR open of 431.55 EUR", False),)
+    assert (fits.outcome, fits.words) == ("same", "same amount")
+    assert (whole.outcome, whole.words) == ("differs", "150.22 more (53.3 %)")
+
+
+def test_too_much_money_is_no_open_part():
+    """A match that got more than the whole leaves nothing that a further event could close."""
+    assert comparing.open_part(order(1, 10_000, open_minor=-500), "amount") is None
+    assert comparing.open_part(order(1, 10_000, open_minor=10_000), "amount") is None
+
+
 def test_a_group_is_compared_by_its_sum():
     """Three payouts stand beside one bank line as their sum, from the first to the last day."""
     whole = comparing.summed(PAYOUTS, "amount")

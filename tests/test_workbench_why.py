@@ -126,3 +126,22 @@ def test_a_match_by_probability_says_what_would_make_it_a_question(twin_bench):
     assert view.candidates["note"][0] == "its match"
     assert view.weights["step"][0] == "prior: before any evidence"
     assert any("it would be a question at" in flip and "to lose" in flip for flip in view.flips)
+
+
+def test_an_id_means_the_event_that_is_called_so_before_those_that_carry_it(twin_bench):
+    """A payout's id stands on each of its payments as well; the payout itself is meant."""
+    with twin_bench.store.snapshot().engine() as engine:
+        name = engine.one(
+            "select min(native_id) from events where event_type = 'payout'"
+            " and native_id in (select payout_id from events where event_type = 'payment')"
+        )[0]
+    view = twin_bench.why(name)
+
+    assert (view.label, view.event["event_type"][0]) == (name, "payout")
+    assert view.answer.startswith("payments_to_payouts: ")
+
+
+def test_an_id_that_no_event_is_called_by_finds_the_event_that_carries_it(bench):
+    """Order number 1001 is the name of an order; `9999` is told by a payment alone."""
+    assert bench.why("1001").label == "#1001"
+    assert bench.why("9999").label == "c9"

@@ -91,7 +91,8 @@ def rows(left: Record, right: Record | None, how: How) -> tuple[FieldRow, ...]:
 
     Args:
         left: fields of an event (`model.EVENT_SCHEMA` and `model.WHO_SCHEMA`, any may be missing);
-            `told_more` maps fields that a customer's record told to the source of that record.
+            `told_more` maps fields that a customer's record told to the source of that record;
+            `open_minor` is what its match leaves open, where one covers it in part.
         right: the same; none where there is nothing to compare with.
         how: zone, measures and whether personal fields are shown.
     """
@@ -117,6 +118,14 @@ def amount_of(record: Record, measure: str) -> int | None:
     return None if value is None else int(value)
 
 
+def open_part(record: Record, measure: str) -> tuple[int, int] | None:
+    """What is open of an event that a match covers in part, and the whole; none where none does."""
+    whole, left = amount_of(record, measure), record.get("open_minor")
+    if whole is None or left is None or not 0 < int(left) * (1 if whole > 0 else -1) < abs(whole):
+        return None
+    return int(left), whole
+
+
 def money_words(left: int, right: int, currency: str) -> str:
     """How the right amount differs from the left one: `0.40 less (0.4 %)`."""
     apart = right - left
@@ -129,16 +138,30 @@ def money_words(left: int, right: int, currency: str) -> str:
 
 
 def _money_row(left: Record, right: Record, how: How) -> FieldRow | None:
-    ours, theirs = amount_of(left, how.measures[0]), amount_of(right, how.measures[1])
+    sides = tuple(zip((left, right), how.measures, strict=True))
+    ours, theirs = (_open_or_whole(record, measure) for record, measure in sides)
     if ours is None and theirs is None:
         return None
     label = "Net amount" if set(how.measures) == {"net"} else "Amount"
-    shown = [
-        _whole(None if a is None else money.display(a, r["currency"]) if r.get("currency") else "?")
-        for a, r in ((ours, left), (theirs, right))
-    ]
+    shown = [_whole(_money_text(record, measure)) for record, measure in sides]
     outcome, words = _money_outcome(left, right, ours, theirs)
     return FieldRow("amount", label, shown[0], shown[1], outcome, words)
+
+
+def _open_or_whole(record: Record, measure: str) -> int | None:
+    """What a further event would have to come to: what is open, where a part is matched."""
+    part = open_part(record, measure)
+    return amount_of(record, measure) if part is None else part[0]
+
+
+def _money_text(record: Record, measure: str) -> str | None:
+    value, part = amount_of(record, measure), open_part(record, measure)
+    if value is None:
+        return None
+    if not record.get("currency"):
+        return "?"
+    told = money.display(value, record["currency"])
+    return told if part is None else f"{money.display(part[0], record['currency'])} open of {told}"
 
 
 def _money_outcome(

@@ -24,7 +24,7 @@ from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 from recon_kit.tuning import draws as draws_room
 from recon_kit.tuning import worklist
-from recon_kit.workbench import rivals
+from recon_kit.workbench import partly, rivals
 
 QUESTIONS_MAX = 20_000  # of one sitting; the facts of all of them are kept in memory
 SECOND = "second"  # the why-code of what another person has judged before
@@ -169,12 +169,13 @@ _RECORDS = """
     from (from review_told where told is not null order by event_key, name) group by event_key
 """
 _FACTS = """
-    select e.*, w.* exclude (event_key, payload_hash), a.name as artefact, m.told_more
+    select e.*, w.* exclude (event_key, payload_hash), a.name as artefact, m.told_more, p.open_of
     from events e
     left join who w on w.event_key = e.event_key and w.payload_hash = e.payload_hash
     left join (select sha256, min(name) as name from artefacts group by sha256) a
       on a.sha256 = e.artefact_sha256
     left join review_records m on m.event_key = e.event_key
+    left join review_partly p on p.event_key = e.event_key
     where e.event_key in (select event_key from review_wanted)
     order by e.event_key
 """
@@ -281,7 +282,8 @@ def facts(
     """Events with their personal fields and the name of the file that told them.
 
     `told_more` is JSON, null where it would be empty: by reconciliation and field, what a record
-    of the event's customer tells and the event does not, and the source of that record.
+    of the event's customer tells and the event does not, and the source of that record. `open_of`
+    is JSON as well: by reconciliation, how many minor units of the event its match leaves open.
     """
     wanted = pl.DataFrame({"event_key": list(event_keys)}, schema={"event_key": pl.String})
     engine.put("review_wanted", wanted.drop_nulls().unique().sort("event_key"))
@@ -301,7 +303,7 @@ def facts(
                     "what records tell of the events that are asked about",
                 ),
             )
-    engine.run(Step("review_records", _RECORDS, "by event"))
+    engine.run(Step("review_records", _RECORDS, "by event"), partly.step(engine, recs))
     return engine.rows(_FACTS)
 
 
@@ -357,7 +359,7 @@ def with_reason(
         "uncertified": _UNCERTIFIED.get(question.method, "Nothing certifies this method yet."),
         "id_conflict": "A key joins them, but customer and amount disagree: an id may be wrong.",
         "key_differs": "They fit, but they name different ids.",
-        "residual": "It would close what a match by key leaves open.",
+        "residual": partly.sentence(question),
         "chance": "So many sums were looked at that one may fit by chance.",
         "sign_off": f"Above {limit} {question.currency} a person signs a match off."
         if limit is not None

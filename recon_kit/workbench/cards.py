@@ -128,10 +128,12 @@ class Cards:
         """An event's facts, filled up with what the record of its customer tells."""
         facts = dict(self._bare(self._places[key]))
         told = json.loads(facts.pop("told_more") or "{}").get(reconciliation, {})
+        open_of = json.loads(facts.pop("open_of") or "{}")
         values = {field: value for field, (value, _) in told.items()}
         return {
             **facts,
             **values,
+            "open_minor": open_of.get(reconciliation),
             "told_more": {field: source for field, (_, source) in told.items()},
         }
 

@@ -19,13 +19,16 @@ from recon_kit.settings import Reconciliation
 from recon_kit.workbench import trail, whatif
 from recon_kit.workbench.history import OrderNotFoundError, whole_key
 
+# What is called so comes before what only carries the id of something else.
 _NAMED = """
-    select e.event_key, e.source, e.event_type, e.event_ts from events e
-    where e.event_key = ? or e.event_key in (
-      select k.event_key from keys k
-      where k.key = ? and k.kind not in ('customer_id', 'business_key', 'parent_key')
-    )
-    order by e.event_ts nulls last, e.event_key
+    select e.event_key, e.source, e.event_type, e.event_ts, min(n.carries) as carries
+    from events e join (
+      select $1 as event_key, 0 as carries
+      union all select k.event_key, (k.kind <> 'native_id')::int from keys k
+      where k.key = $2 and k.kind not in ('customer_id', 'business_key', 'parent_key')
+    ) n using (event_key)
+    group by all
+    order by carries, e.event_ts nulls last, e.event_key
 """
 
 _EXAMPLE = """
@@ -102,7 +105,8 @@ def locate(
     Args:
         engine: a snapshot's engine.
         recs: where to look, in order.
-        event: an event key, its first eight characters, or any id that names one.
+        event: an event key, its first eight characters, or any id: of the event itself, else
+            one that it carries.
 
     Raises:
         OrderNotFoundError: no event carries the id.
@@ -114,21 +118,28 @@ def locate(
     if named.is_empty():
         raise OrderNotFoundError(event)
     recs = list(recs)
-    for rec in recs:
-        for side in (rec.left, rec.right):
-            here = named.filter(
-                pl.col("source").is_in(side.sources), pl.col("event_type").is_in(side.types)
-            )
-            if not here.is_empty():
-                return rec, str(here["event_key"][0])
-    for rec in recs:
-        sources = {*rec.left.sources, *rec.right.sources}
-        hangs = named.filter(
-            pl.col("source").is_in(sources), pl.col("event_type").is_in(rec.attach)
-        )
-        if not hangs.is_empty():
-            return rec, str(hangs["event_key"][0])
+    for closest in (named.filter(carries=0), named):
+        for stands in (_on_a_side, _attached):
+            for rec in recs:
+                here = stands(closest, rec)
+                if not here.is_empty():
+                    return rec, str(here["event_key"][0])
     raise UnknownNameError("reconciliation", f"with {event} on a side", [r.name for r in recs])
+
+
+def _on_a_side(named: pl.DataFrame, rec: Reconciliation) -> pl.DataFrame:
+    """Events of either side of a reconciliation, the left ones first."""
+    source, kind = pl.col("source"), pl.col("event_type")
+    return pl.concat(
+        named.filter(source.is_in(side.sources), kind.is_in(side.types))
+        for side in (rec.left, rec.right)
+    )
+
+
+def _attached(named: pl.DataFrame, rec: Reconciliation) -> pl.DataFrame:
+    """Events that hang on others of a reconciliation, such as refunds."""
+    sources = {*rec.left.sources, *rec.right.sources}
+    return named.filter(pl.col("source").is_in(sources), pl.col("event_type").is_in(rec.attach))
 
 
 def why_view(engine: Engine, rec: Reconciliation, key: str, asked: Asked, about: About) -> WhyView:
