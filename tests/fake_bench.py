@@ -93,6 +93,16 @@ def _open_items() -> pl.DataFrame:
 
 
 OPEN_ITEMS = _open_items()
+COUNTED = pl.DataFrame(
+    {
+        "state": ["in_flight", "none", "not_covered", "overdue", "proposed", "residual"],
+        "left_items": [13, 0, 12, 13, 13, 13],
+        "right_items": [2, 0, 30, 4, 11, 0],
+        "items": [15, 0, 42, 17, 24, 13],
+        "cases": [0, 9, 0, 17, 13, 15],
+        "questions": [0, 1, 0, 0, 13, 2],
+    }
+)
 
 
 def _slis() -> pl.DataFrame:
@@ -269,14 +279,14 @@ class Workbench:
             {
                 "reconciliation": list(ABOUT.runs), "run_id": list(ABOUT.runs.values()),
                 "fresh": [True, False], "matches": [6202, 6], "open_items": [328, 1],
-                "cases": [54, 0],
+                "cases": [54, 0], "settled": [7, 0],
             }
         )  # fmt: skip
         return views.RunView(frame, ABOUT)
 
     def summary(self) -> views.Summary:
         """The first screen."""
-        return views.Summary(ABOUT, TOTALS, OPEN_ITEMS, cases=54)
+        return views.Summary(ABOUT, TOTALS, OPEN_ITEMS, COUNTED, settled=7)
 
     def matches(self, *_: str, **__: str) -> views.MatchesView:
         """Two matches."""
@@ -332,7 +342,7 @@ class Workbench:
                 about=ABOUT, week=named, first_day=date(2026, 11, 9),
                 last_day=date(2026, 11, 15), audience=audience, totals=TOTALS,
                 weekly=views.weekly_shares(SLIS, named), slis=SLIS,
-                open_items=OPEN_ITEMS, curve=CURVE, cases=CASES,
+                open_items=OPEN_ITEMS, curve=CURVE, cases=CASES, counted=COUNTED,
             )
         )  # fmt: skip
 

@@ -43,7 +43,7 @@ def test_the_first_run_makes_workspace_report_and_truth(made):
     assert len(between["runs"]) == 4
     assert first.report.suffix == ".html"
     assert first.report.is_file()
-    assert "orders_to_payments" in first.headline
+    assert first.headlines[0].startswith("Orders to payments: ")
     assert set(first.frame["reconciliation"]) == {
         "orders_to_payments", "payments_to_payouts", "payouts_to_bank", "orders_to_conversions",
     }  # fmt: skip
@@ -60,7 +60,7 @@ def test_the_second_run_adds_nothing_and_leaves_the_report(made):
 
     assert after == between
     assert second.report == first.report
-    assert second.headline == first.headline
+    assert second.headlines == first.headlines
     assert second.frame.equals(first.frame)
     assert not [text for text in told if "matching" in text]
 

@@ -111,12 +111,56 @@ def test_the_first_screen_says_what_is_matched_and_what_to_do():
     """Headline, board, twenty largest items with their reasons, the export line, the next step."""
     text = repr(BENCH.summary())
 
-    assert "orders_to_payments: 6,202 of 6,307 due items are matched (98.3 %)" in text
+    assert "Orders to payments: 6,202 of 6,307 due items are matched (98.3 %)" in text
     assert "618,702.90" in text
     assert 'bench.export("open-items", "reports/open_items.csv")' in text
-    assert "Next: 13 open items wait for a person: bench.review() asks about them" in text
+    assert "Next: 16 questions wait for a person: `bench.review()` asks one at a time" in text
     assert "uncertified: orders_to_payments" in text
     assert text.count("the nearest differs by 12.40 USD") >= 2
+
+
+def test_the_first_screen_bridges_items_cases_and_questions():
+    """One table adds up: open items of both sides, the cases about them, the questions."""
+    lines = repr(BENCH.summary()).splitlines()
+    table = lines.index(
+        "What is open, of all weeks: items, cases about them, questions to a person"
+    )
+
+    assert [line.split("  ")[0] for line in lines[table + 3 : table + 10]] == [
+        "In flight", "Not covered", "Overdue", "Residual", "Proposed", "No open item", "In all",
+    ]  # fmt: skip
+    assert lines[table + 9].split() == ["In", "all", "64", "47", "111", "54", "16"]
+    assert (
+        "7 further cases settle themselves and are only recorded: within the rounding, told twice, "
+        "or late. `bench.queue()` lists the cases, `bench.review()` asks the questions."
+    ) in lines[table + 10]
+
+
+def test_a_run_counts_open_cases_apart_from_those_that_settle_themselves():
+    """What `recon run` calls open is what the queue lists; the others stand beside."""
+    head, _, first, *_ = repr(BENCH.reconcile()).splitlines()[1:]
+
+    assert "Open cases  Settled by rule" in head
+    assert first.split()[3:5] == ["54", "7"]
+
+
+def test_the_queue_and_the_largest_open_items_say_which_reconciliation():
+    """An item may be matched in one reconciliation and open in another."""
+    assert repr(BENCH.queue()).splitlines()[1].split("  ")[0] == "Priority"
+    assert "Reconciliation" in [c.label for c in BENCH.queue().columns()]
+    text = repr(BENCH.summary())
+    largest = text.index("Largest open items")
+
+    assert text[largest:].splitlines()[1].startswith("Reconciliation")
+    assert "shop, orders to payments" in BENCH.health().open_table.text().splitlines()[3]
+
+
+def test_a_tile_of_one_week_says_so_and_tells_the_whole():
+    """Nothing of a quiet week to confirm is not nothing at all."""
+    told = BENCH.health().headline.text()
+
+    assert "of the week; 16 questions of all weeks wait for a person)" in told
+    assert "due items of the week)" in told
 
 
 def test_the_first_screen_before_any_run_says_what_to_do():

@@ -330,6 +330,36 @@ def test_every_money_of_the_twin_is_accounted_for(twin_bench):
     assert actual.rows() == expected.rows()
 
 
+def test_what_is_open_adds_up_on_every_screen(twin_bench):
+    """Open items, cases and questions of the bridge are those of list, queue, run and review."""
+    counted = twin_bench.summary().counted
+    board = twin_bench.summary().frame
+    left = dict(counted.select("state", "left_items").rows())
+
+    assert counted["items"].sum() == twin_bench.summary().open_items.height
+    named = counted.filter(pl.col("state").is_in(["overdue", "residual", "proposed"]))
+    assert f"Largest of {named['items'].sum():,} open items" in str(twin_bench.health().open_table)
+    assert counted["cases"].sum() == twin_bench.queue().frame.height
+    assert counted["cases"].sum() == twin_bench.reconcile().frame["cases"].sum()
+    assert counted["questions"].sum() == twin_bench.worklist().frame.height
+    assert [left.get(s, 0) for s in ("in_flight", "not_covered", "overdue", "proposed")] == [
+        board[s].sum() for s in ("in_flight", "not_covered", "overdue", "proposed")
+    ]
+
+
+def test_a_suggested_action_names_the_sources_of_the_other_side(twin_bench):
+    """Nobody has to know which side is right: the sources that ought to know are named."""
+    queue = twin_bench.queue("orders_to_payments").frame
+    said = dict(queue.select("kind", "suggested_action").unique().rows())
+
+    assert said["missing_right"] == (
+        "Ask stripe_us or stripe_eu for its counterpart, or declare that it has none."
+    )
+    assert said["missing_left"] == (
+        "Find its counterpart in shop or wholesale, or declare that it has none."
+    )
+
+
 def test_views_show_themselves(twin_bench):
     """Every view has a plain and a rich form, and masks people."""
     for view in (twin_bench.summary(), twin_bench.queue(), twin_bench.matches()):

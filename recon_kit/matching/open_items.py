@@ -29,7 +29,7 @@ from recon_kit.matching import dispose, keys, nearest
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
-_USUAL = """'; 19 of 20 of ' || u.source || ' are settled ' || case u.days
+_USUAL = """'; 95 % of what ' || u.source || ' tells is settled ' || case u.days
     when 0 then 'on the same day' when 1 then 'within one business day'
     else 'within ' || u.days || ' business days' end"""
 

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from recon_kit.errors import ParameterError, nearest
-from recon_kit.present import tables
+from recon_kit.present import openboard, tables
 from recon_kit.present.healthfacts import AUDIENCES, STATES, HealthFacts
 from recon_kit.present.rates import condensed, matrix_columns, sli_matrix
 from recon_kit.present.show import View
@@ -145,24 +145,27 @@ class HealthView(View):
     def open_table(self) -> Part:
         """The largest open items that somebody has to look at, each with its reason."""
         total, shown = attention(self.facts.open_items, self.facts.currency)
-        caption = f"Largest of {total:,} open items of all weeks that need attention"
+        which = "overdue, residual or proposed"
+        caption = f"Largest of {total:,} open items of all weeks that need attention: {which}"
         money = tables.money_text(pl.col("amount_minor"), pl.col("currency"))
-        shown = shown.with_columns(open=money + " " + pl.col("currency"))
+        where = pl.col("source") + ", " + pl.col("reconciliation").str.replace_all("_", " ")
+        shown = shown.with_columns(open=money + " " + pl.col("currency"), where=where)
         return self._part(shown, OPEN_REPORT_COLUMNS, caption, TRACE_NOTE)
+
+    @property
+    def open_board(self) -> Part:
+        """Everything that is open, whatever its week: items, cases about them, questions."""
+        board = openboard.board(self.facts.counted)
+        return self._part(board, openboard.COLUMNS, openboard.CAPTION, openboard.NOTE)
 
     @property
     def case_table(self) -> Part:
         """Open cases by kind, with the share of each owner."""
-        cases = self.facts.cases
+        cases = openboard.by_kind(self.facts.cases)
+        caption = "Open cases by kind"
         if not cases.is_empty():
-            owner = pl.coalesce("owner", pl.lit("nobody")) + " " + pl.col("cases").cast(pl.String)
-            cases = (
-                cases.sort("cases", "owner", descending=[True, False])
-                .group_by("kind", maintain_order=True)
-                .agg(pl.col("cases").sum(), *_oldest(cases), owners=owner.str.join(", "))
-                .sort("cases", "kind", descending=[True, False])
-            )
-        return self._part(cases, CASE_COLUMNS, "Open cases by kind", rows_max=40)
+            caption = f"{openboard.total(cases, 'cases'):,} open cases by kind"
+        return self._part(cases, openboard.CASE_COLUMNS, caption, rows_max=40)
 
     @property
     def definitions(self) -> Part:
@@ -221,8 +224,8 @@ class HealthView(View):
 
     def _parts(self) -> Sequence[View]:
         return (
-            self.headline, self.totals_table, self.charts(), self.sli_table, self.open_table,
-            self.definitions, self.footer,
+            self.headline, self.totals_table, self.charts(), self.open_board, self.case_table,
+            self.open_table, self.sli_table, self.definitions, self.footer,
         )  # fmt: skip
 
     def _part(
@@ -297,7 +300,11 @@ class HealthView(View):
         rows = self._first
         due, matched = int(rows["due"].sum()), int(rows["matched"].sum())
         figures = [
-            ("Matched items", tables.one_share(matched, due), f"{matched:,} of {due:,} due items")
+            (
+                "Matched items",
+                tables.one_share(matched, due),
+                f"{matched:,} of {due:,} due items of the week",
+            )
         ]
         main = self._main_currency(self._names[0])
         for row in rows.filter(pl.col("currency") == main).to_dicts():
@@ -306,22 +313,16 @@ class HealthView(View):
             figures.append((f"Matched money, {main}", share, small))
             money = tables.one_money(row["unexplained_minor"], main).split(" ")[0]
             others = ", ".join(c for c in self._unexplained()["currency"] if c != main)
-            small = f"in {row['unexplained']:,} items" + (f"; more in {others}" if others else "")
+            small = f"in {row['unexplained']:,} items of the week"
+            small += f"; more in {others}" if others else ""
             figures.append((f"Unexplained, {main}", money, small))
         waiting = int(rows["proposed"].sum())
         flight = int(rows["in_flight"].sum()) + int(rows["not_covered"].sum())
-        figures.append(("To confirm", f"{waiting:,}", "proposals wait for a person"))
-        figures.append(("Not due yet", f"{flight:,}", "in flight or not covered"))
+        every = openboard.total(self.facts.counted, "questions")
+        whole = f"proposed items of the week; {every:,} questions of all weeks wait for a person"
+        figures.append(("To confirm", f"{waiting:,}", whole))
+        figures.append(("Not due yet", f"{flight:,}", "of the week, in flight or not covered"))
         return figures
-
-
-def _oldest(cases: pl.DataFrame) -> list[pl.Expr]:
-    """Age and id of the oldest case of each kind, where cases are told with their age."""
-    if "oldest_days" not in cases.columns:
-        return []
-    days = pl.col("oldest_days").fill_null(-1)
-    named = [pl.col("oldest_case").sort_by(-days, "oldest_case").first()]
-    return [pl.col("oldest_days").max(), *(named if "oldest_case" in cases.columns else [])]
 
 
 def attention(open_items: pl.DataFrame, currency: str | None) -> tuple[int, pl.DataFrame]:
@@ -365,7 +366,7 @@ TOTAL_COLUMNS: Sequence[Column] = (
 )
 OPEN_REPORT_COLUMNS: Sequence[Column] = (
     Column("native_id", "Item", "code"),
-    Column("source", "Source"),
+    Column("where", "Source, reconciliation"),
     Column("open", "Open amount", "figure"),
     Column("event_ts", "Date", "day", precision="ts_precision"),
     Column("state", "State", "word"),
@@ -374,12 +375,5 @@ OPEN_REPORT_COLUMNS: Sequence[Column] = (
 )
 TRACE_NOTE = (
     "recon trace ID leads from an open item or a case to the file, row and column it came from."
-)
-CASE_COLUMNS: Sequence[Column] = (
-    Column("kind", "Kind", "word"),
-    Column("cases", "Cases", "count"),
-    Column("oldest_days", "Oldest, days", "count"),
-    Column("owners", "Owners"),
-    Column("oldest_case", "Oldest case", "hash"),
 )
 OPEN_ROWS = 10

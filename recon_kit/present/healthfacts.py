@@ -8,6 +8,7 @@ from datetime import date
 
 import polars as pl
 
+from recon_kit.present import openboard
 from recon_kit.present.base import About
 
 AUDIENCES = ("ops", "finance", "growth")
@@ -39,6 +40,7 @@ class HealthFacts:
         curve: `days, share` and optionally `low, high`: time to reconcile of the first
             reconciliation.
         cases: open cases: `kind, owner, cases` and optionally `oldest_days, oldest_case`.
+        counted: open items of all weeks, cases and questions by state, as `openboard.board` reads.
     """
 
     about: About
@@ -53,3 +55,4 @@ class HealthFacts:
     currency: str | None = None
     curve: pl.DataFrame = field(default_factory=pl.DataFrame)
     cases: pl.DataFrame = field(default_factory=pl.DataFrame)
+    counted: pl.DataFrame = field(default_factory=openboard.EMPTY.clone)

@@ -59,6 +59,7 @@ OPEN_COLUMNS: tuple[Column, ...] = (
     Column("native_id", "Item", "code"),
     Column("event_type", "Type", "word"),
     Column("source", "Source"),
+    Column("reconciliation", "Reconciliation"),
     Column("amount_minor", "Open amount", "money"),
     Column("event_ts", "Date", "day", precision="ts_precision"),
     Column("state", "State", "word"),
@@ -114,6 +115,8 @@ class QueueView(FrameView):
             Column("priority", "Priority"),
             Column("kind", "Kind", "word"),
             Column("native_id", "Item", "code"),
+            Column("source", "Source"),
+            Column("reconciliation", "Reconciliation"),
             Column("amount_minor", "At risk", "money"),
             Column("owner", "Owner"),
             Column("due_at", "Due", "time"),
@@ -287,7 +290,8 @@ class ReceiptView(View):
 class RunView(FrameView):
     """What running did.
 
-    Columns: `reconciliation, run_id, fresh, matches, open_items, cases, note`. `failures` maps a
+    Columns: `reconciliation, run_id, fresh, matches, open_items, cases, settled, note`; `cases` are
+    open ones, `settled` those that settle themselves and are only recorded. `failures` maps a
     reconciliation to why it could not be run; `diff` says what changed against the runs before.
     """
 
@@ -312,7 +316,8 @@ class RunView(FrameView):
             Column("reconciliation", "Reconciliation"),
             Column("matches", "Matches", "count"),
             Column("open_items", "Open items", "count"),
-            Column("cases", "Cases", "count"),
+            Column("cases", "Open cases", "count"),
+            Column("settled", "Settled by rule", "count"),
             Column("fresh", "Evaluated now", "yes"),
             Column("run_id", "Run", "hash"),
             Column("note", "Note"),

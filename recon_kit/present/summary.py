@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
-from recon_kit.present import tables
+from recon_kit.present import openboard, tables
 from recon_kit.present.base import About, about_line
 from recon_kit.present.lists import OPEN_COLUMNS
 from recon_kit.present.show import View
@@ -89,14 +89,16 @@ class Summary(View):
         totals: left events by state; the columns of `scoreboard`'s argument.
         open_items: `native_id, event_type, source, amount_minor, currency, event_ts, state,
             expected_by, why, reconciliation, item_id`.
-        cases: number of open cases.
+        counted: open items, cases and questions by state; the columns of `openboard.board`.
+        settled: cases that settle themselves and are only recorded.
         export_path: where the printed export line writes.
     """
 
     about: About
     totals: pl.DataFrame
     open_items: pl.DataFrame
-    cases: int = 0
+    counted: pl.DataFrame = field(default_factory=openboard.EMPTY.clone)
+    settled: int = 0
     export_path: str = "reports/open_items.csv"
 
     @property
@@ -106,15 +108,20 @@ class Summary(View):
 
     @property
     def headline(self) -> str:
-        """One sentence per reconciliation: how much of what is due is matched, by count."""
+        """How much of what is due is matched, by count: each reconciliation with its numbers."""
         if self.totals.is_empty():
             return "Nothing has been reconciled yet."
+        return "; ".join(self.headlines)
+
+    @property
+    def headlines(self) -> tuple[str, ...]:
+        """The parts of the headline, one for each reconciliation."""
         by_name = self.frame.group_by("reconciliation", maintain_order=True).agg(
             pl.col("matched").sum(), pl.col("due").sum()
         )
-        return "; ".join(
-            f"{row['reconciliation']}: {row['matched']:,} of {row['due']:,} due items are matched "
-            f"({tables.one_share(row['matched'], row['due'])})"
+        return tuple(
+            f"{_sentence_case(row['reconciliation'])}: {row['matched']:,} of {row['due']:,} due "
+            f"items are matched ({tables.one_share(row['matched'], row['due'])})"
             for row in by_name.to_dicts()
         )
 
@@ -123,15 +130,21 @@ class Summary(View):
         """The one thing to do now, as a call."""
         if self.totals.is_empty():
             return 'Take files in with bench.ingest("SOURCE", "FILE"), then bench.reconcile().'
-        proposed = self.open_items.filter(pl.col("state") == "proposed")
-        if not proposed.is_empty():
+        if asked := openboard.total(self.counted, "questions"):
+            wait = "question waits" if asked == 1 else "questions wait"
             return (
-                f"{proposed.height:,} open items wait for a person: bench.review() asks about them "
-                "one at a time (notebook 03_review_matches)."
+                f"{asked:,} {wait} for a person: `bench.review()` asks one at a time (notebook "
+                "03_review_matches)."
             )
         if self.cases:
-            return f"{self.cases:,} cases wait for their owners: bench.queue()."
-        return "Nothing waits for a person: bench.report() tells the others."
+            wait = "case waits for its owner" if self.cases == 1 else "cases wait for their owners"
+            return f"{self.cases:,} {wait}: `bench.queue()`."
+        return "Nothing waits for a person: `bench.report()` tells the others."
+
+    @property
+    def cases(self) -> int:
+        """How many cases are open, as `queue` lists them."""
+        return openboard.total(self.counted, "cases")
 
     @property
     def export_line(self) -> str:
@@ -142,16 +155,15 @@ class Summary(View):
         return largest(self.open_items)
 
     def html(self) -> str:
-        """Headline, scoreboard, the largest open items with their reasons, the next step."""
+        """Headline, scoreboard, what is open, the largest open items, the next step."""
         board = tables.html(self.frame, BOARD_COLUMNS, caption="Left items by state", rows_max=100)
         biggest = tables.html(
             self._biggest(), _SHORT, zone=self.about.zone,
             caption=f"Largest open items of {self.open_items.height:,}",
         )  # fmt: skip
         return (
-            f'<section class="rk"><h2>{escape_html(self.about.workspace)}</h2>'
-            f'<p class="rk-lead">{prose_html(self.headline)}.</p>{board}'
-            f'<p class="rk-note">{prose_html(BOARD_NOTE)}</p>{biggest}'
+            f'<section class="rk"><h2>{escape_html(self.about.workspace)}</h2>{self._lead()}{board}'
+            f'<p class="rk-note">{prose_html(BOARD_NOTE)}</p>{self._open_html()}{biggest}'
             f'<p class="rk-note">All of them: <code>{escape_html(self.export_line)}</code></p>'
             f'<p class="rk-next"><strong>Next:</strong> {prose_html(self.next_step)}</p>'
             f"{about_line(self.about)}</section>"
@@ -162,8 +174,9 @@ class Summary(View):
         zone = self.about.zone
         return "\n".join(
             [
-                f"{self.headline}.", "",
+                *(self.headlines or (self.headline,)), "",
                 tables.plain(self.frame, BOARD_COLUMNS, rows_max=100), "",
+                *self._open_lines(),
                 f"Largest open items of {self.open_items.height:,}",
                 tables.plain(self._biggest(), _SHORT, zone=zone),
                 f"All of them: {self.export_line}", "",
@@ -171,21 +184,53 @@ class Summary(View):
             ]
         )  # fmt: skip
 
+    def _lead(self) -> str:
+        """A reconciliation a line: a sentence of four is read by nobody."""
+        if not self.totals.is_empty():
+            told = "".join(f"<li>{prose_html(line)}</li>" for line in self.headlines)
+            return f'<ul class="rk-lead">{told}</ul>'
+        return f'<p class="rk-lead">{prose_html(self.headline)}</p>'
+
+    def _open_html(self) -> str:
+        if self.counted.is_empty():
+            return ""
+        board = openboard.board(self.counted)
+        table = tables.html(board, openboard.COLUMNS, caption=openboard.CAPTION)
+        return f'{table}<p class="rk-note">{prose_html(self._open_note())}</p>'
+
+    def _open_lines(self) -> list[str]:
+        if self.counted.is_empty():
+            return []
+        table = tables.plain(openboard.board(self.counted), openboard.COLUMNS)
+        return [openboard.CAPTION, table, self._open_note(), ""]
+
+    def _open_note(self) -> str:
+        where = "`bench.queue()` lists the cases, `bench.review()` asks the questions."
+        return " ".join(
+            filter(None, (openboard.NOTE, openboard.settled_sentence(self.settled), where))
+        )
+
     def as_dict(self) -> dict[str, Any]:
-        """Scoreboard, largest open items, counts, next step."""
+        """Scoreboard, what is open, largest open items, counts, next step."""
         return {
             "headline": self.headline,
             "scoreboard": self.frame,
             "largest_open_items": masked_frame(self._biggest()),
             "open_items": self.open_items.height,
+            "what_is_open": openboard.board(self.counted),
             "cases": self.cases,
+            "cases_settled_by_rule": self.settled,
             "next_step": self.next_step,
             "about": self.about.as_dict(),
         }
 
 
 # Type and expected date say little beside item, state and reason, and the reason needs the room.
-_SHORT = tuple(c for c in OPEN_COLUMNS if c.name not in {"event_type", "expected_by"})
+_LEFT_OUT = {"event_type", "expected_by", "reconciliation"}
+_SHORT = (
+    Column("reconciliation", "Reconciliation"),
+    *(c for c in OPEN_COLUMNS if c.name not in _LEFT_OUT),
+)
 BOARD_COLUMNS: Sequence[Column] = (
     Column("reconciliation", "Reconciliation"),
     Column("currency", "Currency"),
@@ -202,9 +247,15 @@ BOARD_COLUMNS: Sequence[Column] = (
 )
 BOARD_NOTE = (
     "Due is every left item but those in flight (inside their settlement time) and not covered "
-    "(the other side's files do not reach that far). Unexplained is what is overdue, or matched "
-    "with money left open."
+    "(the other side's files do not reach that far). Unexplained is what is overdue, and "
+    "residuals: money that a match leaves open."
 )
+
+
+def _sentence_case(name: str) -> str:
+    """A reconciliation's name at the head of a sentence: `orders_to_payments`, in words."""
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
 
 
 def _sum(column: str, states: Sequence[str]) -> pl.Expr:

@@ -58,7 +58,7 @@ def find_cases(  # noqa: PLR0913 - the three inputs, the clock and the past are 
             continued instead of opened anew.
         lapsed: `method, reason` of certificates that drift has voided.
     """
-    engine.put("case_kinds", kinds.kinds_frame())
+    engine.put("case_kinds", kinds.kinds_frame(rec.left.sources, rec.right.sources))
     engine.put("case_routes", routing.routes_frame(routing.routes(rec, settings)))
     engine.put("case_history", history(previous, rec.name, runs_before))
     told = pl.concat(

@@ -7,9 +7,10 @@ first. `least` is the priority it has at least, whatever the money.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from itertools import product
 from typing import Literal
 
 import polars as pl
@@ -25,7 +26,8 @@ Priority = Literal["P1", "P2", "P3", "P4"]
 class Kind:
     """One kind of case.
 
-    `suggested_action` is what to do first, `runbook` how to find out what happened.
+    `suggested_action` is what to do first, `runbook` how to find out what happened; `{left}` and
+    `{right}` in them stand for the sources of a side.
     """
 
     name: str
@@ -103,15 +105,15 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "missing_right", "B", "review", "P4",
-        "Ask the right side's supplier for this event, or declare that it has no counterpart.",
+        "Ask {right} for its counterpart, or declare that it has none.",
         "Check the supplier's account for the id, then the nearest candidate, then the period of "
         "the last file.",
     ),
     Kind(
         "missing_left", "B", "review", "P4",
-        "Find the left side's record of this money, or declare that it has no counterpart.",
-        "Check whether the left side's export is filtered; money without a record is the graver "
-        "of the two.",
+        "Find its counterpart in {left}, or declare that it has none.",
+        "Check whether the export of {left} is filtered; money without a record is the graver of "
+        "the two.",
     ),
     Kind(
         "missing_feed", "B", "review", "P2",
@@ -166,9 +168,20 @@ ROUNDING_PER_AMOUNT = 1
 MUCH_MONEY = Decimal(1000)
 
 
-def kinds_frame() -> pl.DataFrame:
-    """`KINDS` as a table, with `position` (0 names a case first)."""
+def kinds_frame(left: Sequence[str], right: Sequence[str]) -> pl.DataFrame:
+    """`KINDS` as a table, with `position` (0 names a case first).
+
+    Args:
+        left: sources of the left side, which sentences name.
+        right: sources of the right side.
+    """
+    sides = {
+        "{left}": " or ".join(dict.fromkeys(left)),
+        "{right}": " or ".join(dict.fromkeys(right)),
+    }
     rows = [asdict(kind) for kind in KINDS]
+    for row, column, (mark, names) in product(rows, ("suggested_action", "runbook"), sides.items()):
+        row[column] = row[column].replace(mark, names)
     return pl.DataFrame(rows).with_row_index("position").cast({"position": pl.Int64})
 
 

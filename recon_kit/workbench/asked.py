@@ -198,6 +198,21 @@ class Asked:
     facts: pl.DataFrame
 
 
+def put_proposed(engine: Engine, recs: Sequence[Reconciliation]) -> None:
+    """Make `review_pairs`: what is proposed or held back, `asked_key` by `other_key`.
+
+    Args:
+        engine: shows the current runs of `recs`; its table `review_sides` is replaced.
+        recs: the reconciliations to ask about.
+    """
+    sides = [(rec.name, one_side(rec), getattr(rec.measure, one_side(rec))) for rec in recs]
+    schema = dict.fromkeys(("reconciliation", "one", "measure"), pl.String)
+    engine.put("review_sides", pl.DataFrame(sides, schema=schema, orient="row"))
+    engine.run(
+        Step("review_pairs", _PROPOSED, "what is proposed or held back, candidate by candidate")
+    )
+
+
 def read(
     engine: Engine,
     recs: Sequence[Reconciliation],
@@ -215,11 +230,7 @@ def read(
         second: what this person is asked because another judged it: `reconciliation, left_key,
             right_key, stream`. It is asked blind, mixed in like drawn events, without a mark.
     """
-    sides = [(rec.name, one_side(rec), getattr(rec.measure, one_side(rec))) for rec in recs]
-    schema = ["reconciliation", "one", "measure"]
-    engine.put(
-        "review_sides", pl.DataFrame(sides, schema=dict.fromkeys(schema, pl.String), orient="row")
-    )
+    put_proposed(engine, recs)
     members = [
         (rec.name, side, source, kind)
         for rec in recs
@@ -243,7 +254,6 @@ def read(
     again = pl.DataFrame(schema=_AGAIN) if second is None else second.select(list(_AGAIN))
     engine.put("review_second", again)
     engine.run(
-        Step("review_pairs", _PROPOSED, "what is proposed or held back, candidate by candidate"),
         *rivals.steps(),
         Step("review_once", _ONCE, "a drawn event is asked in the audit alone"),
         Step("review_drawn", _DRAWN, "what may be the counterpart of a drawn event"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,12 +25,18 @@ Progress = Callable[[str], None]
 REPORTS = Path("reports")
 _COLUMNS = (
     Column("reconciliation", "Reconciliation"),
-    Column("true_links", "True links", "count"),
-    Column("auto", "Matched", "count"),
-    Column("precision", "Precision", "share"),
-    Column("recall", "Recall", "share"),
-    Column("false_matches", "False", "count"),
+    Column("true_links", "True pairs", "count"),
+    Column("auto", "Pairs matched", "count"),
+    Column("false_matches", "Wrong", "count"),
+    Column("precision", "Right of matched", "share"),
+    Column("recall", "Found of true", "share"),
 )
+_TITLE = "Beside the known truth of this invented shop"
+_WORDS = (
+    "Items are left events, due once their settlement time has passed. A pair is a left and a "
+    "right event that belong together: an order that two payments pay is one item and two pairs."
+)
+_NOTEBOOKS = (Path("notebooks/01_profile_sources.ipynb"), Path("notebooks/02_reconcile.ipynb"))
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,35 +45,41 @@ class DemoView(View):
 
     workspace: Path
     report: Path
-    headline: str
+    headlines: tuple[str, ...]
     frame: pl.DataFrame
     seconds: float
+    order: str
 
     def _next(self) -> tuple[str, ...]:
+        there = [f"`jupyter lab {path}`" for path in _NOTEBOOKS if path.is_file()]
+        what = [*there, "`recon queue`", f"`recon history {shlex.quote(self.order)}`"]
         return (
             f"Report: {self.report}",
             f"Workspace: {self.workspace}",
-            "Next: `jupyter lab notebooks/02_reconcile.ipynb`, `recon queue`, `recon history ID`.",
+            f"Next: {', '.join(what)}.",
         )
 
     def html(self) -> str:
         """The same as HTML."""
-        body = tables.html(self.frame, _COLUMNS, caption="Beside the known truth")
-        lines = "".join(f"<p>{prose_html(line)}</p>" for line in self._next())
-        lead = f'<p class="rk-lead">{prose_html(self.headline)}</p>'
-        return f'<section class="rk"><h2>Demo</h2>{lead}{body}{lines}</section>'
+        body = tables.html(self.frame, _COLUMNS, caption=_TITLE)
+        lines = "".join(f"<p>{prose_html(line)}</p>" for line in (_WORDS, *self._next()))
+        lead = "".join(f"<li>{prose_html(line)}</li>" for line in self.headlines)
+        return (
+            f'<section class="rk"><h2>Demo</h2><ul class="rk-lead">{lead}</ul>{body}{lines}'
+            "</section>"
+        )
 
     def text(self) -> str:
         """Headline, rates beside the truth, and the next step."""
         body = tables.plain(self.frame, _COLUMNS)
-        told = ("", "Beside the known truth of this invented shop:", body, "", *self._next())
-        return "\n".join([self.headline.replace("; ", "\n"), *told])
+        return "\n".join([*self.headlines, "", f"{_TITLE}:", body, _WORDS, "", *self._next()])
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as one object."""
         return {
-            "workspace": self.workspace, "report": self.report, "headline": self.headline,
-            "truth": self.frame, "seconds": round(self.seconds, 1),
+            "workspace": self.workspace, "report": self.report,
+            "headline": "; ".join(self.headlines), "truth": self.frame,
+            "seconds": round(self.seconds, 1),
         }  # fmt: skip
 
 
@@ -104,8 +117,9 @@ def run(
         report = bench.report("weekly_health").path
     with _timed(progress, "compared with the truth"):
         frame = _truth(bench, made)
+    order = bench.history().order
     seconds = time.perf_counter() - started
-    return DemoView(bench.folder, report, bench.summary().headline, frame, seconds)
+    return DemoView(bench.folder, report, bench.summary().headlines, frame, seconds, order)
 
 
 def demo(folder: Path | str = "data/demo", *, orders: int = 10_000, seed: int = 7) -> Workbench:

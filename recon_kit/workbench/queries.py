@@ -125,7 +125,8 @@ _RUNS = """
     select d.reconciliation, d.run_id, d.fresh, d.note,
       (select count(*) from matches m where m.run_id = d.run_id) as matches,
       (select count(*) from open_items o where o.run_id = d.run_id) as open_items,
-      (select count(*) from findings f where f.run_id = d.run_id) as cases
+      (select count(*) from findings f where f.run_id = d.run_id and f.class <> 'A') as cases,
+      (select count(*) from findings f where f.run_id = d.run_id and f.class = 'A') as settled
     from done_runs d order by d.place
 """
 

@@ -19,7 +19,7 @@ from recon_kit.present.views import About, HealthFacts, weekly_shares
 from recon_kit.settings import Settings
 from recon_kit.sli.curve import time_curve
 from recon_kit.sli.population import Tables
-from recon_kit.workbench import queries
+from recon_kit.workbench import queries, whatisopen
 from recon_kit.workbench.run import code_hash
 
 # Name of a report: its notebook.
@@ -79,6 +79,9 @@ def facts(  # noqa: PLR0913, PLR0917 - a report is made of these
         currency=settings.workspace.currency,
         curve=_curve(engine, settings, about),
         cases=_cases(queries.queue(engine, settings, about.as_of)),
+        counted=whatisopen.what_is_open(
+            engine, [settings.reconciliation(name) for name in about.runs]
+        ),
     )
 
 

@@ -20,7 +20,7 @@ from recon_kit.present.views import (
 )
 from recon_kit.resolution import governance
 from recon_kit.settings import Reconciliation
-from recon_kit.workbench import asof, queries, stories
+from recon_kit.workbench import asof, queries, stories, whatisopen
 from recon_kit.workbench.changed import changes_view
 from recon_kit.workbench.face import Face, Progress, quiet
 from recon_kit.workbench.history import history
@@ -72,14 +72,14 @@ class Results(Face):
     def summary(self, reconciliation: str | None = None) -> Summary:
         """The first screen: matched, in flight, not covered, unexplained, and what to do next."""
         with self._current(reconciliation) as (engine, about):
-            cases = engine.count("findings")
-            export = str(self._reports() / "open_items.csv")
+            recs = [self.settings.reconciliation(name) for name in about.runs]
             return Summary(
                 about,
                 queries.totals(engine, self.settings),
                 queries.open_items(engine),
-                cases,
-                export,
+                whatisopen.what_is_open(engine, recs),
+                whatisopen.settled_by_rule(engine),
+                str(self._reports() / "open_items.csv"),
             )
 
     def matches(
