@@ -175,6 +175,22 @@ def test_a_sample_without_an_error_is_no_certainty():
     assert found["high"].to_list() == [1.0] * 5
 
 
+def test_a_log_loss_of_zero_is_no_certainty_either():
+    """Seven sure and right answers: up to two in five may yet cost the most that one can cost."""
+    found = measure.figures(answers([(1.0, True, group) for group in range(7)]), 1).row(0)
+
+    assert found[:3] == ("log_loss", 0.0, 0.0)
+    assert found[3] == pytest.approx(0.4096 * measure.LOSS_MAX, abs=1e-3)
+
+
+def test_what_no_label_can_tell_has_no_figure():
+    """Without a single true pair the share of them that is found is unknown, not zero."""
+    found = measure.figures(answers([(0.9, False, group) for group in range(40)]), 1)
+    known = dict(found.select("metric", "value").rows())
+
+    assert [known[name] for name in ("recall", "recall_at_precision_99")] == [None, None]
+
+
 def test_a_gain_that_is_there_is_seen_and_one_that_is_not_is_not():
     """Sharper answers lower the log-loss for sure; the same answers do not."""
     told, truth = drawn(800, 9)

@@ -61,7 +61,10 @@ def test_a_trained_model_scores_only_once_it_was_promoted(bench):
     assert (view.proposed, view.refused, view.in_use) == (True, 1, before)
     assert "1 rows of the file were not brought in; row 41: no left event has this id" in str(view)
     assert f"recon promote {view.model_hash[:12]}` asks for" in view.next_steps()
-    assert view.next_steps().endswith("; 160 more labelled events tell more")
+    assert view.next_steps().endswith(
+        "; 160 more labelled events, above all labels of pairs that the model picks and that are "
+        "not the same tell more"
+    )
     assert in_use(bench) == before
     assert forbidden(view.html()) is None
     assert view.charts()[-1].caption.startswith("What each level weighs: ")

@@ -27,7 +27,7 @@ _LEFT_OUT = {
     "audit": "of the audit sample", "audited_event": "on events of the audit sample",
     "made_by_a_rule": "made by a rule", "unsure": "unsure", "stream_unknown": "of no known stream",
     "said_anew": "replaced by a later word", "contradicted": "contradicted by a later word",
-    "asked_again": "disputed, or on facts that have changed",
+    "asked_again": "disputed, or on facts that have changed (`recon decisions` lists them)",
 }  # fmt: skip
 _SHOWN = {
     "log_loss": "Log-loss (0 is best)",
@@ -71,31 +71,39 @@ class ModelView(View):
         """What was made, from what, and what it supports."""
         card, labels = self.card, self.card["labels"]
         short = self.model_hash[:12]
-        state = "in use" if self.model_hash == self.in_use else "a candidate, scores nothing yet"
+        state = "in use" if self.model_hash == self.in_use else "a candidate, no run uses it yet"
         again = "" if self.proposed else "; the same labels and seed had given it before"
         told = [
             f"Model {short} of {card['reconciliation']}: {state}{again}.",
             f"It is {_CHOSEN[card['chosen']]}: {card['why']}.",
-            *_worth(card["gains"]),
+            *_worth(card["gains"], labels.get("lacking", "")),
         ]
         told.append(
             f"Learned from {card['rows']['left']:,} left and {card['rows']['right']:,} right "
-            f"open rows; {_counted(labels['events'], labels['kinds'])}."
+            f"events that no key matched; {_counted(labels['events'], labels['kinds'])}."
         )
         unused = {_LEFT_OUT.get(name, name): n for name, n in labels["left_out"].items()}
         unused |= {"on events that no model is asked about": labels["not_open"]}
-        unused |= {"on pairs that are never compared": labels["never_compared"]}
         unused = {name: n for name, n in unused.items() if n}
         if unused:
             told.append(
                 "Not used: " + ", ".join(f"{n:,} {name}" for name, n in unused.items()) + "."
             )
+        apart = labels["never_compared"]
+        if apart:
+            told.append(
+                f"{apart:,} {'label names' if apart == 1 else 'labels name'} a pair with too "
+                "little in common to be compared: a model misses such pairs, or the labels are "
+                "wrong."
+            )
         told += list(card["supports"])
         told.append(f"Calibration: {card['calibration']}.")
         if card["unseen"]:
+            first, more = card["unseen"][0], len(card["unseen"]) - 1
+            others = f" and {more} others" if more else ""
             told.append(
-                f"Never met by a true pair while learning: {len(card['unseen'])} of "
-                f"{len(card['weights'])} levels, such as {card['unseen'][0]}."
+                f"Of {len(card['weights'])} ways in which two events may compare, no true pair so "
+                f'far showed "{first}"{others}: what these count for is assumed, not learned.'
             )
         if self.refused and self.refused_rows is not None:
             row = self.refused_rows.row(0, named=True)
@@ -111,12 +119,21 @@ class ModelView(View):
             return "Next: `recon certify` proves a threshold for it"
         name, short = self.card["reconciliation"], self.model_hash[:12]
         missing = self.card["labels"].get("missing")
+        lacking = self.card["labels"].get("lacking")
+        measured = bool(self.card["figures"])
+        if self.card["chosen"] == "unsupervised" and measured:
+            return (
+                f"Next: look again at the labels (`recon decisions {name}`); what "
+                "is wrong among them, undo or decide anew, and train again"
+            )
         if self.card["chosen"] == "unsupervised" and missing:
             return (
                 f"Next: decide on {missing:,} pairs in notebook 03 (or `recon labels import`) and "
                 "train again; only then a figure says how often it is right"
             )
-        more = f"; {missing:,} more labelled events tell more" if missing else ""
+        further = [f"{missing:,} more labelled events"] if missing else []
+        further += [f"above all {lacking}" if missing else lacking] if lacking else []
+        more = f"; {', '.join(further)} tell more" if further else ""
         return (
             f"Next: `recon compare {name} --change {short}` shows what it would change; `recon "
             f"promote {short}` asks for approval, after which `recon run` and `recon certify` use "
@@ -219,24 +236,46 @@ def _figure(row: Mapping[str, Any]) -> str:
     return f"{value:.1%} ({low * 100:.1f} to {high * 100:.1f})"
 
 
-def _worth(gains: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Whether the labels made the odds better than none would have."""
+def _worth(gains: Mapping[str, Mapping[str, float]], lacking: str) -> list[str]:
+    """Whether the labels made the model better than none would have, as far as they can tell."""
     gain = gains.get("odds over unsupervised, folds")
     if gain is None:
         return []
-    size = (
-        f"{gain['gain']:+.4f} of log-loss, 95 % between {gain['low']:+.4f} and {gain['high']:+.4f}"
-    )
-    if gain["low"] > 0:
-        return [f"Its labels make it better than without: {size}."]
-    if gain["high"] < 0:
-        return [f"Labels make the odds worse than without: {size}."]
-    return [f"Whether labels make the odds better than without is not sure: {size}."]
+    low, high = gain["low"], gain["high"]
+    fell, rose = low > 0, high < 0
+    size = abs(gain["gain"])
+    least, most = sorted((abs(low), abs(high)))
+    by = f"{_size(size)} (95 %: {_size(least)} to {_size(most)})"
+    if fell and lacking:
+        said = (
+            f"With its labels it answers better where they speak, log-loss lower by {by}. Whether "
+            f"it became too sure elsewhere they cannot tell: that takes {lacking}."
+        )
+    elif fell:
+        said = f"With its labels it answers better than without: log-loss lower by {by}."
+    elif rose:
+        said = f"With labels it would answer worse than without: log-loss higher by {by}."
+    else:
+        said = (
+            "Whether labels make it better is not sure: log-loss lower by between "
+            f"{_signed(low)} and {_signed(high)} (95 %)."
+        )
+    return [said]
+
+
+def _size(number: float) -> str:
+    """Four places, and never a zero that is none."""
+    return f"{number:.4f}" if number >= 0.00005 or number == 0 else "less than 0.0001"
+
+
+def _signed(number: float) -> str:
+    return f"{number:+.4f}".replace("-0.0000", "0.0000").replace("+0.0000", "0.0000")
 
 
 def _counted(events: int, kinds: Mapping[str, int]) -> str:
     words = {
-        "counterpart": "with a counterpart", "none": "without one", "not_this": "with a barred pair"
+        "counterpart": "with a counterpart", "none": "without one",
+        "not_this": "of which only a wrong partner is known",
     }  # fmt: skip
     told = ", ".join(f"{n:,} {words[kind]}" for kind, n in kinds.items())
     return f"labelled events: {events:,} ({told})" if told else "no labelled event"

@@ -39,6 +39,7 @@ class Story:
     plan: Plan | None
     reliability: Mapping[str, pl.DataFrame]
     missing: int
+    lacking: str
 
 
 def write(work: Lessons, known: Examples, story: Story) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def write(work: Lessons, known: Examples, story: Story) -> dict[str, Any]:
         "data_hash": known.data_hash,
         "rows": {"left": work.sizes[0], "right": work.sizes[1], "candidates": work.candidates},
         "share_with_counterpart": _short(story.final.share),
-        "labels": _labels(work, known) | {"missing": story.missing},
+        "labels": _labels(work, known) | {"missing": story.missing, "lacking": story.lacking},
         "chosen": story.choice,
         "why": story.why,
         "supports": list(story.supports),

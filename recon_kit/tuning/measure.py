@@ -3,11 +3,13 @@
 A row is a picked pair of a labelled event, or a label that no pick met: a counterpart that was
 missed, an event without counterpart that was rightly left alone. Bootstrap draws whole
 components, because rivals are right or wrong together. It takes a sample without an error for
-certainty, so the interval of a share is never narrower than the exact one of as many answers.
+certainty, so no interval is narrower than the exact one of as many answers; a log-loss is taken as
+a share of the most that an answer can cost.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +26,7 @@ LEVEL = 0.95
 _TAIL = (1 - LEVEL) / 2
 # No single answer costs more than this chance would: one slip must not decide a comparison.
 CHANCE_MIN = 1e-4
+LOSS_MAX = -math.log(CHANCE_MIN)
 METRICS: dict[str, str] = {
     "log_loss": "mean of -log(chance given to what the label says), per labelled event or pair",
     "recall": "true pairs that were picked at probability 0.5 or more, of all true ones",
@@ -75,8 +78,9 @@ def figures(answers: Answers, seed: int) -> pl.DataFrame:
         spread = drawn[name][np.isfinite(drawn[name])]
         low, high = np.quantile(spread, [_TAIL, 1 - _TAIL]) if spread.size else (np.nan, np.nan)
         if name in sizes and np.isfinite(value):
-            least, most = _exact(value, sizes[name])
-            low, high = np.fmin(low, least), np.fmax(high, most)
+            whole = LOSS_MAX if name == "log_loss" else 1.0
+            least, most = _exact(value / whole, sizes[name])
+            low, high = np.fmin(low, least * whole), np.fmax(high, most * whole)
         rows.append((name, value, float(low), float(high)))
     names = ["metric", "value", "low", "high"]
     return pl.DataFrame(rows, schema=names, orient="row").with_columns(
@@ -85,12 +89,12 @@ def figures(answers: Answers, seed: int) -> pl.DataFrame:
 
 
 def _sizes(answers: Answers) -> dict[str, float]:
-    """Of how many answers each share is one, at most as many as there are components."""
+    """Of how many answers each figure is one, at most as many as there are components."""
     true = float(answers.truth.sum())
     claims = float((answers.probability >= 0.5).sum())
     most = float(np.unique(answers.group).size)
     sizes = {
-        "recall": true, "precision": claims, "f1": (true + claims) / 2,
+        "log_loss": most, "recall": true, "precision": claims, "f1": (true + claims) / 2,
         "precision_at_recall_90": 0.9 * true, "recall_at_precision_99": true,
     }  # fmt: skip
     return {name: min(size, most) for name, size in sizes.items() if size}
@@ -144,7 +148,9 @@ def _metrics(answers: Answers, weight: Floats) -> dict[str, Floats]:
             "precision": hits / claims,
             "f1": 2 * hits / (claims + true),
             "precision_at_recall_90": _best(precision, recall >= 0.9),
-            "recall_at_precision_99": _best(recall, precision >= 0.99, nothing=0.0),
+            "recall_at_precision_99": np.where(
+                true > 0, _best(recall, precision >= 0.99, nothing=0.0), np.nan
+            ),
         }
 
 

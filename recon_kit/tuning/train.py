@@ -11,7 +11,7 @@ connected components; the latest quarter once more, by a model of the earlier pa
 The rule by which one is chosen (`choose`), in order:
 
 1. Without a usable label it is `unsupervised`.
-2. Below 30 labelled events nothing is measured: `odds`.
+2. Below 30 labelled events that models answer nothing is measured: `odds`.
 3. Where labels make the odds worse by more than the interval says chance can, `unsupervised`.
 4. `classifier` where all of this holds, else `odds`: at least 200 labelled events; at least 20
    picked pairs known to be right and 20 known to be wrong; its mean log-loss is lower by more
@@ -34,14 +34,12 @@ from recon_kit.ledger.engine import Engine
 from recon_kit.matching import stored
 from recon_kit.model import StoredModel
 from recon_kit.settings import Reconciliation
-from recon_kit.tuning import calibrate, card, heldout, lessons, measure
+from recon_kit.tuning import calibrate, card, heldout, lessons, measure, supported
 from recon_kit.tuning.examples import Examples
 from recon_kit.tuning.heldout import Plan
 from recon_kit.tuning.lessons import Lessons
+from recon_kit.tuning.supported import COMPARE_EACH_MIN, COMPARE_MIN, MEASURE_MIN
 
-MEASURE_MIN = 30
-COMPARE_MIN = 200
-COMPARE_EACH_MIN = 20
 # Where so many events are expected to have no counterpart, labels must name some of them.
 LONE_SHARE_MAX = 0.1
 UNSUPERVISED, ODDS, CLASSIFIER = "unsupervised", "odds", "classifier"
@@ -61,10 +59,13 @@ class Training:
 class Trial:
     """What was measured on held-out events; empty where there were too few.
 
-    `figures` has model, on (folds, latest), metric, value, low, high; `gains` the fall of the
-    log-loss with its interval, by comparison; `found` the held-out answers of the folds.
+    `measured` is the number of events of whose answers labels tell right from wrong; `figures` has
+    model, on (folds, latest), metric, value, low, high; `gains` the fall of the log-loss with its
+    interval, by comparison; `found` the held-out answers of the folds; `right` and `wrong` count
+    the picked pairs that are labelled.
     """
 
+    measured: int = 0
     plan: Plan | None = None
     found: pl.DataFrame | None = None
     figures: pl.DataFrame = field(default_factory=pl.DataFrame)
@@ -116,11 +117,12 @@ def train(  # noqa: PLR0913 - what a training depends on, by name
             final = replace(final, classifier=lessons.as_stored(*fitted))
     calibrated = _calibration(work, trial, choice)
     final = replace(final, calibration=calibrated.stored)
+    seen = _standing(work, trial)
     told = card.write(work, known, card.Story(
         final=final, choice=choice.kind, why=choice.said, calibration=calibrated.said,
-        supports=supports(work, trial), figures=trial.figures, gains=trial.gains,
+        supports=supported.sentences(seen), figures=trial.figures, gains=trial.gains,
         plan=trial.plan, reliability=_reliability(trial, choice),
-        missing=missing(work.events.height),
+        missing=supported.missing(seen.events), lacking=supported.lacking(seen),
     ))  # fmt: skip
     model = stored.write(rec.name, replace(final, card=told))
     return Training(model, told)
@@ -135,8 +137,13 @@ def _try(work: Lessons, progress: Progress) -> Trial:
     planned = heldout.plan(work)
     progress(f"{work.rec.name}: {work.events.height:,} labelled events, held out in turn")
     before = heldout.unlabelled(work, planned, work.unlabelled)
+    measured = _answered(before)
+    if measured < MEASURE_MIN:
+        return Trial(measured)
     found = heldout.cross(work, planned)
     late = heldout.latest(work, planned)
+    if late is not None and _answered(late) < MEASURE_MIN:
+        late = None
     told, truth = heldout.picked(found, "odds")
     sets = [(UNSUPERVISED, "folds", before, "odds", True), (ODDS, "folds", found, "odds", True)]
     sets += [(ODDS, "latest", late, "odds", False)] if late is not None else []
@@ -162,26 +169,39 @@ def _try(work: Lessons, progress: Progress) -> Trial:
         if (first, on) in loss and (after, on) in loss
     }
     right = int(truth.sum())
-    return Trial(planned, found, pl.concat(figures), gains, right, len(told) - right)
+    return Trial(measured, planned, found, pl.concat(figures), gains, right, len(told) - right)
+
+
+def _answered(found: pl.DataFrame) -> int:
+    """How many labelled events were answered with something that labels call right or wrong."""
+    return found.filter(pl.col("truth").is_not_null())["left_key"].n_unique()
 
 
 def choose(work: Lessons, trial: Trial) -> Choice:
     """Which model, by the rule in the head of this module."""
     events = work.events.height
     if work.rows.is_empty():
-        return Choice(UNSUPERVISED, "no label could be used, so the odds were learned without")
+        return Choice(
+            UNSUPERVISED, "no label could be used, so it learned from the open events alone"
+        )
     if not work.learnable:
-        return Choice(UNSUPERVISED, "there are too few open rows for labels to add to the odds")
+        return Choice(UNSUPERVISED, "there are too few open events for labels to teach anything")
     if events < MEASURE_MIN:
         return Choice(
-            ODDS, f"{events:,} labelled events enter the odds; {MEASURE_MIN} could be measured"
+            ODDS, f"it learned from {events:,} labelled events; {MEASURE_MIN} could be measured"
+        )
+    if trial.measured < MEASURE_MIN:
+        return Choice(
+            ODDS,
+            f"it learned from {events:,} labelled events, but labels tell right from wrong for "
+            f"{trial.measured:,} of its answers alone; {MEASURE_MIN} could be measured",
         )
     _, _, high = trial.gains[f"{ODDS} over {UNSUPERVISED}, folds"]
     if high < 0:
         return Choice(
             UNSUPERVISED,
-            "labels made the odds worse on events held out, by more than chance can: they may "
-            "contradict one another",
+            "with labels it answered events held out worse, by more than chance can: some labels "
+            "may be wrong, or contradict one another",
         )
     doubt = _too_little(work, trial)
     return Choice(ODDS, doubt) if doubt else _compared(trial)
@@ -238,6 +258,15 @@ def _blind(work: Lessons) -> bool:
     return not named_none and 1 - work.unlabelled.share >= LONE_SHARE_MAX
 
 
+def _standing(work: Lessons, trial: Trial) -> supported.Standing:
+    """What there is to judge the model by."""
+    return supported.Standing(
+        work.events.height, frozenset(work.events["kind"]), trial.measured, trial.right,
+        trial.wrong, compared=not _too_little(work, trial), blind=_blind(work),
+        unspoken=supported.unspoken(work),
+    )  # fmt: skip
+
+
 def _reach(trial: Trial, model: str) -> float:
     rows = trial.figures.filter(
         (pl.col("model") == model)
@@ -253,8 +282,10 @@ def _calibration(work: Lessons, trial: Trial, choice: Choice) -> calibrate.Calib
     Kept only where it surely lowers the log-loss of folds it was not fitted to: a staircase costs
     resolution, and a model that is right about itself gains nothing for it.
     """
-    if trial.found is None or trial.plan is None or choice.kind == UNSUPERVISED:
+    if trial.found is None or trial.plan is None:
         return calibrate.Calibrated(None, "not calibrated: too few labels")
+    if choice.kind == UNSUPERVISED:
+        return calibrate.Calibrated(None, "not calibrated, as labels that mislead would be used")
     if _blind(work):
         return calibrate.Calibrated(None, f"not calibrated: {_BLIND}")
     fitted = calibrate.calibrate(*heldout.picked(trial.found, choice.kind))
@@ -284,52 +315,3 @@ def _reliability(trial: Trial, choice: Choice) -> Mapping[str, pl.DataFrame]:
         said = ~pl.Series(held.probability).is_nan().to_numpy()
         found[name] = calibrate.reliability(held.probability[said], held.truth[said])
     return found
-
-
-def missing(events: int) -> int:
-    """How many more labelled events open the next step; 0 where all of them are open."""
-    steps = (MEASURE_MIN, COMPARE_MIN, calibrate.ISOTONIC_MIN)
-    return next((step - events for step in steps if events < step), 0)
-
-
-def supports(work: Lessons, trial: Trial) -> tuple[str, ...]:
-    """What so many labels of these kinds allow one to say, in words."""
-    events = work.events.height
-    said: list[str] = []
-    if events == 0:
-        said.append(
-            "No label: the model was learned from the rows alone. How often it is right is unknown."
-        )
-    elif events < MEASURE_MIN:
-        said.append(
-            f"{events:,} labelled events enter the odds. From {MEASURE_MIN} on there are figures, "
-            f"from {COMPARE_MIN} on a classifier is compared."
-        )
-    elif events < COMPARE_MIN:
-        said.append(
-            f"{events:,} labelled events: figures with wide intervals; a classifier is compared "
-            f"from {COMPARE_MIN} on."
-        )
-    elif events < calibrate.ISOTONIC_MIN:
-        said.append(
-            f"{events:,} labelled events: figures, a comparison with a classifier, and a "
-            f"calibration by a line; by a staircase from {calibrate.ISOTONIC_MIN:,} on."
-        )
-    else:
-        said.append(
-            f"{events:,} labelled events: figures, a comparison with a classifier, and a "
-            "calibration by a staircase."
-        )
-    if events and not (work.events["kind"] == "none").any():
-        said.append(
-            "No label says that an event has no counterpart: nothing here tells how often such an "
-            "event would be matched."
-        )
-    if trial.found is not None and min(trial.right, trial.wrong) < calibrate.EACH_MIN:
-        said.append(
-            f"Of the labelled picks {trial.right:,} are right and {trial.wrong:,} wrong: where the "
-            "probabilities are too high or too low cannot be seen."
-        )
-    if trial.found is not None:
-        said.append("These labels are no random draw: no promise rests on the figures.")
-    return tuple(said)
