@@ -193,6 +193,8 @@ STORY = pl.DataFrame(
         "record_row": pl.Int64, "received_at": model.UTC, "event_key": pl.String,
         "match_id": pl.String,
     },
+).with_columns(own=pl.col("source").fill_null("shop") == "shop").sort(
+    "own", "at", descending=[True, False]
 )  # fmt: skip
 MATCHES = pl.DataFrame(
     {
@@ -232,8 +234,8 @@ WHY = views.WhyView(
         {
             "native_id": ["txn_Z"], "event_type": ["payment"], "source": ["stripe"],
             "amount_minor": [40_760], "currency": ["USD"], "event_ts": [AS_OF],
-            "days_apart": [1.5], "match_probability": [0.182],
-            "note": ["amount differs by 12.40 USD"],
+            "days_apart": [1.5], "apart": ["1 day 12 hours later"], "match_probability": [0.182],
+            "note": ["open"], "agreement": ["amount differs by 12.40 USD"],
         }
     ),
     weights=pl.DataFrame(

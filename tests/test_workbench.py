@@ -16,7 +16,7 @@ from recon_kit.errors import (
 )
 from recon_kit.matching.rules import Rule, rules_hash
 from recon_kit.synth import score
-from recon_kit.workbench.history import OrderNotFoundError
+from recon_kit.workbench.naming import OrderNotFoundError
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

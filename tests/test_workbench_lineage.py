@@ -228,12 +228,16 @@ def test_a_trace_shows_no_person(bench):
 
 
 def test_a_name_that_fits_several_or_nothing_is_explained(bench):
-    """The order and its payment both carry 1001: each is offered by its key."""
+    """Two payments carry 7777 and nothing is called so: each is offered by its key."""
+    (bench.folder / "more.csv").write_text(
+        "Id,Order,Date,Amount\nc21,7777,2026-11-03,1.00\nc22,7777,2026-11-04,2.00\n"
+    )
+    bench.ingest("card", bench.folder / "more.csv")
     with pytest.raises(WorkspaceError) as several:
-        bench.trace("1001")
+        bench.trace("7777")
     assert re.fullmatch(
-        r"2 events carry '1001'; name one by its event key "
-        r"\(order #1001 of till: [0-9a-f]{12}, payment c1 of card: [0-9a-f]{12}\)",
+        r"2 events carry '7777'; name one by its event key "
+        r"\(payment c21 of card: [0-9a-f]{12}, payment c22 of card: [0-9a-f]{12}\)",
         str(several.value),
     )
     with pytest.raises(UnknownNameError, match="no received file, event, match, open item or case"):

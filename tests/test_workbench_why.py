@@ -88,6 +88,55 @@ def test_what_a_person_said_stands_in_the_way(bench, reconciled_shop):
     assert view.methods["detail"][0].startswith("same as c9 (ana)")
 
 
+def test_the_latest_word_is_told_before_any_run_hears_it(bench):
+    """An unsure moves nothing and is told all the same; a same says how it comes to act."""
+    bench.decide("#1003", "c9", "unsure", reviewer="ana")
+    unsure = bench.why("#1003")
+    bench.decide("#1003", "c9", "same", reviewer="bo")
+    same = bench.why("#1003")
+    bench.reconcile()
+    heard = bench.why("#1003")
+
+    assert unsure.answer.endswith(". Said since this run: unsure as c9 (ana)")
+    assert unsure.methods["detail"][0] == "unsure as c9 (ana)"
+    assert same.answer.endswith(". Said since this run: same as c9 (bo); `recon run` applies it")
+    assert same.methods["detail"][0] == "unsure as c9 (ana); same as c9 (bo)"
+    assert "Said since" not in heard.answer
+
+
+def test_every_reconciliation_is_named_with_what_is_open_there(twin_bench):
+    """Order #1144 is paid, and its conversion tells another amount: both are said, with ids."""
+    case_id = twin_bench.queue("orders_to_conversions").frame.filter(
+        pl.col("native_id") == "#1144"
+    )["case_id"].item()  # fmt: skip
+
+    view = twin_bench.why("#1144")
+
+    assert view.answer.startswith("orders_to_payments: exact match")
+    assert view.answer.endswith(
+        ". Also open in orders_to_conversions: open item overdue, case amount mismatch"
+    )
+    assert view.stands.select("reconciliation", "what").rows() == [
+        ("orders_to_conversions", "match"), ("orders_to_conversions", "open item"),
+        ("orders_to_conversions", "case"), ("orders_to_payments", "match"),
+    ]  # fmt: skip
+    assert f"- orders_to_conversions: case amount mismatch ({case_id[:10]}): owner" in view.text()
+
+
+def test_how_far_apart_is_said_in_words_and_bits_are_explained_once(twin_bench):
+    """No `-0.0 days`; what was compared stands uncut below the table."""
+    rows = twin_bench.matches("orders_to_payments", method="probable", disposition="auto").frame
+    view = twin_bench.why(rows["left_ids"][0], "orders_to_payments")
+    text = view.text()
+
+    assert text.count("Bits: each doubles the odds that the two tell one story") == 1
+    assert view.html().count("Bits: each doubles the odds") == 1
+    assert "-0.0" not in text
+    assert view.candidates["apart"].str.contains("later|earlier|same day|within").all()
+    name, agreement = view.candidates.select("native_id", "agreement").row(0)
+    assert f"- {name}: {agreement}" in text
+
+
 def test_at_most_three_near_events_with_what_they_agree_on(bench, reconciled_shop):
     """The nearest by amount first; each says where it stands and what was compared."""
     rows = [f"n{i},77{i},2026-11-0{i + 4},9.90" for i in range(5)]

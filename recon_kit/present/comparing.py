@@ -46,6 +46,7 @@ _NOT_COMPARED = frozenset({"status", "payment_method", "channel"})
 _PRESENTED = "presentment_amount"
 # Less alike than this, single characters say nothing: the whole value is told to differ.
 _ALIKE_MIN = 0.6
+_HOURS_TOLD_DAYS = 3  # below so many days the hours are told as well
 _COMPARED_CHARACTERS_MAX = 200
 
 
@@ -203,7 +204,7 @@ def _presented(left: Record, right: Record) -> list[FieldRow | None]:
 
 # --- time ----------------------------------------------------------------------------------------
 def time_words(seconds: int, days: int, *, whole_days: bool) -> str:
-    """How much later or earlier the right time is: `3 days later`, `12 minutes earlier`.
+    """How much later or earlier the right time is: `1 day 17 hours later`, `12 minutes earlier`.
 
     Args:
         seconds: right minus left.
@@ -214,13 +215,23 @@ def time_words(seconds: int, days: int, *, whole_days: bool) -> str:
     when = "later" if late > 0 else "earlier"
     if whole_days or abs(seconds) >= 86_400:
         size = abs(days) if whole_days else abs(seconds) // 86_400
-        return "same day" if size == 0 else f"{size} day{'s' * (size != 1)} {when}"
+        hours = abs(seconds) % 86_400 // 3600
+        if size == 0:
+            return "same day"
+        told = _counted(size, "day")
+        if hours and not whole_days and size < _HOURS_TOLD_DAYS:
+            told += f" {_counted(hours, 'hour')}"
+        return f"{told} {when}"
     if abs(seconds) < 60:
         return "within a minute"
     size, unit = (
         (abs(seconds) // 60, "minute") if abs(seconds) < 3600 else (abs(seconds) // 3600, "hour")
     )
-    return f"{size} {unit}{'s' * (size != 1)} {when}"
+    return f"{_counted(size, unit)} {when}"
+
+
+def _counted(number: int, unit: str) -> str:
+    return f"{number} {unit}{'s' * (number != 1)}"
 
 
 def time_text(record: Record, how: How) -> str | None:

@@ -1,20 +1,19 @@
 """The whole story of one order: its facts, what they were matched with, what is open about them.
 
-From the events that carry the id, the story follows matches forward (order, payments, payout, bank
+It begins with the event that is called by the id, its match, what is open of it and its cases.
+From all events that carry the id, the story follows matches forward (order, payments, payout, bank
 line); it steps back only from the events that were asked for, so that one order of a payout does
 not drag the other two hundred along.
 """
 
 from __future__ import annotations
 
-import re
-
 import polars as pl
 
 from recon_kit import model
-from recon_kit.errors import ReconError
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.ledger.keys import key_hash
+from recon_kit.workbench import naming
 
 HOPS_MAX = 6
 
@@ -25,22 +24,12 @@ STORY_SCHEMA: dict[str, pl.DataType] = {
     "what": pl.String(), "reconciliation": pl.String(), "method": pl.String(),
     "disposition": pl.String(), "confidence": pl.Float64(), "artefact": pl.String(),
     "record_row": pl.Int64(), "received_at": model.UTC, "event_key": pl.String(),
-    "match_id": pl.String(),
+    "match_id": pl.String(), "own": pl.Boolean(),
 }  # fmt: skip
 
 
-class OrderNotFoundError(ReconError):
-    """No event carries the id that was asked for."""
-
-    def __init__(self, order: str) -> None:
-        super().__init__(
-            f"no event carries {order!r} as order, transaction, invoice, payout or native id; "
-            "check the spelling, or ingest the file that tells of it"
-        )
-
-
 def history(engine: Engine, order: str) -> pl.DataFrame:
-    """Everything known about one order, oldest first.
+    """Everything known about one order: first of itself, then of what is around it, oldest first.
 
     Args:
         engine: a snapshot's engine with the run tables of the current runs.
@@ -48,47 +37,42 @@ def history(engine: Engine, order: str) -> pl.DataFrame:
             key, of which the first eight characters are enough.
 
     Returns:
-        `STORY_SCHEMA`: facts, matches, open items and cases in the order in which they happened.
+        `STORY_SCHEMA`: facts, matches, open items and cases. `own` are those of the events that
+        are called so, which stand first: the events, their matches, what is open, cases; the
+        others follow in the order in which they happened.
 
     Raises:
         OrderNotFoundError: no event carries this id.
     """
-    asked = pl.DataFrame({"raw": [whole_key(engine, order)]}).with_columns(
+    called = naming.likeliest(naming.named(engine, order))
+    engine.put("story_own", called.select("event_key"))
+    asked = pl.DataFrame({"raw": [naming.whole_key(engine, order)]}).with_columns(
         key=model.normal_key(pl.col("raw"))
     )
     hashes = [key_hash(key) for key in asked["key"].drop_nulls()] or [0]
     engine.put("asked", asked.with_columns(key_hash=pl.Series(hashes, dtype=pl.UInt64)))
     engine.run(_SEEDS)
     if engine.count("story") == 0:
-        raise OrderNotFoundError(order)
+        raise naming.OrderNotFoundError(order)
     engine.run(_BACK)
     for hop in range(HOPS_MAX):
         before = engine.count("story")
         engine.run(Step(f"forward_{hop}", _FORWARD, "the right sides of matches we are left of"))
         if engine.count("story") == before:
             break
+    engine.run(_OWN)
     told = engine.rows(_FACTS), engine.rows(_MATCHES), engine.rows(_OPEN), engine.rows(_CASES)
     story = pl.concat([_shape(frame) for frame in told])
     order_of_kinds = pl.col("kind").replace_strict(
         {"fact": 0, "match": 1, "open": 2, "case": 3}, return_dtype=pl.Int64
     )
-    return story.sort(
-        pl.col("at"), order_of_kinds, "event_key", "match_id", "what", nulls_last=True
-    )
-
-
-def whole_key(engine: Engine, asked: str) -> str:
-    """The event key whose beginning was asked for; what was asked for, where none or several fit.
-
-    Events without an id of their own are shown by the first eight characters of their key.
-    """
-    if not re.fullmatch(r"[0-9a-f]{8,31}", asked):
-        return asked
-    found = engine.rows(
-        "select event_key from events where starts_with(event_key, ?) order by event_key limit 2",
-        [asked],
-    )
-    return str(found.item()) if found.height == 1 else asked
+    own = story["own"]
+    return pl.concat([
+        story.filter(own).sort(order_of_kinds, "at", "event_key", "match_id", "what",
+                               nulls_last=True),
+        story.filter(~own).sort("at", order_of_kinds, "event_key", "match_id", "what",
+                                nulls_last=True),
+    ])  # fmt: skip
 
 
 def _shape(frame: pl.DataFrame) -> pl.DataFrame:
@@ -135,30 +119,42 @@ _FORWARD = """
     where other.event_key not in (select event_key from story)
 """
 
+_OWN = Step(
+    "own",
+    """
+    create or replace table story_matches as
+    select mm.match_id, mm.run_id, bool_or(o.event_key is not null) as own
+    from story join match_members mm using (event_key) left join story_own o using (event_key)
+    group by mm.match_id, mm.run_id;
+    create or replace table story_anchors as
+    select distinct p.event_key, p.run_id from story_matches
+    join match_members p using (match_id, run_id) where own and p.role = 'principal'
+    """,
+    "matches of the story, and those of the events that are called so, with their principals",
+)
+
 _FACTS = """
     select e.event_ts as at, e.ts_precision as at_precision, 'fact' as kind, e.source,
       e.event_type, e.native_id, e.amount as amount_minor, e.currency,
       concat_ws(', ', e.event_type, 'status ' || e.status, 'by ' || e.payment_method) as what,
-      a.name as artefact, e.record_row, a.received_at, e.event_key
+      a.name as artefact, e.record_row, a.received_at, e.event_key,
+      e.event_key in (from story_own) as own
     from story join events e using (event_key)
     left join artefacts a on a.sha256 = e.artefact_sha256 and a.source = e.source
     order by e.event_key
 """
 
 _MATCHES = """
-    with told as (
-      select distinct mm.match_id, mm.run_id from story join match_members mm using (event_key)
-    ),
-    sized as (
-      select match_id, run_id, count(*) filter (mm.side = 'left') as lefts,
+    with sized as (
+      select match_id, run_id, any_value(own) as own, count(*) filter (mm.side = 'left') as lefts,
         count(*) filter (mm.side = 'right') as rights,
         string_agg(distinct mm.key_used, ', ' order by mm.key_used) as keys_used,
         max(e.event_ts) as at
-      from told join match_members mm using (match_id, run_id)
+      from story_matches join match_members mm using (match_id, run_id)
       left join events e using (event_key) group by match_id, run_id
     )
     select s.at, 'match' as kind, m.reconciliation, m.method, m.disposition, m.confidence,
-      nullif(m.residual_minor, 0) as amount_minor, m.currency, m.match_id,
+      nullif(m.residual_minor, 0) as amount_minor, m.currency, m.match_id, s.own,
       lefts || ' to ' || rights || coalesce(' on ' || keys_used, '')
         || case when m.residual_minor <> 0 then ', residual stays open' else '' end as what
     from sized s join matches m using (match_id, run_id) order by m.match_id
@@ -167,16 +163,22 @@ _MATCHES = """
 _OPEN = """
     select o.expected_by as at, 'open' as kind, o.reconciliation, o.amount_minor, o.currency,
       o.state || ': ' || coalesce(o.why, o.why_code) as what, o.event_key, o.match_id,
-      e.source, e.event_type, e.native_id
+      e.source, e.event_type, e.native_id,
+      coalesce(m.own, false) or coalesce(o.event_key in (from story_own), false) as own
     from open_items o left join events e using (event_key)
-    where o.event_key in (select event_key from story)
-      or o.match_id in (select match_id from match_members mm join story using (event_key))
+    left join story_matches m on m.match_id = o.match_id and m.run_id = o.run_id
+    where o.event_key in (select event_key from story) or m.match_id is not null
     order by o.item_id
 """
 
 _CASES = """
     select f.opened_at as at, 'case' as kind, f.reconciliation, f.amount_minor, f.currency,
       f.kind || ', owner ' || coalesce(f.owner, 'nobody yet') || ': ' || f.suggested_action as what,
-      f.anchor_key as event_key
-    from findings f where f.anchor_key in (select event_key from story) order by f.case_id
+      f.anchor_key as event_key,
+      f.anchor_key in (from story_own) or exists (
+        from story_anchors a where a.event_key = f.anchor_key and a.run_id = f.run_id) as own
+    from findings f
+    where f.anchor_key in (select event_key from story) or exists (
+        from story_anchors a where a.event_key = f.anchor_key and a.run_id = f.run_id)
+    order by f.case_id
 """

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from recon_kit import model
 from recon_kit.errors import WorkspaceError
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.store import Store
 from recon_kit.present.traces import TraceView
-from recon_kit.workbench import readfrom, reportlines
+from recon_kit.workbench import naming, readfrom, reportlines
 from recon_kit.workbench.reportlines import Place
 
 _ID = re.compile(r"^[0-9a-f]{6,32}$")
@@ -45,17 +44,6 @@ _BY_ID = """
     )
     qualify row_number() over (partition by id order by place, match_id, event_key) = 1
     order by place, id limit 6
-"""
-_BY_NAME = """
-    select e.event_key, e.event_type, e.source, coalesce(e.native_id, left(e.event_key, 8)) as name,
-        e.native_id = $1 or exists (
-            from keys k where k.event_key = e.event_key and k.kind = 'native_id' and k.key = $2
-        ) as own
-    from events e
-    where e.native_id = $1 or e.event_key in (
-        select event_key from keys
-        where key = $2 and kind not in ('customer_id', 'business_key', 'parent_key'))
-    order by own desc nulls last, e.event_ts nulls last, e.event_key
 """
 _MEMBERS = """
     select event_key from match_members where match_id = $1
@@ -128,7 +116,12 @@ _STANDING = """
         union all
         select reconciliation, 4, 'case', case_id, kind,
             concat_ws(', ', 'owner ' || coalesce(owner, 'nobody yet'), suggested_action)
-        from findings where anchor_key in (from asked)
+        from findings f
+        where anchor_key in (from asked)
+           or exists (from asked where contains(f.subjects, asked.event_key))
+           or exists (from mine join match_members p using (match_id, run_id)
+                      where p.role = 'principal' and p.event_key = f.anchor_key
+                        and mine.run_id = f.run_id)
         union all
         select reconciliation, 5, 'decision', seq::varchar, verdict,
             concat_ws(', ', 'by ' || reviewer, reason_code)
@@ -180,17 +173,12 @@ def by_id(engine: Engine, name: str) -> Meant | None:
 
 
 def _by_name(engine: Engine, name: str) -> Meant | None:
-    normal = pl.DataFrame({"raw": [name]}).select(model.normal_key(pl.col("raw"))).item()
-    found = engine.rows(_BY_NAME, [name, normal])
-    own = found.filter("own")
-    chosen = own if own.height else found
+    chosen = naming.likeliest(naming.named(engine, name))
     if chosen.height > 1:
-        listed = ", ".join(
-            f"{r['event_type']} {r['name']} of {r['source']}: {r['event_key'][:12]}"
-            for r in chosen.head(_NAMED_MAX).to_dicts()
-        )
+        how = "are called" if chosen["place"][0] <= naming.CALLED else "carry"
         raise WorkspaceError(
-            f"{chosen.height} events carry {name!r}; name one by its event key ({listed})"
+            f"{chosen.height} events {how} {name!r}; name one by its event key "
+            f"({naming.listed(chosen)})"
         )
     if chosen.is_empty():
         return None

@@ -1,34 +1,50 @@
-"""Which event or match a person means by the name they typed."""
+"""Which event or match a person means by the name they typed.
+
+A name means the event that is called so before those that merely carry it: a payout's id names the
+payout, not the payments in it.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import polars as pl
 
 from recon_kit import model
-from recon_kit.errors import DecisionRefusedError, UnknownNameError
+from recon_kit.errors import DecisionRefusedError, ReconError, UnknownNameError
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.keys import key_hash
 from recon_kit.matching.keys import one_side
+from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
-from recon_kit.workbench.history import whole_key
 
-_BY_ID = """
-    select event_key from events e
-    where e.source in (select s from named_sources)
-      and e.event_type in (select t from named_types)
-      and (e.event_key = ? or e.native_id = ?
-        or e.event_key in (
-          select event_key from keys where kind = 'native_id' and key_hash = ? and key = ?))
-    order by e.event_key limit 3
-"""
-# What a file prints beside the event: an order number, a processor's reference, an invoice.
-_BY_ANY = """
-    select distinct e.event_key from keys k join events e using (event_key)
-    where k.key_hash = ? and k.key = ? and e.source in (select s from named_sources)
-      and e.event_type in (select t from named_types)
-    order by e.event_key limit 3
+# The id by which an event of a type is called where its file prints none of its own.
+OWN_IDS: dict[str, str] = {
+    "order": "order_id", "payment": "transaction_id", "payout": "payout_id",
+    "invoice": "invoice_number",
+}  # fmt: skip
+CALLED = 2  # the last place at which an event is called by a name; behind it, it carries it
+_LISTED_MAX = 5
+_NAMED = f"""
+    with carried as (
+      select event_key, list(distinct kind) as kinds from keys
+      where key_hash = $3 and key = $2 and kind not in ('customer_id', 'business_key', 'parent_key')
+      group by event_key
+    )
+    select e.event_key, e.event_type, e.source, e.event_ts,
+      coalesce(e.native_id, e.order_id, e.transaction_id, left(e.event_key, 8)) as name,
+      case when e.event_key = $1 then 0
+        when e.native_id = $1 or list_contains(c.kinds, 'native_id') then 1
+        when list_contains(c.kinds, case e.event_type
+          {" ".join(f"when {quote_text(t)} then {quote_text(k)}" for t, k in OWN_IDS.items())}
+          end) then {CALLED}
+        when e.native_id is null and list_contains(
+          c.kinds, if(e.order_id is not null, 'order_id', 'transaction_id')) then {CALLED}
+        else {CALLED + 1} end as place
+    from events e left join carried c using (event_key)
+    where e.event_key = $1 or e.native_id = $1 or c.event_key is not null
+    order by place, e.event_ts nulls last, e.event_key
 """
 _MATCH = """
     select mm.match_id, min(mm.event_key) filter (side = 'left' and counts) as left_key,
@@ -37,6 +53,62 @@ _MATCH = """
     where m.reconciliation = ? and starts_with(mm.match_id, ?)
     group by mm.match_id order by mm.match_id limit 2
 """
+
+
+class OrderNotFoundError(ReconError):
+    """No event carries the id that was asked for."""
+
+    def __init__(self, order: str) -> None:
+        super().__init__(
+            f"no event carries {order!r} as order, transaction, invoice, payout or native id; "
+            "check the spelling, or ingest the file that tells of it"
+        )
+
+
+def named(engine: Engine, text: str) -> pl.DataFrame:
+    """Every event that a name may mean, the likeliest first.
+
+    Args:
+        engine: a snapshot's engine.
+        text: an event key, its first eight characters or more, or an id as people write it.
+
+    Returns:
+        `event_key, event_type, source, event_ts, name, place`. `place` is 0 where the name is the
+        event's key, 1 where its file calls it so, 2 where events of its type go by that id or
+        where it has none of its own and screens call it so, 3 where it only carries it.
+    """
+    whole = whole_key(engine, text)
+    key = pl.DataFrame({"raw": [whole]}).select(model.normal_key(pl.col("raw"))).item()
+    return engine.rows(_NAMED, [whole, key, key_hash(key) if key is not None else 0])
+
+
+def likeliest(found: pl.DataFrame) -> pl.DataFrame:
+    """Of the events that a name may mean, those that fit it equally well and no worse than any."""
+    return found.filter(pl.col("place") == pl.col("place").min())
+
+
+def listed(found: pl.DataFrame) -> str:
+    """Some events by type, name, source and the beginning of the key that tells them apart."""
+    told = ", ".join(
+        f"{r['event_type']} {r['name']} of {r['source']}: {r['event_key'][:12]}"
+        for r in found.head(_LISTED_MAX).to_dicts()
+    )
+    more = found.height - _LISTED_MAX
+    return told + (f" and {more:,} more" if more > 0 else "")
+
+
+def whole_key(engine: Engine, asked: str) -> str:
+    """The event key whose beginning was asked for; what was asked for, where none or several fit.
+
+    Events without an id of their own are shown by the first eight characters of their key.
+    """
+    if not re.fullmatch(r"[0-9a-f]{8,31}", asked):
+        return asked
+    found = engine.rows(
+        "select event_key from events where starts_with(event_key, ?) order by event_key limit 2",
+        [asked],
+    )
+    return str(found.item()) if found.height == 1 else asked
 
 
 def event_named(
@@ -56,22 +128,20 @@ def event_named(
         DecisionRefusedError: several have it; the message lists their keys.
     """
     declared = rec.left if side == "left" else rec.right
-    engine.put("named_sources", pl.DataFrame({"s": declared.sources}))
-    engine.put("named_types", pl.DataFrame({"t": declared.types}))
-    key = pl.DataFrame({"raw": [text]}).select(model.normal_key(pl.col("raw"))).item()
-    whole = whole_key(engine, text)
-    hashed = key_hash(key) if key is not None else 0
-    found = engine.rows(_BY_ID, [whole, whole, hashed, key])["event_key"].to_list()
-    found = found or engine.rows(_BY_ANY, [hashed, key])["event_key"].to_list()
-    if not found:
-        raise UnknownNameError(f"{side} event of {rec.name}", text, [])
-    if len(found) > 1:
-        keys = ", ".join(k[:12] for k in found[:2])
-        raise DecisionRefusedError(
-            f"several {side} events of {rec.name} are called {text!r}; name one by its event key, "
-            f"such as {keys}. Nothing was recorded."
+    found = likeliest(
+        named(engine, text).filter(
+            pl.col("source").is_in(declared.sources), pl.col("event_type").is_in(declared.types)
         )
-    return str(found[0])
+    )
+    if found.is_empty():
+        raise UnknownNameError(f"{side} event of {rec.name}", text, [])
+    if found.height > 1:
+        how = "are called" if found["place"][0] <= CALLED else "carry"
+        raise DecisionRefusedError(
+            f"{found.height} {side} events of {rec.name} {how} {text!r}; name one by its event key "
+            f"({listed(found)}). Nothing was recorded."
+        )
+    return str(found["event_key"][0])
 
 
 def question_named(

@@ -122,7 +122,8 @@ class Results(Face):
         """Why an event was matched as it was, or what kept it apart.
 
         Args:
-            event: an event key, or an id that names one event; an example, where not given.
+            event: an event key, or an id that names one event, before those that only carry it;
+                an example, where not given.
             reconciliation: where to look; the first one it takes part in, where not given.
         """
         recs = self.settings.reconciliations
@@ -148,4 +149,5 @@ class Results(Face):
         if tried is not None:
             there = authority(rec, "probable", promised, run.as_of_time, tried.model_hash)
             allowed = with_model(allowed, there)
-        return stories.Asked(run.run_id, stored, allowed, tried)
+        said = self.store.decisions_now()
+        return stories.Asked(run.run_id, stored, allowed, said, run.as_of_seq, tried)

@@ -8,28 +8,15 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from recon_kit import model
-from recon_kit.errors import UnknownNameError
+from recon_kit.errors import UnknownNameError, WorkspaceError
 from recon_kit.ledger.engine import Engine
 from recon_kit.matching import beside, evidence, ladders, stored
 from recon_kit.matching.authority import Authority
 from recon_kit.model import StoredModel
+from recon_kit.present import comparing
 from recon_kit.present.views import About, WhyView
 from recon_kit.settings import Reconciliation
-from recon_kit.workbench import trail, whatif
-from recon_kit.workbench.history import OrderNotFoundError, whole_key
-
-# What is called so comes before what only carries the id of something else.
-_NAMED = """
-    select e.event_key, e.source, e.event_type, e.event_ts, min(n.carries) as carries
-    from events e join (
-      select $1 as event_key, 0 as carries
-      union all select k.event_key, (k.kind <> 'native_id')::int from keys k
-      where k.key = $2 and k.kind not in ('customer_id', 'business_key', 'parent_key')
-    ) n using (event_key)
-    group by all
-    order by carries, e.event_ts nulls last, e.event_key
-"""
+from recon_kit.workbench import lineage, naming, trail, whatif
 
 _EXAMPLE = """
     select e.native_id from (
@@ -52,7 +39,8 @@ _EVENT = """
 CANDIDATES_MAX = 3
 _NEAR = """
     select c.other_key, n.native_id, n.event_type, n.source, n.amount as amount_minor, n.currency,
-      n.event_ts, n.ts_precision, round(epoch(n.event_ts - mine.event_ts) / 86400, 1) as days_apart,
+      n.event_ts, n.ts_precision,
+      round(epoch(n.event_ts - mine.event_ts) / 86400, 1) + 0.0 as days_apart,  -- no minus nought
       c.near_by, c.match_weight, p.confidence as match_probability, c.levels,
       m.match_id is null and b.verdict is null as free,
       case when b.verdict is not null then 'a person said not the same'
@@ -79,12 +67,15 @@ _NEAR = """
 class Asked:
     """What a question is answered from: the stored run, its model, and what may match alone.
 
-    `tried` is the model that scored the components on trial, where one did.
+    `tried` is the model that scored the components on trial, where one did. `said` are all
+    decisions in force (`model.DECISION_SCHEMA`), of which the run heard those up to `heard_seq`.
     """
 
     run_id: str
     model: StoredModel | None
     allowed: Authority
+    said: pl.DataFrame
+    heard_seq: int
     tried: StoredModel | None = None
 
 
@@ -111,20 +102,44 @@ def locate(
     Raises:
         OrderNotFoundError: no event carries the id.
         UnknownNameError: events carry it, but none stands in these reconciliations.
+        WorkspaceError: several events fit it equally well; each is named.
     """
-    event = whole_key(engine, event)
-    normal = pl.DataFrame({"raw": [event]}).select(model.normal_key(pl.col("raw"))).item()
-    named = engine.rows(_NAMED, [event, normal])
-    if named.is_empty():
-        raise OrderNotFoundError(event)
+    called = naming.likeliest(naming.named(engine, event))
+    if called.is_empty():
+        raise naming.OrderNotFoundError(event)
     recs = list(recs)
-    for closest in (named.filter(carries=0), named):
+    held = _held(engine, called["event_key"])
+    places: dict[str, Reconciliation] = {}
+    # a run may leave out what stands on a side: where it says something of the event goes first
+    for known in (True, False):
         for stands in (_on_a_side, _attached):
             for rec in recs:
-                here = stands(closest, rec)
-                if not here.is_empty():
-                    return rec, str(here["event_key"][0])
-    raise UnknownNameError("reconciliation", f"with {event} on a side", [r.name for r in recs])
+                for key in stands(called, rec)["event_key"]:
+                    if not known or (rec.name, key) in held:
+                        places.setdefault(str(key), rec)
+    if not places:
+        raise UnknownNameError("reconciliation", f"with {event} on a side", [r.name for r in recs])
+    if len(places) > 1:
+        several = called.filter(pl.col("event_key").is_in(list(places)))
+        how = "are called" if several["place"][0] <= naming.CALLED else "carry"
+        raise WorkspaceError(
+            f"{several.height} events {how} {event!r}; ask about one by its event key "
+            f"({naming.listed(several)})"
+        )
+    key, rec = next(iter(places.items()))
+    return rec, key
+
+
+def _held(engine: Engine, keys: pl.Series) -> set[tuple[str, str]]:
+    """Reconciliations whose run matched an event or lists it as open."""
+    rows = engine.rows(
+        "select m.reconciliation, mm.event_key from match_members mm"
+        " join matches m using (match_id, run_id) where list_contains($1, mm.event_key)"
+        " union select reconciliation, event_key from open_items"
+        " where list_contains($1, event_key) order by all",
+        [keys.to_list()],
+    )
+    return {(name, key) for name, key in rows.iter_rows()}
 
 
 def _on_a_side(named: pl.DataFrame, rec: Reconciliation) -> pl.DataFrame:
@@ -161,23 +176,42 @@ def why_view(engine: Engine, rec: Reconciliation, key: str, asked: Asked, about:
     prior = beside.prior_of(engine, rec, trained, told) if trained else None
     partners = found.members["event_key"].head(beside.NEAR_MAX).to_list()
     near = beside.look(engine, rec, key, beside.Scale(trained, prior), partners)
+    event = engine.rows(_EVENT, [key])
     candidates = _candidates(engine, rec, found, near, asked.run_id)
+    candidates = candidates.with_columns(_apart(event, candidates, about.zone))
     free = candidates.select("other_key", "free")
     near = replace(near, pairs=near.pairs.join(free, on="other_key", maintain_order="left"))
     further = trail.other_keys(engine, rec, found) if found.match.height else []
     stakes = whatif.Stakes(rec, _there(engine, asked, key), about.zone, further)
-    event = engine.rows(_EVENT, [key])
+    words = trail.words(engine, rec, key, asked.said, asked.heard_seq)
+    stands = lineage.standing(engine, [key]).filter(pl.col("what") != "decision")
     return WhyView(
         label=str(event["native_id"][0] or key[:8]),
-        answer=f"{rec.name}: {found.sentence}",
+        answer=f"{rec.name}: {found.sentence}{words.unheard}{_elsewhere(stands, rec)}",
         about=about,
         event=event,
-        methods=trail.method_trail(engine, rec, found, near),
+        stands=stands,
+        methods=trail.method_trail(engine, rec, found, near, words.told),
         members=found.members.rename({"amount": "amount_minor"}),
         candidates=candidates.drop("other_key", "free").head(CANDIDATES_MAX),
         weights=_weights(found, near),
         flips=whatif.sentences(stakes, found, near),
     )
+
+
+def _elsewhere(stands: pl.DataFrame, rec: Reconciliation) -> str:
+    """What is open of the event in other reconciliations, in words; empty where nothing is."""
+    rows = stands.filter(
+        pl.col("reconciliation") != rec.name, pl.col("what").is_in(["open item", "case"])
+    )
+    told = [
+        f"{name}: " + ", ".join(
+            f"{what} {state.replace('_', ' ')}" for what, state in here.rows()
+        )
+        for (name,), here in rows.group_by("reconciliation", maintain_order=True)
+        for here in (here.select("what", "state"),)
+    ]  # fmt: skip
+    return f". Also open in {'; '.join(told)}" if told else ""
 
 
 def _candidates(
@@ -193,6 +227,13 @@ def _candidates(
         for told in rows["levels"]
     ]
     return rows.drop("levels").with_columns(pl.Series("agreement", agreement, dtype=pl.String))
+
+
+def _apart(event: pl.DataFrame, candidates: pl.DataFrame, zone: str) -> pl.Series:
+    """How much later than the event each candidate is, in words; null where a time is unknown."""
+    how, mine = comparing.How(zone=zone), event.row(0, named=True)
+    told = [comparing.apart_words(mine, row, how) or None for row in candidates.to_dicts()]
+    return pl.Series("apart", told, dtype=pl.String)
 
 
 def _weights(found: evidence.Why, near: beside.Beside) -> pl.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import polars as pl
 
 from recon_kit import model
@@ -13,10 +15,59 @@ from recon_kit.settings import Reconciliation
 _SCHEMA = {"method": pl.String, "outcome": pl.String, "detail": pl.String}
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What people said of an event: `told` all of it, `unheard` the latest no run has heard yet."""
+
+    told: str
+    unheard: str
+
+
+def words(
+    engine: Engine, rec: Reconciliation, event_key: str, said: pl.DataFrame, heard_seq: int
+) -> Words:
+    """What people said of one event in one reconciliation, oldest first.
+
+    Args:
+        engine: knows the events that were said to be its counterpart.
+        rec: in which it was said.
+        event_key: of whom.
+        said: decisions in force (`model.DECISION_SCHEMA`).
+        heard_seq: the last of them that the run which is explained knows.
+    """
+    about = (pl.col("left_key") == event_key) | (pl.col("right_key") == event_key)
+    mine = said.filter(pl.col("reconciliation") == rec.name, about.fill_null(value=False))
+    engine.put("asked_said", mine.select("seq", "left_key", "right_key", "verdict", "reviewer"))
+    rows = engine.rows(
+        "select d.seq, d.verdict, coalesce(e.native_id, left(e.event_key, 8)) as other, d.reviewer"
+        " from asked_said d left join events e on e.event_key ="
+        " case when d.left_key = ? then d.right_key else d.left_key end order by d.seq",
+        [event_key],
+    ).to_dicts()
+    if not rows:
+        return Words("nobody has decided about it", "")
+    told = [
+        row["verdict"].replace("_", " ")
+        + (f" as {row['other']}" if row["other"] else "")
+        + (f" ({row['reviewer']})" if row["reviewer"] else "")
+        for row in rows
+    ]
+    last = rows[-1]
+    unheard = ""
+    if last["seq"] > heard_seq:
+        # an unsure moves nothing: there is no run to wait for
+        way = "" if last["verdict"] == "unsure" else "; `recon run` applies it"
+        unheard = f". Said since this run: {told[-1]}{way}"
+    return Words("; ".join(told), unheard)
+
+
 def method_trail(
-    engine: Engine, rec: Reconciliation, found: evidence.Why, near: beside.Beside
+    engine: Engine, rec: Reconciliation, found: evidence.Why, near: beside.Beside, decided: str
 ) -> pl.DataFrame:
-    """`method, outcome, detail` of every enabled method, up to the one that settled the event."""
+    """`method, outcome, detail` of every enabled method, up to the one that settled the event.
+
+    `decided` tells what people said of it.
+    """
     settled = str(found.match["method"][0]) if found.match.height else None
     proposed = set(found.proposals["method"])
     switched = {
@@ -26,7 +77,7 @@ def method_trail(
     }  # fmt: skip
     rows: list[tuple[str, str, str]] = []
     for method in (m for m in model.METHODS if switched.get(m, True)):
-        seen = _seen(engine, method, rec, found, near)
+        seen = decided if method == "decided" else _seen(engine, method, rec, found, near)
         if method == settled:
             rows.append((method, found.standing, f"{seen}: {found.sentence}"))
             break
@@ -38,8 +89,6 @@ def method_trail(
 def _seen(
     engine: Engine, method: str, rec: Reconciliation, found: evidence.Why, near: beside.Beside
 ) -> str:
-    if method == "decided":
-        return _decided(engine, rec, found.event_key)
     proposed = found.proposals.filter(pl.col("method") == method)
     told = f"{proposed.height} counterpart(s) proposed; a person decides" * bool(proposed.height)
     if method == "exact":
@@ -78,24 +127,6 @@ def _ranked(engine: Engine, proposed: pl.DataFrame) -> str:
     )
     number = f"{told[0][4]} add up, most plausible first: " if told[0][4] else ""
     return f"{number}{shown}. `recon decide {told[0][2][:8]} --same` confirms one as a whole"
-
-
-def _decided(engine: Engine, rec: Reconciliation, event_key: str) -> str:
-    said = engine.rows(
-        "select d.verdict, coalesce(e.native_id, left(e.event_key, 8)) as other, d.reviewer"
-        " from decisions d left join events e on e.event_key ="
-        " case when d.left_key = ? then d.right_key else d.left_key end"
-        " where d.reconciliation = ? and ? in (d.left_key, d.right_key) order by d.seq",
-        [event_key, rec.name, event_key],
-    )
-    if said.is_empty():
-        return "nobody has decided about it"
-    return "; ".join(
-        row["verdict"].replace("_", " ")
-        + (f" as {row['other']}" if row["other"] else "")
-        + (f" ({row['reviewer']})" if row["reviewer"] else "")
-        for row in said.to_dicts()
-    )
 
 
 def _exact(engine: Engine, rec: Reconciliation, found: evidence.Why) -> str:
