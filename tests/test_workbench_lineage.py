@@ -109,7 +109,7 @@ def test_every_id_of_the_rendered_report_leads_back(recon, reconciled_shop):
     """Each open item and case that the page names is traced to the row that told it."""
     page = Path(recon("report")["path"]).read_text(encoding="utf-8")
     shown = {}
-    for caption in ("open items of all weeks", "Open cases by kind"):
+    for caption in ("open items of all weeks", "open cases by kind"):
         table = page[page.index(caption) :]
         table = table[: table.index("</table>")]
         shown[caption] = re.findall(r">([0-9a-f]{10})<", table)
