@@ -205,7 +205,7 @@ create or replace table larger_heads as
 select {many} as match_id, {_head(rec)}, mid
 from {larger}
 left join said_of using (mid)
-join (select mid, string_agg(event_key || chr(31), '' order by event_key) as listed
+join (select mid, array_to_string(list(event_key order by event_key), chr(31)) || chr(31) as listed
       from member_rows group by mid) using (mid);
 create or replace view heads as
 select {same} as match_id, {_head(rec)}, mid

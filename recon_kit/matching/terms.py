@@ -18,7 +18,7 @@ import polars as pl
 
 from recon_kit import workdays
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import fees, stored
+from recon_kit.matching import fees, keys, pool, stored
 from recon_kit.matching.schedules import (
     GROUP,
     SPLITS,
@@ -30,7 +30,7 @@ from recon_kit.matching.schedules import (
 )
 from recon_kit.model import StoredModel
 from recon_kit.safe import quote_text
-from recon_kit.settings import Reconciliation
+from recon_kit.settings import Reconciliation, Side
 
 # The right amount may be the left one less a fee.
 NET = """l.currency = r.currency and l.amount > r.amount + 3 and r.amount > l.amount // 4 * 3"""
@@ -43,7 +43,6 @@ _KEY_SPACE = 16**6
 LAG_SCHEMA: dict[str, pl.DataType] = {
     f.name: pl.String() if f.name.endswith("source") else pl.Int64() for f in fields(Lag)
 }
-_TRAITS = ", ".join((*GROUP, *SPLITS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +86,10 @@ def learn(engine: Engine, rec: Reconciliation, zone: str) -> Learned:
         rec: the reconciliation; fees are looked for on the sides whose gross amount is compared.
         zone: in which days begin.
     """
-    engine.run(*_proven_steps(engine, zone))
+    engine.run(_proven_step(engine))
     schedules = _told_schedules(engine, rec) + _net_of_pairs(engine, rec)
-    lags = _lags(engine)
-    engine.run(Step("drop_proven", "drop table proven_pairs; drop table proven_events"))
+    lags = _lags(engine, rec, zone)
+    engine.drop("proven_pairs")
     if not (schedules or lags):
         return Learned((), (), ())
     note = f"{len(schedules)} fee schedules and {len(lags)} settlement lags were learned"
@@ -98,8 +97,8 @@ def learn(engine: Engine, rec: Reconciliation, zone: str) -> Learned:
 
 
 # --- proven pairs ---------------------------------------------------------------------------------
-def _proven_steps(engine: Engine, zone: str) -> tuple[Step, ...]:
-    """`proven_pairs(left_key, right_key)`, all or a share that event keys decide; their events."""
+def _proven_step(engine: Engine) -> Step:
+    """`proven_pairs(left_eid, right_eid, left_ts, right_ts)`: all, or a share that keys decide."""
     known = "method in ('exact', 'decided') and doubt is null and not coalesce(status_note, false)"
     count = engine.one(f"select count(*) from live_pairs where {known}")[0]
     assert isinstance(count, int)  # noqa: S101 - count(*) is an integer
@@ -107,45 +106,43 @@ def _proven_steps(engine: Engine, zone: str) -> tuple[Step, ...]:
     if count > _PAIRS_MAX:
         border = f"{_KEY_SPACE * _PAIRS_MAX // count:06x}"
         taken = f"left_key < {quote_text(border)}"
-    return (
-        Step(
-            "proven_pairs",
-            f"""
+    return Step(
+        "proven_pairs",
+        f"""
 create or replace table proven_pairs as
-select left_key, right_key from live_pairs where {known} and {taken}
+with members as materialized (
+    select m.mid, m.eid, p.side, p.ts
+    from (from live_members where counts) m
+    semi join (from live_groups where {known}) g using (mid) join pool p using (eid)
+)
+select left_eid, right_eid, l.ts as left_ts, r.ts as right_ts
+from (from live_pairs where {known} and {taken}) join pool l on l.eid = left_eid
+join pool r on r.eid = right_eid
 union all
-select l.event_key, r.event_key
-from (from live_groups where {known}) g
-join live_members lm using (mid) join pool l on l.eid = lm.eid and l.side = 0
-join live_members rm using (mid) join pool r on r.eid = rm.eid and r.side = 1
-where lm.counts and rm.counts""",
-            "pairs that a key or a person proved",
-        ),
-        Step(
-            "proven_events",
-            f"""
-create or replace table proven_events as
-select e.event_key, e.amount, e.fee, e.event_ts, {traits_sql("e")},
-       {workdays.local_day_sql("e.event_ts", zone)} as day
-from events e semi join (select left_key as event_key from proven_pairs
-                         union select right_key from proven_pairs) using (event_key)
-where e.event_ts is not null""",
-            "one pass over the events",
-        ),
+select l.eid, r.eid, l.ts, r.ts
+from (from members where side = {pool.LEFT}) l join (from members where side = {pool.RIGHT}) r
+    using (mid)""",
+        "pairs that a key or a person proved",
     )
 
 
 # --- fees -----------------------------------------------------------------------------------------
 def _told_schedules(engine: Engine, rec: Reconciliation) -> tuple[Schedule, ...]:
     """Of events that tell their own fee."""
-    keys = " union ".join(f"select {side}_key as event_key from proven_pairs" for side in
-                          fee_sides(rec))  # fmt: skip
-    if not keys:
+    sides = fee_sides(rec)
+    sources = keys.texts(tuple(s for side in sides for s in getattr(rec, side).sources))
+    told = (
+        f"e.fee is not null and e.amount > 0 and e.event_ts is not null and source in ({sources})"
+    )
+    # Who tells no fee is not looked up: his few columns say so, all others stay unread.
+    if not sides or not engine.one(f"select exists (from events e where {told})")[0]:
         return ()
+    proven = " union ".join(f"select {side}_eid as eid from proven_pairs" for side in sides)
     rows = engine.rows(
-        f"""select {_TRAITS}, amount as gross, fee, event_ts
-        from proven_events semi join ({keys}) using (event_key)
-        where fee is not null and amount > 0 order by event_ts, event_key"""
+        f"""select {traits_sql("e")}, e.amount as gross, e.fee, e.event_ts
+        from events e semi join (select event_key from pool semi join ({proven}) using (eid))
+            using (event_key)
+        where {told} order by e.event_ts, e.event_key"""
     )
     return schedules_of(rows, "told")
 
@@ -154,13 +151,31 @@ def _net_of_pairs(engine: Engine, rec: Reconciliation) -> tuple[Schedule, ...]:
     """Of right events that tell no fee, whose amount is the left one less something."""
     if "right" not in fee_sides(rec):
         return ()
-    traits = ", ".join(f"r.{name}" for name in (*GROUP, *SPLITS))
+    left = "pool"
+    if rec.measure.left != "amount":
+        # The pool holds nets. Only a positive right amount can be what remains of a higher one, so
+        # what is not above the least of them need not be looked up.
+        left = f"""(
+    select p.eid, p.event_key, e.amount, e.currency from events e join pool p using (event_key)
+    where p.side = {pool.LEFT} and e.amount > (
+        select min(amount) + 3 from pool where side = {pool.RIGHT} and amount > 0))"""
+    engine.run(
+        Step(
+            "net_pairs",
+            f"""
+create or replace table net_pairs as
+select l.event_key as left_key, r.event_key, l.amount as gross, l.amount - r.amount as fee
+from proven_pairs join {left} l on l.eid = left_eid join pool r on r.eid = right_eid
+where {NET} and left_ts is not null and right_ts is not null""",
+            "pairs of which the right amount may be the left one less a fee",
+        )
+    )
+    if not engine.count("net_pairs"):
+        return ()
     rows = engine.rows(
-        f"""select {traits}, l.amount as gross, l.amount - r.amount as fee, r.event_ts
-        from proven_pairs p join (from proven_events where fee is null) r
-            on r.event_key = p.right_key
-        join proven_events l on l.event_key = p.left_key and {NET}
-        order by r.event_ts, r.event_key, l.event_key"""
+        f"""select {traits_sql("e")}, p.gross, p.fee, e.event_ts
+        from net_pairs p join (from events where fee is null) e using (event_key)
+        order by e.event_ts, e.event_key, p.left_key"""
     )
     return schedules_of(rows, "net")
 
@@ -277,24 +292,40 @@ def _local_day(instant: str, zone: str) -> str:
 
 
 # --- lags -----------------------------------------------------------------------------------------
-def _lags(engine: Engine) -> tuple[Lag, ...]:
+def _lags(engine: Engine, rec: Reconciliation, zone: str) -> tuple[Lag, ...]:
     """Seconds from the left to the right event by source pair, and business days."""
     shares = ", ".join(str(s) for s in SHARES)
+    left, left_join = _source(rec.left, "left")
+    right, right_join = _source(rec.right, "right")
     found = engine.rows(
         f"""select left_source, right_source, quantile_disc(lag, [{shares}]) as at,
             quantile_disc(waited, 0.95)::bigint as waited, count(*) as pairs
         from (
-            select l.source as left_source, r.source as right_source,
-                epoch(r.event_ts)::bigint - epoch(l.event_ts)::bigint as lag,
-                case when r.day <= l.day then 0 else cr.business_index - cl.business_index
-                    + (not cr.is_business)::int end as waited
-            from proven_pairs p join proven_events l on l.event_key = p.left_key
-            join proven_events r on r.event_key = p.right_key
-            join calendar cl on cl.day = l.day join calendar cr on cr.day = r.day)
+            select left_source, right_source, lag, case when right_day <= left_day then 0
+                else cr.business_index - cl.business_index + (not cr.is_business)::int end as waited
+            from (
+                select {left} as left_source, {right} as right_source,
+                    epoch(right_ts)::bigint - epoch(left_ts)::bigint as lag,
+                    {workdays.local_day_sql("left_ts", zone)} as left_day,
+                    {workdays.local_day_sql("right_ts", zone)} as right_day
+                from proven_pairs {left_join} {right_join}
+                where left_ts is not null and right_ts is not null)
+            join calendar cl on cl.day = left_day join calendar cr on cr.day = right_day)
         group by left_source, right_source having count(*) >= {PAIRS_MIN}
         order by left_source, right_source"""
     )
     return tuple(_lag(row) for row in found.iter_rows(named=True))
+
+
+def _source(side: Side, name: str) -> tuple[str, str]:
+    """SQL of the source of a proven pair's event on a side, and the join that it needs."""
+    if len(side.sources) == 1:
+        return quote_text(side.sources[0]), ""
+    told = (
+        f"(select p.eid, e.source from events e join pool p using (event_key)"
+        f" where p.eid in (select {name}_eid from proven_pairs))"
+    )
+    return f"{name}_told.source", f"join {told} {name}_told on {name}_told.eid = {name}_eid"
 
 
 def _lag(row: dict[str, Any]) -> Lag:
