@@ -12,7 +12,7 @@ import pytest
 from recon_kit import model
 from recon_kit.errors import ParameterError
 from recon_kit.model import Counts, Receipt
-from recon_kit.present import rates, show, summary, views
+from recon_kit.present import changed, rates, show, summary, views
 
 BENCH = fake_bench.Workbench("demo")
 ALL_VIEWS = {
@@ -338,3 +338,14 @@ def test_a_changed_or_unmarked_output_is_not_ours():
 
     assert show.verified({"text/html": view["text/html"]}) is None
     assert show.verified(view | {"text/html": view["text/html"] + "<p>more</p>"}) is None
+
+
+def test_a_residual_is_told_as_money_left_open():
+    """What stood before and stands now, in words; the frame keeps its own."""
+    rows = pl.DataFrame(
+        {"state_before": ["residual", None], "state_after": ["matched", "residual"]}
+    )
+
+    assert changed.with_states_told(rows).rows() == [
+        ("matched, money open", "matched"), (None, "matched, money open"),
+    ]  # fmt: skip

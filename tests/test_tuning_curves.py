@@ -29,8 +29,7 @@ def test_ten_labels_of_either_kind_are_the_least():
 
     assert found.stored is None
     assert found.said == (
-        "not calibrated: of the picked pairs that are labelled, 91 are right and 9 wrong; "
-        "10 of each are needed"
+        "not calibrated: of its labelled answers 91 are right and 9 wrong; 10 of each are needed"
     )
 
 

@@ -198,6 +198,7 @@ def test_the_cheapest_of_the_surely_good_points_is_proposed():
     assert found.point["fmr_high"] <= 0.02
     good = found.frame.filter(pl.col("fmr_high") <= 0.02)
     assert found.point["cost_minor"] == good["cost_minor"].min()
+    assert "at which surely no more than 2.0% are wrong" in found.reason
     assert "It is an estimate; `recon certify` makes it a promise." in found.reason
     truth = [made.rate(t) for t in found.frame["threshold"]]
     inside = [
@@ -210,11 +211,30 @@ def test_the_cheapest_of_the_surely_good_points_is_proposed():
     assert np.mean(inside) > 0.9
 
 
+def test_labels_that_people_chose_make_nothing_sure_of_other_matches():
+    """The same answers as imported labels: they speak of the labelled matches, and no promise."""
+    rng = np.random.default_rng(1)
+    made = invent(rng, 20_000)
+    chosen = made.labels(rng.random(20_000) < 0.3, np.array(1.0))
+    imported = chosen.with_columns(stream=pl.lit("imported"))
+
+    found = sweep.sweep(made.picks(), imported, question(grid=sweep.fixed_grid(0.2)))
+
+    assert "no more than 2.0% of the labelled matches are wrong" in found.reason
+    assert "surely" not in found.reason
+    assert "makes it a promise" not in found.reason
+    assert found.reason.endswith(
+        "These labels were not drawn at random, so of all other matches nothing is sure: `recon "
+        "labels draw` asks for some that were, and `recon certify` proves by them."
+    )
+
+
 def test_the_grid_is_fixed_and_holds_what_is_in_force():
     """A hundred points from the laxest up, never from the data; the present threshold is on it."""
     grid = sweep.fixed_grid(0.2, 0.95)
 
     assert (grid[0], grid[-1], len(grid)) == (0.2, 0.9999, 101)
     assert 0.95 in grid
+    assert max(len(f"{t:g}") for t in grid) == 7  # 0.99979, never 0.999793
     assert rates.tails(np.array([0.2, 0.95, 0.99995]), np.ones(3), np.array(grid))[[0, -1]].tolist(
     ) == [3.0, 1.0]  # fmt: skip

@@ -184,8 +184,8 @@ def test_the_card_says_what_so_many_labels_support(seen, words):
         (
             Standing(300, frozenset({"counterpart"}), 300, 295, 0),
             "300 labelled events: figures alone.",
-            "Of the labelled picks 295 are right and 0 wrong: where the probabilities are too high",
-            "labels of pairs that the model picks and that are not the same",
+            "Of its labelled answers 295 are right and 0 wrong: where the probabilities are too",
+            "labels of pairs that it would match and that are not the same",
         ),
         (
             Standing(300, frozenset({"counterpart"}), 300, 270, 25, blind=True),

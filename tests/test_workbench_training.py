@@ -62,7 +62,7 @@ def test_a_trained_model_scores_only_once_it_was_promoted(bench):
     assert "1 rows of the file were not brought in; row 41: no left event has this id" in str(view)
     assert f"recon promote {view.model_hash[:12]}` asks for" in view.next_steps()
     assert view.next_steps().endswith(
-        "; 160 more labelled events, above all labels of pairs that the model picks and that are "
+        "; 160 more labelled events, above all labels of pairs that it would match and that are "
         "not the same tell more"
     )
     assert in_use(bench) == before

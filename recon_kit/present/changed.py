@@ -37,6 +37,13 @@ def sentence(totals: pl.DataFrame, first: bool) -> str:
     return ", ".join(told) or "nothing changed"
 
 
+def with_states_told(events: pl.DataFrame) -> pl.DataFrame:
+    """Events whose states before and after read as words; a residual is money left open."""
+    return events.with_columns(
+        pl.col("state_before", "state_after").replace({"residual": "matched, money open"})
+    )
+
+
 def _counted(items: int, thing: str) -> str:
     return f"{items:,} {thing if items == 1 else _THINGS[thing]}"
 
@@ -102,14 +109,16 @@ class ChangesView(FrameView):
         """The sentences, then the events."""
         told = "".join(f"<p>{prose_html(line)}</p>" for line in self._told())
         body = tables.html(
-            self.frame, self.columns(), caption=self.title, zone=self.about.zone,
+            with_states_told(self.frame), self.columns(), caption=self.title, zone=self.about.zone,
             rows_max=_ROWS_MAX,
         )  # fmt: skip
         return f'<section class="rk">{told}{body}{about_line(self.about)}</section>'
 
     def text(self) -> str:
         """The sentences, then the events."""
-        body = tables.plain(self.frame, self.columns(), zone=self.about.zone, rows_max=_ROWS_MAX)
+        body = tables.plain(
+            with_states_told(self.frame), self.columns(), zone=self.about.zone, rows_max=_ROWS_MAX
+        )
         return "\n".join([*self._told(), self.title, body, self.about.line()])
 
     def as_dict(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import polars as pl
 from recon_kit import money
 from recon_kit.present import tables
 from recon_kit.present.base import about_line
-from recon_kit.present.changed import ChangesView
+from recon_kit.present.changed import ChangesView, with_states_told
 from recon_kit.present.show import View
 from recon_kit.present.tables import Column
 from recon_kit.safe import prose_html
@@ -84,7 +84,7 @@ class CompareView(View):
         said = f"<p>{what}</p><p><strong>{answer}</strong></p>"
         said += "".join(f"<p>{line}</p>" for line in tried)
         parts = ((self.sums, _SUMS, "What changes"), (self.owners, _OWNERS, "Whom it concerns"),
-                 (self.frame, _EVENTS, self._title()))  # fmt: skip
+                 (with_states_told(self.frame), _EVENTS, self._title()))  # fmt: skip
         body = "".join(tables.html(f, c, caption=t) for f, c, t in parts if f.height)
         return f'<section class="rk">{said}{body}{about_line(self.events.about)}</section>'
 
@@ -95,7 +95,7 @@ class CompareView(View):
         return "\n".join([
             *self.lines(), "", tables.plain(self.sums, _SUMS), "",
             tables.plain(self.owners, _OWNERS), "", self._title(),
-            tables.plain(self.frame, _EVENTS), self.events.about.line(),
+            tables.plain(with_states_told(self.frame), _EVENTS), self.events.about.line(),
         ])  # fmt: skip
 
     def _title(self) -> str:

@@ -21,8 +21,8 @@ _JUDGED = ("labels", "wrong", "fmr", "fmr_high")
 _COLUMNS = (
     Column("at", "From", "figure"),
     Column("matches", "Matches", "count"),
-    Column("auto_share", "Of picks", "share"),
-    Column("auto_money_share", "Of money", "share"),
+    Column("auto_share", "By itself", "share"),
+    Column("auto_money_share", "Money by itself", "share"),
     Column("fmr", "Wrong", "share"),
     Column("fmr_high", "At most", "share"),
     Column("fmr_money", "Wrong money", "share"),
@@ -37,13 +37,16 @@ _PARTS = (
     Column("by", "By", "word"),
     Column("segment", "Part"),
     Column("matches", "Matches", "count"),
-    Column("auto_share", "Of picks", "share"),
+    Column("auto_share", "By itself", "share"),
     Column("auto_minor", "Matched", "money"),
     Column("labels", "Labels", "count"),
     Column("wrong", "Wrong", "count"),
     Column("fmr", "Wrong share", "share"),
     Column("fmr_high", "At most", "share"),
 )
+
+
+_TITLE = "Thresholds, strictest first; by itself: the share of all pairs found that needs nobody"
 
 
 def _tiny(rate: float) -> str:
@@ -139,7 +142,7 @@ class SweepView(View):
     def html(self) -> str:
         """Reason, table, parts, definitions; `chart()` is shown beside it."""
         said = "".join(f"<p>{prose_html(line)}</p>" for line in self.lines())
-        table = tables.html(self._table(), _COLUMNS, caption="Thresholds, strictest first")
+        table = tables.html(self._table(), _COLUMNS, caption=_TITLE)
         parts = tables.html(
             self._parts(), _PARTS, caption=self._parts_title(), rows_max=_PARTS_SHOWN
         )
@@ -152,7 +155,7 @@ class SweepView(View):
     def text(self) -> str:
         """The same as plain text, without the chart."""
         return "\n".join([
-            *self.lines(), tables.plain(self._table(), _COLUMNS), "", self._parts_title(),
+            *self.lines(), _TITLE, tables.plain(self._table(), _COLUMNS), "", self._parts_title(),
             tables.plain(self._parts(), _PARTS, rows_max=_PARTS_SHOWN), *self.sweep.notes,
             self.about.line(),
         ])  # fmt: skip

@@ -45,7 +45,7 @@ def calibrate(told: Floats, truth: Mask) -> Calibrated:
     if min(right, wrong) < EACH_MIN:
         return Calibrated(
             None,
-            f"not calibrated: of the picked pairs that are labelled, {right:,} are right and "
+            f"not calibrated: of its labelled answers {right:,} are right and "
             f"{wrong:,} wrong; {EACH_MIN} of each are needed",
         )
     if len(truth) >= ISOTONIC_MIN:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,10 +52,13 @@ def plan(work: Lessons) -> Plan:
     )
 
 
-def cross(work: Lessons, planned: Plan) -> pl.DataFrame:
+def cross(
+    work: Lessons, planned: Plan, progress: Callable[[str], None] = lambda _: None
+) -> pl.DataFrame:
     """Answers (`SCHEMA` and `fold`) to every labelled event, by models of the other folds."""
     parts = []
     for number in range(folds.FOLDS):
+        progress(f"{work.rec.name}: held out, part {number + 1} of {folds.FOLDS}")
         out = planned.events.filter(pl.col("fold") == number)["left_key"]
         if out.len():
             parts.append(_without(work, planned, out).with_columns(fold=pl.lit(number)))

@@ -62,7 +62,7 @@ def lacking(seen: Standing) -> str:
     if seen.blind:
         return "labels of events that have no counterpart"
     if min(seen.right, seen.wrong) < calibrate.EACH_MIN:
-        return f"labels of pairs that the model picks and that are {_scarce(seen)}"
+        return f"labels of pairs that it would match and that are {_scarce(seen)}"
     return ""
 
 
@@ -85,7 +85,7 @@ def sentences(seen: Standing) -> tuple[str, ...]:
         return tuple(said)
     if min(seen.right, seen.wrong) < calibrate.EACH_MIN:
         said.append(
-            f"Of the labelled picks {seen.right:,} are right and {seen.wrong:,} wrong: where the "
+            f"Of its labelled answers {seen.right:,} are right and {seen.wrong:,} wrong: where the "
             "probabilities are too high or too low cannot be seen."
         )
     said.append("These labels are no random draw: no promise rests on the figures.")

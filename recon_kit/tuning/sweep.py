@@ -72,13 +72,16 @@ class Sweep:
 def fixed_grid(least: float, *further: float, points: int = POINTS) -> tuple[float, ...]:
     """Thresholds from lax to strict, denser towards 1, where scores are; never from the data.
 
+    Each has as few digits as tell it from its neighbours: its distance from 1 has two.
+
     Args:
         least: the laxest, below which nothing is proposed.
         further: thresholds that must be on it, such as the one in force.
         points: how many, beside those.
     """
     steps = 1 - np.geomspace(1 - min(least, 0.99), 1 - _STRICTEST, points)
-    return tuple(sorted({*(round(float(x), 6) for x in steps), *further}))
+    short = (round(1 - float(f"{1 - x:.1e}"), 6) for x in steps)
+    return tuple(sorted({*short, *further}))
 
 
 def sweep(found: pl.DataFrame, labels: pl.DataFrame, question: Question) -> Sweep:
@@ -97,7 +100,8 @@ def sweep(found: pl.DataFrame, labels: pl.DataFrame, question: Question) -> Swee
     cube = rates.cube_of(pairs, grid)
     judged = outcomes.units(pairs, labels)
     weighted = labels.is_empty() or labels["stream"].eq("audit").all()
-    point, reason = _propose(frame.filter(pl.col("margin") == question.margins[0]), question)
+    first = frame.filter(pl.col("margin") == question.margins[0])
+    point, reason = _propose(first, question, weighted=weighted)
     return Sweep(
         frame, pl.concat([rates.segments(cube, judged, grid), rates.by_method(found, labels)]),
         _money(cube, every, grid), point, reason, weighted,
@@ -206,8 +210,13 @@ def _money(cube: pl.DataFrame, every: pl.DataFrame, grid: Floats) -> pl.DataFram
     return pl.concat(tables) if tables else pl.DataFrame(schema=schema)
 
 
-def _propose(table: pl.DataFrame, question: Question) -> tuple[dict[str, float] | None, str]:
-    """The cheapest point whose estimated rate is surely low enough, and why."""
+def _propose(
+    table: pl.DataFrame, question: Question, *, weighted: bool
+) -> tuple[dict[str, float] | None, str]:
+    """The cheapest point whose estimated rate is low enough with its interval, and why.
+
+    Only a random draw makes that sure of all matches; labels that people chose speak of themselves.
+    """
     if table["labels"].max() in (None, 0):
         return None, _unlabelled(table, question)
     good = table.filter((pl.col("fmr_high") <= question.fmr_max) & (pl.col("matches") > 0))
@@ -219,12 +228,21 @@ def _propose(table: pl.DataFrame, question: Question) -> tuple[dict[str, float] 
             f"{least['labels']:,} labels. More labels, or a better model, are needed."
         )
     row = good.sort("cost_minor", "threshold", descending=[False, True]).row(0, named=True)
+    rate = f"{question.fmr_max:.1%}"
+    among = f"surely no more than {rate} are wrong"
+    last = "It is an estimate; `recon certify` makes it a promise."
+    if not weighted:
+        among = f"no more than {rate} of the labelled matches are wrong"
+        last = (
+            "These labels were not drawn at random, so of all other matches nothing is sure: "
+            "`recon labels draw` asks for some that were, and `recon certify` proves by them."
+        )
     return row, (
-        f"{row['threshold']:g}: of all thresholds at which surely no more than "
-        f"{question.fmr_max:.1%} are wrong (here {row['fmr']:.2%}, at most {row['fmr_high']:.2%}, "
+        f"{row['threshold']:g}: of all thresholds at which {among} "
+        f"(here {row['fmr']:.2%}, at most {row['fmr_high']:.2%}, "
         f"from {row['labels']:,} labels) it costs least; {row['auto_share']:.1%} need nobody, "
         f"{row['review_items']:,} items or {row['review_hours']:.1f} hours are left to people. "
-        "It is an estimate; `recon certify` makes it a promise."
+        f"{last}"
     )
 
 

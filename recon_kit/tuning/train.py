@@ -140,7 +140,8 @@ def _try(work: Lessons, progress: Progress) -> Trial:
     measured = _answered(before)
     if measured < MEASURE_MIN:
         return Trial(measured)
-    found = heldout.cross(work, planned)
+    found = heldout.cross(work, planned, progress)
+    progress(f"{work.rec.name}: held out, the latest")
     late = heldout.latest(work, planned)
     if late is not None and _answered(late) < MEASURE_MIN:
         late = None
@@ -214,7 +215,7 @@ def _too_little(work: Lessons, trial: Trial) -> str:
         return f"a classifier is compared from {COMPARE_MIN} labelled events on; {events:,} are"
     if min(trial.right, trial.wrong) < COMPARE_EACH_MIN:
         return (
-            f"of the picked pairs that are labelled {trial.right:,} are right and {trial.wrong:,} "
+            f"of its labelled answers {trial.right:,} are right and {trial.wrong:,} "
             f"wrong; a classifier is compared from {COMPARE_EACH_MIN} of each on"
         )
     if _blind(work):

@@ -14,6 +14,7 @@ from recon_kit.matching.rules import parse
 from recon_kit.model import Certificate, Run
 from recon_kit.present.changed import ChangesView
 from recon_kit.present.compared import CompareView
+from recon_kit.present.live import while_running
 from recon_kit.resolution import governance
 from recon_kit.settings import Reconciliation, load
 from recon_kit.tuning.compare import Comparison, compare
@@ -26,6 +27,7 @@ from recon_kit.workbench.run import IN_FORCE, Request, Variant, evaluate, trials
 class Comparing(Face):
     """Rules, model, threshold or settings held against what is in force."""
 
+    @while_running
     def compare(  # noqa: PLR0913 - what may differ, each with a default
         self,
         reconciliation: str | None = None,

@@ -9,6 +9,7 @@ import polars as pl
 from recon_kit.errors import MatchingError
 from recon_kit.matching.authority import authority, with_model
 from recon_kit.model import Run
+from recon_kit.present.live import while_running
 from recon_kit.present.views import (
     HistoryView,
     MatchesView,
@@ -30,6 +31,7 @@ from recon_kit.workbench.run import Done, Request, evaluate, trials
 class Results(Face):
     """Runs and what they came to."""
 
+    @while_running
     def reconcile(
         self,
         *names: str,

@@ -8,6 +8,7 @@ import polars as pl
 
 from recon_kit.errors import UnknownNameError
 from recon_kit.matching import authority
+from recon_kit.present.live import while_running
 from recon_kit.present.sweeps import SweepView
 from recon_kit.settings import Reconciliation
 from recon_kit.tuning import audit, outcomes
@@ -20,6 +21,7 @@ from recon_kit.workbench.untold import Blind
 class Sweeping(Blind):
     """What other thresholds would bring and cost."""
 
+    @while_running
     def sweep(
         self,
         reconciliation: str | None = None,

@@ -11,6 +11,7 @@ import polars as pl
 from recon_kit.errors import SettingsError
 from recon_kit.matching import cascade
 from recon_kit.model import StoredModel
+from recon_kit.present.live import while_running
 from recon_kit.present.modelcard import ModelView
 from recon_kit.resolution import governance
 from recon_kit.resolution.identity import reviewer_name
@@ -28,6 +29,7 @@ _SAID = ["left_key", "right_key", "verdict", "reviewer"]
 class Training(Deciding):
     """Models made from decisions."""
 
+    @while_running
     def train(
         self,
         reconciliation: str | None = None,
@@ -93,6 +95,7 @@ class Training(Deciding):
             context = cascade.MatchingContext(
                 as_of=self.now(), timezone=place.timezone, holidays=place.holidays, rules=rules
             )
+            progress(f"{rec.name}: what no key matches")
             start = cascade.leave_open(engine, rec, context)
             made = train(engine, rec, known, seed, start=start, progress=progress)
             return made.model, made.card
