@@ -84,6 +84,26 @@ def diff(engine: Engine, before: str, after: str, *, rows_max: int = 1_000) -> D
     )
 
 
+def rescored(engine: Engine) -> tuple[int, float]:
+    """After `diff`: how many changed matches differ in their confidence alone, and by how much.
+
+    Returns:
+        The number of matches, and the largest change of a confidence or a margin.
+    """
+    same = " and ".join(
+        f"a.{c} is not distinct from b.{c}"
+        for c in ("method", "disposition", "left_sum", "right_sum", "currency", "residual_minor",
+                  "discrepancies", "rule_id")
+    )  # fmt: skip
+    number, most = engine.one(f"""
+        select count(*), max(greatest(abs(a.confidence - b.confidence), abs(a.margin - b.margin)))
+        from changed_rows c join rows_before_matches b on b.match_id = c.row_id
+        join rows_after_matches a on a.match_id = c.row_id
+        where c.table_name = 'matches' and c.change = 'changed' and {same}
+          and (a.confidence, a.margin) is distinct from (b.confidence, b.margin)""")
+    return int(str(number)), float(str(most or 0))
+
+
 def steps(engine: Engine, before: str, after: str) -> tuple[Step, ...]:
     """The statements of `diff`; looks up whether the changes are kept already."""
     told = (

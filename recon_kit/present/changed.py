@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -66,7 +66,8 @@ class ChangesView(FrameView):
     change, native_id, event_type, source, owner, state_before, state_after, method_before,
     method_after, ..., amount_minor, currency, event_key`. `totals` counts matches, open items and
     cases: `reconciliation, thing, change, currency, items, amount_minor`. `compared` maps a
-    reconciliation to the two runs (earlier, later); a first run has no earlier one.
+    reconciliation to the two runs (earlier, later); a first run has no earlier one. `rescored` says
+    of a reconciliation how many of the changed matches are the same but for their confidence.
     """
 
     frame: pl.DataFrame
@@ -74,6 +75,7 @@ class ChangesView(FrameView):
     totals: pl.DataFrame
     compared: Mapping[str, tuple[str | None, str]]
     events_total: int = 0
+    rescored: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -85,6 +87,7 @@ class ChangesView(FrameView):
         """One sentence per reconciliation."""
         return {
             name: sentence(self.totals.filter(pl.col("reconciliation") == name), before is None)
+            + (f". {self.rescored[name]}" if name in self.rescored else "")
             for name, (before, _) in self.compared.items()
         }
 

@@ -292,13 +292,15 @@ class RunView(FrameView):
 
     Columns: `reconciliation, run_id, fresh, matches, open_items, cases, settled, note`; `cases` are
     open ones, `settled` those that settle themselves and are only recorded. `failures` maps a
-    reconciliation to why it could not be run; `diff` says what changed against the runs before.
+    reconciliation to why it could not be run; `answers` says what became of the answers that a run
+    heard first; `diff` says what changed against the runs before.
     """
 
     frame: pl.DataFrame
     about: About
     failures: Mapping[str, str] = field(default_factory=dict)
     diff: ChangesView | None = None
+    answers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
@@ -324,11 +326,8 @@ class RunView(FrameView):
         )
 
     def html(self) -> str:
-        """The runs, what each changed, and each failure with its reason."""
-        told = "".join(
-            f"<p>{prose_html(name)}: {prose_html(line)}</p>"
-            for name, line in self._changed().items()
-        )
+        """The runs, what became of answers, what each changed, and each failure."""
+        told = "".join(f"<p>{prose_html(line)}</p>" for line in self._told())
         wrong = "".join(
             f'<p><span class="rk-alert">{prose_html(name)} failed:</span> {prose_html(why)}</p>'
             for name, why in self.failures.items()
@@ -336,18 +335,23 @@ class RunView(FrameView):
         return super().html().removesuffix("</section>") + told + wrong + "</section>"
 
     def text(self) -> str:
-        """The runs, what each changed, and each failure with its reason."""
-        told = [f"{name}: {line}" for name, line in self._changed().items()]
+        """The runs, what became of answers, what each changed, and each failure."""
         wrong = [f"{name} failed: {why}" for name, why in self.failures.items()]
-        return "\n".join([super().text(), *told, *wrong])
+        return "\n".join([super().text(), *self._told(), *wrong])
 
     def as_dict(self) -> dict[str, Any]:
         """The runs, what they changed, and the failures."""
         diff = self.diff.as_dict() if self.diff else None
-        return super().as_dict() | {"failures": dict(self.failures), "diff": diff}
+        return super().as_dict() | {
+            "failures": dict(self.failures), "answers": dict(self.answers), "diff": diff,
+        }  # fmt: skip
 
-    def _changed(self) -> dict[str, str]:
-        return self.diff.lines if self.diff else {}
+    def _told(self) -> list[str]:
+        """What became of people's answers, then what each run changed."""
+        changed = self.diff.lines if self.diff else {}
+        return [
+            f"{name}: {line}" for lines in (self.answers, changed) for name, line in lines.items()
+        ]
 
 
 @dataclass(frozen=True, repr=False)

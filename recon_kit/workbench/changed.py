@@ -25,14 +25,18 @@ def changes_view(
 
     An event belongs to the owner of its case; where it has none, to the owner of its source.
     """
+    runs = list(runs)
     compared = {run.reconciliation: (run.base_run_id, run.run_id) for run in runs}
+    rescored: dict[str, str] = {}
     asked = [run_id for pair in compared.values() for run_id in pair if run_id is not None]
     precedence = {s.name: s.precedence for s in settings.sources}
     found: list[difference.Difference] = []
     with store.snapshot().engine(runs=asked, precedence=precedence) as engine:
-        for before, after in compared.values():
+        for name, (before, after) in compared.items():
             if before is not None:
                 found.append(difference.diff(engine, before, after))
+                told = _rescored(store, *difference.rescored(engine), before, after)
+                rescored |= {name: told} if told else {}
     owners = {s.name: s.owner for s in settings.sources if s.owner}
     events = [d.events for d in found] or [pl.DataFrame(schema=difference.EVENT_SCHEMA)]
     frame = pl.concat(events).with_columns(
@@ -55,4 +59,31 @@ def changes_view(
         totals=pl.concat(totals),
         compared=compared,
         events_total=sum(d.events_total for d in found),
+        rescored=rescored,
     )  # fmt: skip
+
+
+def _rescored(store: Store, matches: int, most: float, before: str, after: str) -> str:
+    """How many matches have another confidence and are the same otherwise, and what moved it."""
+    if not matches:
+        return ""
+    every = store.runs()
+    old, new = (every.filter(pl.col("run_id") == run).row(0, named=True) for run in (before, after))
+    moved = [why for name, why in _MOVED_BY.items() if old[name] != new[name]]
+    are, their = ("is", "its") if matches == 1 else ("are", "their")
+    size = f"{most:.6f}".rstrip("0")
+    return (
+        f"{matches:,} of the changed matches {are} the same but for {their} confidence or margin "
+        f"(by at most {size}); {' and '.join(moved)} since the run before"
+    )
+
+
+# What moves the confidence of matches that nobody touched.
+_MOVED_BY: dict[str, str] = {
+    "model_hash": "the model is another one",
+    "settings_hash": "the settings have changed",
+    "rules_hash": "the rules have changed",
+    "code_hash": "recon_kit is another version",
+    "as_of_seq": "facts or answers were added, so that the odds of all that is compared moved",
+    "as_of_time": "time went by",
+}  # fmt: skip

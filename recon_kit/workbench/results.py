@@ -21,7 +21,7 @@ from recon_kit.present.views import (
 )
 from recon_kit.resolution import governance
 from recon_kit.settings import Reconciliation
-from recon_kit.workbench import asof, queries, stories, whatisopen
+from recon_kit.workbench import asof, heard, queries, stories, whatisopen
 from recon_kit.workbench.changed import changes_view
 from recon_kit.workbench.face import Face, Progress, quiet
 from recon_kit.workbench.history import history
@@ -49,7 +49,8 @@ class Results(Face):
             progress: told each stage.
 
         Returns:
-            A row per reconciliation; `.diff` says what changed against the run that was current.
+            A row per reconciliation; `.answers` says what became of the answers that were heard,
+            `.diff` what changed against the run that was current.
         """
         recs = [self.settings.reconciliation(n) for n in names] or self.settings.reconciliations
         seq, moment = asof.meant(as_of, self.store, self.settings, self.now())
@@ -69,7 +70,9 @@ class Results(Face):
         # a live run that was evaluated before is read again: it changes nothing
         told = [d.run for d in done if d.fresh or kind == "shadow"]
         diff = changes_view(self.store, self.settings, told, about) if told else None
-        return RunView(frame, about, failures, diff)
+        live = [run for run in told if kind == "live"]
+        answers = heard.sentences(self.store, self.settings, live)
+        return RunView(frame, about, failures, diff, answers)
 
     def summary(self, reconciliation: str | None = None) -> Summary:
         """The first screen: matched, in flight, not covered, unexplained, and what to do next."""

@@ -12,8 +12,8 @@ from recon_kit.ledger.engine import Engine
 from recon_kit.present.rows import RowsView
 from recon_kit.present.tables import Column
 from recon_kit.resolution import changes, standing
-from recon_kit.resolution import decisions as decision_room
 from recon_kit.settings import Reconciliation
+from recon_kit.workbench import heard
 from recon_kit.workbench.face import Face
 
 
@@ -73,26 +73,8 @@ class Standing(Face):
     @contextmanager
     def _standing(self, rec: Reconciliation) -> Iterator[tuple[Engine, pl.DataFrame]]:
         """An engine after `standing.decision_states`, and what that told."""
-        snapshot = self.store.snapshot()
-        money = snapshot.decisions().filter(
-            (pl.col("reconciliation") == rec.name)
-            & pl.col("verdict").is_in(decision_room.MONEY_VERDICTS)
-        )
-        moves = self.store.rows("current_run", snapshot.seq).filter(
-            pl.col("reconciliation") == rec.name
-        )
-        now = moves["run_id"].last() if moves.height else None
-        runs = (
-            money.select("seq")
-            .sort("seq")
-            .join_asof(moves.select("seq", "run_id").sort("seq"), on="seq")
-            .with_columns(run_now=pl.lit(now, dtype=pl.String))
-        )
-        ids = sorted({*runs["run_id"].drop_nulls(), *runs["run_now"].drop_nulls()})
-        precedence = {s.name: s.precedence for s in self.settings.sources}
-        with snapshot.engine(runs=ids, precedence=precedence) as engine:
-            changes.find_residuals(engine, rec, runs)
-            yield engine, standing.decision_states(engine, rec)
+        with heard.decisions_told(self.store, self.settings, rec) as told:
+            yield told
 
 
 def _counts(told: pl.DataFrame, name: str) -> str:
