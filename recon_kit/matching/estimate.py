@@ -40,8 +40,8 @@ _UNMATCHED_MIN = 0.05  # however well a period reconciles, one row in twenty may
 class Learned:
     """Odds per level (probabilities from the top) and the share of left rows with a partner.
 
-    `settled` is false where the rounds ran out before the odds stood still; `counted` is how many
-    of all pairs stand on each level, by comparison.
+    `settled` is false where the rounds ran out before the odds stood still; `sample` is what they
+    were learned from.
     """
 
     m: Mapping[str, tuple[float, ...]]
@@ -50,20 +50,21 @@ class Learned:
     unseen: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     settled: bool = True
-    counted: Mapping[str, Floats] = field(default_factory=dict, repr=False)
+    sample: Sample | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """What is learned from: pairs (`seq` of either side) with their levels.
 
-    `levels` has a row per comparison, `total` counts all pairs by level; `drawn` counts the left
-    rows that the pairs belong to.
+    `levels` has a row for each of `ladders`, `total` counts all pairs by level; `drawn` counts the
+    left rows that the pairs belong to.
     """
 
     left: Ints
     right: Ints
     pairs: Graph
+    ladders: tuple[Comparison, ...]
     levels: Ints
     total: Mapping[str, Floats]
     drawn: int
@@ -104,19 +105,22 @@ def learn(
     ladders: Sequence[Comparison],
     cardinality: Cardinality,
     seed: int,
-    counted: Mapping[str, Floats] | None = None,
+    earlier: Sample | None = None,
 ) -> Learned:
     """Learn from `side_left`, `side_right` and `candidate_pairs`; default odds where it cannot.
 
-    `counted` is what an earlier draw with this seed counted: ladders that did not change since.
+    `earlier` was drawn from the same tables with this seed: only ladders that changed since are
+    looked at anew.
     """
-    sample = draw_sample(engine, ladders, seed, counted=counted)
+    sample = (
+        _looked_anew(engine, ladders, earlier) if earlier else draw_sample(engine, ladders, seed)
+    )
     if isinstance(sample, str):
         _keep_sure(engine, None, None)
         return defaults(ladders, sample)
     learned, chance = fit(ladders, sample, cardinality)
     _keep_sure(engine, sample, chance)
-    return replace(learned, counted=sample.total)
+    return replace(learned, sample=sample)
 
 
 def draw_sample(
@@ -124,7 +128,6 @@ def draw_sample(
     ladders: Sequence[Comparison],
     seed: int,
     always: Sequence[int] = (),
-    counted: Mapping[str, Floats] | None = None,
 ) -> Sample | str:
     """What is learned from, or a sentence that says why there is nothing.
 
@@ -133,18 +136,31 @@ def draw_sample(
         ladders: the comparisons.
         seed: of the draws.
         always: `seq` of left rows whose pairs are wanted whatever is drawn (labelled ones).
-        counted: totals that are known already, by comparison.
     """
     lefts, rights = engine.count("side_left"), engine.count("side_right")
     if min(lefts, rights) < ROWS_MIN:
         return f"fewer than {ROWS_MIN} open rows on one side: default odds, nothing was learned"
     _draw(engine, seed)
-    total = dict(counted or {})
-    new = [c for c in ladders if c.name not in total]
-    total |= _count_all(engine, new, lefts * rights)
+    total = _count_all(engine, ladders, lefts * rights)
     engine.put("always_rows", pl.DataFrame({"seq": list(always)}, schema={"seq": pl.Int64}))
     sample = _training_pairs(engine, ladders, total, (lefts, rights))
     return sample or "no candidate pairs to learn from: default odds"
+
+
+def _looked_anew(engine: Engine, ladders: Sequence[Comparison], earlier: Sample) -> Sample:
+    """The same pairs on other ladders, of which those that are the same need no second look."""
+    known = dict(zip(earlier.ladders, earlier.levels, strict=True))
+    new = [c for c in ladders if c not in known]
+    total = dict(earlier.total)
+    if new:
+        known |= zip(new, _pair_levels(engine, new)[2], strict=True)
+        total |= _count_all(engine, new, earlier.lefts * earlier.rights)
+    return replace(
+        earlier,
+        ladders=tuple(ladders),
+        levels=np.stack([known[c] for c in ladders]),
+        total={c.name: total[c.name] for c in ladders},
+    )
 
 
 def _keep_sure(engine: Engine, sample: Sample | None, chance: Floats | None) -> None:
@@ -247,18 +263,23 @@ def _training_pairs(
             "left rows to learn from, with all their partners",
         )
     )
-    columns = ", ".join(f"({c.level_sql()})::tinyint as g{i}" for i, c in enumerate(ladders))
+    left, right, levels = _pair_levels(engine, ladders)
+    if not len(left):
+        return None
+    pairs = graph(left, right, np.zeros(len(left), dtype=np.int64))
+    drawn = engine.count("training_rows")
+    return Sample(left, right, pairs, tuple(ladders), levels, total, drawn, *sizes)
+
+
+def _pair_levels(engine: Engine, ladders: Sequence[Comparison]) -> tuple[Ints, Ints, Ints]:
+    """Left and right `seq` of the pairs of `training_rows`, in their order, and their levels."""
+    columns = "".join(f", ({c.level_sql()})::tinyint as g{i}" for i, c in enumerate(ladders))
     found = engine.rows(
-        f"""select p.l, p.r, {columns} from candidate_pairs p join training_rows t on t.seq = p.l
+        f"""select p.l, p.r{columns} from candidate_pairs p join training_rows t on t.seq = p.l
             join side_left l on l.seq = p.l join side_right r on r.seq = p.r order by p.l, p.r"""
     )
-    if found.is_empty():
-        return None
-    levels = np.stack([found[f"g{i}"].to_numpy().astype(np.int64) for i in range(len(ladders))])
-    left, right = found["l"].to_numpy(), found["r"].to_numpy()
-    pairs = graph(left, right, np.zeros(len(found), dtype=np.int64))
-    drawn = engine.count("training_rows")
-    return Sample(left, right, pairs, levels, total, drawn, *sizes)
+    levels = [found[f"g{i}"].to_numpy().astype(np.int64) for i in range(len(ladders))]
+    return found["l"].to_numpy(), found["r"].to_numpy(), np.stack(levels)
 
 
 def fit(

@@ -115,8 +115,9 @@ def score(
             _empty(engine)
             return Scored(model, TABLE, False, 0, tuple(counts), tuple(notes))
         trained = anew
+    else:
+        rarity.attach_usual_fees(engine, known.schedules)
     model = stored.write(rec.name, trained) if trained is not known else model
-    rarity.attach_usual_fees(engine, trained.schedules)
     rescore(engine, rec, trained)
     return Scored(
         model, TABLE, trained is not known,
@@ -145,7 +146,8 @@ def _learn(
     ladders = comparisons(filled, terms)
     if not ladders or not blocking.rules(filled, extra):
         return None, ["the two sides fill no field in common that could be compared"]
-    rarity.attach_usual_fees(engine, known.schedules)
+    if terms.usual:
+        rarity.attach_usual_fees(engine, known.schedules)
     guarded = enrich.guarded(ladders, rec.customers)
     odds = estimate.learn(engine, guarded, rec.cardinality, seed)
     notes: list[str] = []
@@ -158,9 +160,8 @@ def _learn(
             schedules += seen
             rarity.attach_usual_fees(engine, schedules)
             ladders = comparisons(filled, replace(terms, usual=True))
-            counted = {name: n for name, n in odds.counted.items() if name != "amount"}
             guarded = enrich.guarded(ladders, rec.customers)
-            odds = estimate.learn(engine, guarded, rec.cardinality, seed, counted)
+            odds = estimate.learn(engine, guarded, rec.cardinality, seed, odds.sample)
     notes += odds.notes
     if not odds.settled and known.ladders:
         notes.append("the model that was there is kept: learning a new one did not settle")
