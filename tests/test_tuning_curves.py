@@ -273,3 +273,38 @@ def test_a_table_of_one_kind_teaches_nothing():
     """Only true pairs: the message says how many of either kind are needed."""
     with pytest.raises(LabelError, match="600 pairs are labelled 1 and 0 are labelled 0; 10 of"):
         train_table(table().with_columns(same=pl.lit(1)), label="same")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (pl.col("title").cast(pl.String), "feature 'title' is no number; turn it into one"),
+        (
+            pl.when(pl.int_range(pl.len()) == 2)
+            .then(float("inf"))
+            .otherwise("title")
+            .alias("title"),
+            "feature 'title' is infinite in row 3; leave the value empty",
+        ),
+    ],
+)
+def test_pairs_that_cannot_be_scored_are_refused(change, message):
+    """A feature that turned into text, or has no size, is named with its row."""
+    model = train_table(table(), label="same", features=["title", "year"], seed=1)
+
+    with pytest.raises(LabelError, match=message):
+        model.probability(table(seed=8).with_columns(change))
+
+
+def test_pairs_without_a_feature_are_refused():
+    """The message says what is missing and what the model reads."""
+    model = train_table(table(), label="same", features=["title", "year"], seed=1)
+
+    with pytest.raises(LabelError, match="no column 'year', which the model reads; it reads"):
+        model.probability(table().drop("year"))
+
+
+def test_a_table_of_one_group_holds_nothing_out():
+    """Every pair belongs together, so no figure could be told of pairs not learned from."""
+    with pytest.raises(LabelError, match="without one part of the groups in 'record' there are no"):
+        train_table(table().with_columns(record=pl.lit("all")), label="same", group="record")

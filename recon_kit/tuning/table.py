@@ -66,8 +66,8 @@ def train_table(  # noqa: PLR0913 - each names a column of the caller's table
         seed: of the folds and intervals.
 
     Raises:
-        LabelError: a column is missing, is no number, or there are fewer than 10 labels of
-            either kind.
+        LabelError: a column is missing, is no number or infinite, there are fewer than 10 labels
+            of either kind, or so few groups that none can be held out.
     """
     names = _features(pairs, label, features, (group, time))
     truth = _truth(pairs, label)
@@ -75,6 +75,7 @@ def train_table(  # noqa: PLR0913 - each names a column of the caller's table
     groups = groups.cast(pl.String).fill_null("")
     told = _matrix(pairs, names)
     fold = folds.split(groups, folds.FOLDS, seed).to_numpy()
+    _held_out(fold, truth, group)
     held = np.zeros(len(truth))
     for number in np.unique(fold):
         out = fold == number
@@ -178,6 +179,36 @@ def _truth(pairs: pl.DataFrame, label: str) -> NDArray[np.bool_]:
 
 
 def _matrix(pairs: pl.DataFrame, names: Sequence[str]) -> NDArray[np.float64]:
-    return pairs.select(
-        pl.col(list(names)).cast(pl.Float64).fill_nan(None).fill_null(0.0)
-    ).to_numpy()
+    """The features as numbers; a null counts as 0.
+
+    Raises:
+        LabelError: a column is missing or no number, or a value is infinite.
+    """
+    for name in names:
+        if name not in pairs.columns:
+            raise LabelError(
+                f"the pairs have no column {name!r}, which the model reads; it reads {list(names)}"
+            )
+        kind = pairs[name].dtype
+        if not (kind.is_numeric() or kind in {pl.Boolean, pl.Null}):
+            raise LabelError(f"feature {name!r} is no number; turn it into one")
+    told = pairs.select(pl.col(list(names)).cast(pl.Float64).fill_nan(None).fill_null(0.0))
+    for name in names:
+        row = told[name].is_infinite().arg_max()
+        if row is not None and told[name].is_infinite().any():
+            raise LabelError(
+                f"feature {name!r} is infinite in row {row + 1}; leave the value empty, or put the "
+                "largest that means something"
+            )
+    return told.to_numpy()
+
+
+def _held_out(fold: NDArray[np.int64], truth: NDArray[np.bool_], group: str | None) -> None:
+    """Raise where what is not held out cannot teach both kinds."""
+    for number in np.unique(fold):
+        left = truth[fold != number]
+        if left.all() or not left.any():
+            raise LabelError(
+                f"without one part of the groups in {group!r} there are no pairs of one kind left "
+                "to learn from; group by something that more pairs differ in"
+            )
