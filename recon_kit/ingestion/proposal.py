@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from recon_kit.ingestion import vendor_marks
 from recon_kit.ingestion.feed import Dialect, normal_header
 from recon_kit.ingestion.guess import ColumnGuess
+from recon_kit.ingestion.toml_block import quoted, source_name, types_line
 
 # Words of a header that speak for a field, best first. Matched against the normalised header.
 _FIELD_WORDS: dict[str, tuple[str, ...]] = {
@@ -92,6 +94,8 @@ _HEADER_WORDS: tuple[tuple[str, str], ...] = (
 )
 _OWNER = '# owner = "finance"  # who answers for it; its cases go there'
 _COMMON_TYPES = "order, payment, refund, payout, bank_line, conversion"
+# Files whose rows are of one kind, whatever a column called `type` may say.
+_ONE_KIND = frozenset({"bank_line", "conversion", "invoice", "lead", "order"})
 _NEGATIVE = r"[-(\x{2212}]"
 _DIRECTION = r"d/c|dr/cr|debit/credit|cr/dr|direction|(debit or credit|credit/debit)( indicator)?"
 _SYMBOLS = {"€": "EUR", "£": "GBP", "$": "USD", "¥": "JPY", "₹": "INR"}
@@ -116,8 +120,8 @@ def propose(  # noqa: PLR0913 - everything that the profile found goes in
         notes: what was doubtful about the file.
         rows: its first rows, looked at for currency signs and offsets.
     """
-    name = _source_name(file)
-    head = [f"# {note}" for note in notes] + ["[[sources]]", f"name = {_text(name)}"]
+    name = source_name(file)
+    head = [f"# {note}" for note in notes] + ["[[sources]]", f"name = {quoted(name)}"]
     if feed is not None:
         return "\n".join([*head, *_vendor(feed, guesses)]) + "\n"
     chosen = _choose_fields(guesses, rows)
@@ -125,7 +129,7 @@ def propose(  # noqa: PLR0913 - everything that the profile found goes in
 
 
 def _vendor(feed: str, guesses: Mapping[str, ColumnGuess]) -> list[str]:
-    lines = [f"feed = {_text(feed)}", _OWNER]
+    lines = [f"feed = {quoted(feed)}", _OWNER]
     names = {normal_header(n) for n in guesses}
     if feed.startswith("shopify.") and "total" not in names:
         lines.append("# the file has no column 'Total': its orders would tell no amount")
@@ -137,7 +141,7 @@ def _vendor(feed: str, guesses: Mapping[str, ColumnGuess]) -> list[str]:
 def _choose_fields(guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame) -> dict[str, str]:
     """Field to column: per field the best-worded column of a fitting kind, each column once."""
     chosen: dict[str, str] = {}
-    names = _names(guesses)
+    names = vendor_marks.plain_names(guesses)
     for field, patterns in _FIELD_WORDS.items():
         fits = _FIELD_KINDS.get(field)
         free = {
@@ -145,21 +149,13 @@ def _choose_fields(guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame) -> di
             for column, guess in guesses.items()
             if column not in chosen.values()
             and (guess.kind in fits if fits else guess.kind not in {"empty", "amount"})
+            and (field != "native_id" or vendor_marks.tells_apart(column, rows))
         }
         worded = (c for p in patterns for c, name in free.items() if re.fullmatch(p, name))
         best = next(worded, None)
         if best is not None:
             chosen[field] = best
     return _completed(chosen, guesses, rows)
-
-
-def _names(columns: Iterable[str]) -> dict[str, str]:
-    """Column to the name its words are looked for in: without an envelope that all stand in."""
-    names = {column: normal_header(column) for column in columns}
-    envelopes = {name.partition(".")[0] if "." in name else "" for name in names.values()}
-    if len(envelopes) == 1 and "" not in envelopes:
-        return {column: name.partition(".")[2] for column, name in names.items()}
-    return names
 
 
 def _completed(
@@ -173,8 +169,17 @@ def _completed(
     coded = [c for c, g in guesses.items() if g.kind == "currency" and c not in chosen.values()]
     if "currency" not in chosen and len(coded) == 1:
         chosen["currency"] = coded[0]
+    pair = vendor_marks.debit_credit_pair(guesses)
+    if "amount" not in chosen and pair is not None:
+        chosen["debit"], chosen["credit"] = pair
     if not {"amount", "debit", "credit"} & set(chosen) and paid:
-        chosen["amount"] = paid[0]
+        chosen["amount"] = vendor_marks.gross_column(guesses) or paid[0]
+    of = chosen.get("amount") or chosen.get("credit") or chosen.get("debit")
+    twin = vendor_marks.twin_currency(of, guesses) if of is not None else None
+    if "currency" not in chosen and twin is not None:
+        chosen["currency"] = twin
+    if vendor_marks.fee_mark(guesses) is not None:
+        chosen.pop("fee", None)
     if "amount" in chosen:
         chosen.pop("debit", None)
         chosen.pop("credit", None)
@@ -203,6 +208,9 @@ def _table(
     rows: pl.DataFrame,
 ) -> list[str]:
     kind = _event_type(file, guesses)
+    types = vendor_marks.types_told(guesses, rows, chosen.get("amount"))
+    if kind in _ONE_KIND:
+        types = None
     signed = _signed(rows, chosen.get("amount"))
     if signed and kind in {"order", "payment"}:
         kind = "other"  # which may carry either sign
@@ -210,44 +218,40 @@ def _table(
         'feed = "table"',
         _OWNER,
         "[sources.layout]",
-        f"event_type = {_text(kind)}  # a guess: say what one row is ({_COMMON_TYPES}, ...)",
+        types_line(*types)
+        if types is not None
+        else f"event_type = {quoted(kind)}  # a guess: say what one row is ({_COMMON_TYPES}, ...)",
     ]
     lines += _notation(dialect)
     lines += _clock(guesses, chosen, rows)
-    lines += _amounts(guesses, chosen)
+    lines += _amounts(guesses, chosen, rows)
     if "direction" in chosen:
         lines += _direction(rows[chosen["direction"]])
+    elif types is not None:
+        if vendor_marks.outgoing_unsigned(types, rows, chosen.get("amount")):
+            lines.append('sign = "by_type"  # what goes out is printed without a minus')
     elif kind == "refund" and "amount" in chosen and not signed:
         lines.append(
             'sign = "negated"  # refunds give money back; these are printed without a minus'
         )
     lines += _marks_unused(guesses, chosen)
-    if _fees_below_zero(rows, chosen):
+    if vendor_marks.fees_below_zero(rows, chosen):
         lines.append('fee_sign = "negative"  # every fee of a sale is printed below zero: a cost')
     return [*lines, "[sources.layout.columns]", *_columns(kind, guesses, chosen, rows)]
-
-
-def _fees_below_zero(rows: pl.DataFrame, chosen: Mapping[str, str]) -> bool:
-    """Whether each fee beside an amount that is not below zero is itself printed below zero."""
-    if not {"fee", "amount"} <= set(chosen) or not set(chosen.values()) <= set(rows.columns):
-        return False
-    fee, amount = (pl.col(chosen[name]).cast(pl.String) for name in ("fee", "amount"))
-    told = rows.filter(fee.str.contains("[1-9]"), ~amount.str.contains(_NEGATIVE))
-    return told.height > 0 and bool(told.select(fee.str.contains(_NEGATIVE).all()).item())
 
 
 def _notation(dialect: Dialect) -> list[str]:
     lines = []
     if dialect.format != "csv":
-        where = [f"records = {_text(dialect.records)}"] if dialect.records else []
-        return [f"format = {_text(dialect.format)}", *where]
+        where = [f"records = {quoted(dialect.records)}"] if dialect.records else []
+        return [f"format = {quoted(dialect.format)}", *where]
     if dialect.encoding != "utf-8":
-        lines.append(f"encoding = {_text(dialect.encoding)}  # check accents and currency signs")
-    lines.append(f"delimiter = {_text(dialect.delimiter)}")
+        lines.append(f"encoding = {quoted(dialect.encoding)}  # check accents and currency signs")
+    lines.append(f"delimiter = {quoted(dialect.delimiter)}")
     if dialect.skip_rows:
         lines.append(f"skip_rows = {dialect.skip_rows}")
     if dialect.footer_regex:
-        lines.append(f"footer_regex = {_text(dialect.footer_regex)}")
+        lines.append(f"footer_regex = {quoted(dialect.footer_regex)}")
     return lines
 
 
@@ -261,27 +265,35 @@ def _clock(
     lines = []
     if "%z" not in formats[0] and formats[0] != "epoch" and column in rows.columns:
         lines.append('timezone = "UTC"  # the times carry no offset: put the zone of the supplier')
-    lines.append(f"date_formats = [{_text(formats[0])}]")
+    lines.append(f"date_formats = [{quoted(formats[0])}]")
     if len(formats) > 1:
         rivals = ", ".join(formats[1:])
         lines.append(f"# every value also reads as {rivals}, with another meaning: choose one")
     return lines
 
 
-def _amounts(guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str]) -> list[str]:
+def _amounts(
+    guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str], rows: pl.DataFrame
+) -> list[str]:
     used = [guesses[chosen[f]] for f in ("amount", "debit", "credit", "fee", "net") if f in chosen]
     comma = sum(g.comma_only for g in used) > sum(g.dot_only for g in used)
-    lines = [f"decimal = {_text(',' if comma else '.')}"]
+    lines = [f"decimal = {quoted(',' if comma else '.')}"]
     if any(g.comma_only for g in used) and any(g.dot_only for g in used):
         lines.append("# some amounts only read with a decimal comma, others with a point")
     if any(g.grouped_or_decimal for g in used):
         mark = "." if comma else ","
-        lines.append(
-            f"thousands = {_text(mark)}  # some amounts (such as 1{mark}234) read either way: check"
-        )
+        doubt = f"some amounts (such as 1{mark}234) read either way: check"
+        lines.append(f"thousands = {quoted(mark)}  # {doubt}")
     if "amount" not in chosen and {"debit", "credit"} & set(chosen):
         lines.append('sign = "debit_credit"')
-    if used and all(g.kind == "count" for g in used):
+    marks_fees = vendor_marks.fee_mark(guesses)
+    if marks_fees is not None:
+        shown = " ".join(marks_fees.split())
+        lines.append(f"# fees are left out: a layout reads one sign, {shown!r} two")
+    whole = bool(used) and all(g.kind == "count" for g in used)
+    if whole and vendor_marks.counts_minor(guesses, rows, chosen.get("amount", "")):
+        lines.append('unit = "minor"  # this format counts cents')
+    elif whole:
         lines.append('# every amount is a whole number: if the file counts cents, unit = "minor"')
     return lines
 
@@ -299,7 +311,7 @@ def _direction(marks: pl.Series) -> list[str]:
     """The sign that each mark of a debit/credit column stands for."""
     found = marks.cast(pl.String).str.strip_chars().drop_nulls().unique().sort().to_list()
     signs = {m: -1 if m.lower().startswith(("d", "s", "o")) else 1 for m in found if m}
-    pairs = ", ".join(f"{_text(mark)} = {sign}" for mark, sign in signs.items())
+    pairs = ", ".join(f"{quoted(mark)} = {sign}" for mark, sign in signs.items())
     return [
         'sign = "indicator"',
         f"direction_map = {{ {pairs} }}",
@@ -310,34 +322,40 @@ def _columns(
     kind: str, guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str], rows: pl.DataFrame
 ) -> list[str]:
     lines = [
-        f"{field} = {_text(chosen[field])}"
+        f"{field} = {quoted(chosen[field])}"
         for field in (*_FIELD_WORDS, "direction")
         if field in chosen
     ]
     if kind == "order" and "order_id" not in chosen and "native_id" in chosen:
-        lines.append(f"order_id = {_text(chosen['native_id'])}  # an order's own id")
-    named = _payouts_in_text(guesses, rows) if "payout_id" not in chosen else None
+        lines.append(f"order_id = {quoted(chosen['native_id'])}  # an order's own id")
+    taken = set(chosen.values())
+    own = {chosen.get("native_id")} if kind == "payout" else set()
+    ids = [c for c, g in guesses.items() if g.kind == "id"]
+    payout = vendor_marks.payout_column((c for c in ids if c not in taken or c in own), rows)
+    if "payout_id" not in chosen and payout is not None:
+        lines.append(f"payout_id = {quoted(payout)}")
+    named = (
+        vendor_marks.payouts_in_text(guesses, rows)
+        if "payout_id" not in chosen and payout is None
+        else None
+    )
     if named is not None:
-        lines.append(f"payout_id = {{ from = {_text(named)}, extract = '(po_\\w+)' }}")
+        lines.append(f"payout_id = {{ from = {quoted(named)}, extract = '(po_\\w+)' }}")
     if "currency" not in chosen:
         found = _currency_sign(guesses, chosen, rows)
         several = any(guess.kind == "currency" for guess in guesses.values())
         held = "several columns hold one: choose" if several else "no column holds one"
         why = "from the sign in the amounts" if found else f"{held}: put the right one"
-        lines.append(f"currency = {{ value = {_text(found or 'USD')} }}  # {why}")
-    taken = set(chosen.values())
-    for column, guess in guesses.items():
-        if guess.kind == "id" and column not in taken:
+        lines.append(f"currency = {{ value = {quoted(found or 'USD')} }}  # {why}")
+    lines += [
+        f"# refunded_amount = {quoted(c)}  # refunds told beside the payment"
+        for c in vendor_marks.refunds_beside(guesses)
+    ]
+    for column in ids:
+        if column not in {*taken, payout}:
             key = re.sub(r"[^a-z0-9]+", "_", normal_header(column)).strip("_") or "key"
-            lines.append(f"# {_text('raw_keys.' + key)} = {_text(column)}")
+            lines.append(f"# {quoted('raw_keys.' + key)} = {quoted(column)}")
     return lines
-
-
-def _payouts_in_text(guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame) -> str | None:
-    """The column of free text that names Stripe's payouts, as bank lines do."""
-    texts = [c for c, g in guesses.items() if g.kind == "text" and c in rows.columns]
-    named = (c for c in texts if rows[c].cast(pl.String).str.contains(r"\bpo_\w{2,}").any())
-    return next(named, None)
 
 
 def _currency_sign(
@@ -364,19 +382,3 @@ def _event_type(file: str, guesses: Mapping[str, ColumnGuess]) -> str:
     found = [kind for kind, pattern in _FILE_WORDS if re.search(pattern, name)]
     found += [kind for kind, pattern in _HEADER_WORDS if re.search(pattern, header)]
     return found[0] if found else "other"
-
-
-def _source_name(file: str) -> str:
-    stem = file.split(".", maxsplit=1)[0].casefold()
-    name = re.sub(r"[^a-z0-9]+", "_", stem).strip("_")
-    name = re.sub(r"(_?[0-9]+)+$", "", name) or "source"
-    return name if name[0].isalpha() else f"source_{name}"
-
-
-def _text(value: str) -> str:
-    """A TOML text: literal where it can be, else a basic string with escapes."""
-    if "\\" in value and "'" not in value and value.isprintable():
-        return f"'{value}'"
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped)
-    return f'"{shown}"'

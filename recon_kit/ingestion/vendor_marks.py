@@ -1,0 +1,235 @@
+"""Marks by which a payment service's export says what its rows, units, currencies and ids are.
+
+A proposal asks here before it falls back on one type, whole units and one constant currency for
+all rows. A mark that does not speak clearly is left to the person who reads the proposal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import polars as pl
+
+from recon_kit.ingestion.feed import normal_header
+from recon_kit.ingestion.guess import ColumnGuess
+
+_TYPE_COLUMN = (
+    r"((record|transaction|event|entry|operation|activity|balance) )?type|reporting category"
+)
+# What one row is, in the words of payment services, spelled without case and separators.
+_TYPE_WORDS: dict[str, str] = {
+    **dict.fromkeys(("charge", "payment", "sale", "settled", "capture", "captured"), "payment"),
+    **dict.fromkeys(("refund", "refunded", "paymentrefund", "partialrefund"), "refund"),
+    **dict.fromkeys(("chargeback", "dispute", "chargebackreversed", "disputereversal"),
+                    "chargeback"),
+    **dict.fromkeys(("payout", "merchantpayout", "withdrawal"), "payout"),
+    **dict.fromkeys(("fee", "fees", "stripefee", "servicefee", "applicationfee", "networkcost",
+                     "invoicededuction"), "fee"),
+    **dict.fromkeys(("adjustment", "depositcorrection", "payoutfailure", "payoutcancel",
+                     "payoutreversal", "paymentfailurerefund", "refundfailure"), "adjustment"),
+    **dict.fromkeys(("reserve", "reservetransaction", "reservedfunds"), "reserve"),
+    **dict.fromkeys(("transfer", "balancetransfer"), "transfer"),
+    # Steps of one payment before its money moves: no further payments.
+    **dict.fromkeys(("received", "authorised", "authorized", "sentforsettle"), "other"),
+}  # fmt: skip
+_TYPES_MAX = 40  # more words than this are no list of types
+_OUTGOING = frozenset({"refund", "chargeback", "fee"})
+_NEGATIVE = r"[-(\x{2212}]"
+# Objects of Stripe's API, whose amounts count the smallest unit of their currency.
+_API_OBJECTS = (
+    "balance_transaction", "charge", "payout", "refund", "payment_intent", "dispute", "transfer",
+    "checkout.session",
+)  # fmt: skip
+_MINOR_NAME = r".*\b(cents|pence|minor( units?)?)|.*amount money\.amount|(.*\.)?amount\.value"
+_FEE_MARK = r"fee (debit or credit|debit/credit|credit/debit|d/c|dr/cr|direction)( indicator)?"
+_EMPTY_WORDS = frozenset({"amount", "currency", "debit", "credit", "in", "gc", "nc"})
+
+
+def plain_names(columns: Iterable[str]) -> dict[str, str]:
+    """Column to the name its words are looked for in: without an envelope that all stand in."""
+    names = {column: _spelled(column) for column in columns}
+    envelopes = {name.partition(".")[0] if "." in name else "" for name in names.values()}
+    if len(envelopes) == 1 and "" not in envelopes:
+        return {column: name.partition(".")[2] for column, name in names.items()}
+    return names
+
+
+def _spelled(column: str) -> str:
+    """A normalised name without the hyphens and marks that services write into theirs."""
+    name = (
+        normal_header(column).removesuffix(" (metadata)").replace("paymentintent", "payment intent")
+    )
+    return re.sub(r"(?<=\w\w)-(?=\w)", " ", name)
+
+
+def types_told(
+    guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame, amount: str | None
+) -> tuple[str, dict[str, str]] | None:
+    """The column that says what each row is, and the event type of each of its words.
+
+    A word that is not known, or whose rows carry signs that its type never has, is `other`.
+    """
+    best: tuple[float, str, dict[str, str]] | None = None
+    for column in guesses:
+        if column not in rows.columns or not re.fullmatch(_TYPE_COLUMN, _own_name(column)):
+            continue
+        told = marks(rows[column])
+        known = [word for word in told if _plain(word) in _TYPE_WORDS]
+        share = len(known) / max(len(told), 1)
+        if share < 0.5 or len(told) > _TYPES_MAX or (best is not None and best[0] >= share):
+            continue
+        kinds = {word: _type_of(word, rows, column, amount) for word in told}
+        best = share, column, kinds
+    return None if best is None else best[1:]
+
+
+def _type_of(word: str, rows: pl.DataFrame, column: str, amount: str | None) -> str:
+    kind = _TYPE_WORDS.get(_plain(word), "other")
+    if amount is None or amount not in rows.columns:
+        return kind
+    below, above = _signs(rows.filter(_text(column) == word), amount)
+    if (kind == "payment" and below) or (kind == "refund" and below and above):
+        return "other"
+    return kind
+
+
+def outgoing_unsigned(
+    types: tuple[str, dict[str, str]], rows: pl.DataFrame, amount: str | None
+) -> bool:
+    """Whether refunds, chargebacks and fees are printed as bare sizes, none with a minus."""
+    column, kinds = types
+    if amount is None or amount not in rows.columns:
+        return False
+    words = [word for word, kind in kinds.items() if kind in _OUTGOING]
+    below, above = _signs(rows.filter(_text(column).is_in(words)), amount)
+    return above and not below
+
+
+def _signs(rows: pl.DataFrame, amount: str) -> tuple[bool, bool]:
+    """Whether any amount is printed below zero, and any above."""
+    told = rows.filter(_text(amount).str.contains("[1-9]"))[amount].cast(pl.String)
+    below = told.str.contains(_NEGATIVE)
+    return bool(below.any()), not bool(below.all())
+
+
+def counts_minor(guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame, amount: str) -> bool:
+    """Whether the file is known to count cents: Stripe's API, PayPal's reports, or by its name."""
+    names = {normal_header(c) for c in guesses}
+    if {"transaction event code", "gross transaction amount"} <= names:
+        return True
+    if re.fullmatch(_MINOR_NAME, normal_header(amount)):
+        return True
+    objects = [c for c in guesses if _own_name(c) == "object" and c in rows.columns]
+    return any(set(marks(rows[c])) & set(_API_OBJECTS) for c in objects)
+
+
+def fees_below_zero(rows: pl.DataFrame, chosen: Mapping[str, str]) -> bool:
+    """Whether each fee beside an amount that is not below zero is itself printed below zero."""
+    if not {"fee", "amount"} <= set(chosen) or not set(chosen.values()) <= set(rows.columns):
+        return False
+    fee, amount = (pl.col(chosen[name]).cast(pl.String) for name in ("fee", "amount"))
+    told = rows.filter(fee.str.contains("[1-9]"), ~amount.str.contains(_NEGATIVE))
+    return told.height > 0 and bool(told.select(fee.str.contains(_NEGATIVE).all()).item())
+
+
+def twin_currency(amount: str, guesses: Mapping[str, ColumnGuess]) -> str | None:
+    """The one column of currencies whose name says that it is this amount's.
+
+    `Gross Transaction Currency` belongs to `Gross Transaction Amount`, `Main Currency` to
+    `Main Amount`; two that fit equally well are none.
+    """
+    wanted = _words(amount)
+    shared = sorted(
+        ((len(wanted & _words(c)), c) for c, g in guesses.items() if g.kind == "currency"),
+        reverse=True,
+    )
+    if not shared or shared[0][0] == 0 or (len(shared) > 1 and shared[1][0] == shared[0][0]):
+        return None
+    return shared[0][1]
+
+
+def debit_credit_pair(guesses: Mapping[str, ColumnGuess]) -> tuple[str, str] | None:
+    """The first two columns that are called alike but for `debit` and `credit`.
+
+    One of them may be empty in this file: a month without refunds has no debits.
+    """
+    money = {
+        normal_header(c): c for c, g in guesses.items() if g.kind in {"amount", "count", "empty"}
+    }
+    for name, column in money.items():
+        other = money.get(re.sub(r"\bdebit\b", "credit", name))
+        filled = {guesses[c].kind for c in (column, other) if c is not None} - {"empty"}
+        if other is not None and other != column and filled:
+            return column, other
+    return None
+
+
+def fee_mark(guesses: Mapping[str, ColumnGuess]) -> str | None:
+    """The column that says which way each fee went, where there is one."""
+    return next((c for c in guesses if re.fullmatch(_FEE_MARK, normal_header(c))), None)
+
+
+def payout_column(columns: Iterable[str], rows: pl.DataFrame) -> str | None:
+    """The first of these columns that holds ids of Stripe's payouts and nothing else."""
+    for column in columns:
+        told = marks(rows[column]) if column in rows.columns else []
+        if told and all(re.fullmatch(r"po_\w{2,}", value) for value in told):
+            return column
+    return None
+
+
+def payouts_in_text(guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame) -> str | None:
+    """The column of free text that names Stripe's payouts, as bank lines do."""
+    texts = [c for c, g in guesses.items() if g.kind == "text" and c in rows.columns]
+    named = (c for c in texts if rows[c].cast(pl.String).str.contains(r"\bpo_\w{2,}").any())
+    return next(named, None)
+
+
+def gross_column(guesses: Mapping[str, ColumnGuess]) -> str | None:
+    """The first column of gross amounts; they may all be whole."""
+    money = (c for c, g in guesses.items() if g.kind in {"amount", "count"})
+    return next((c for c in money if re.match(r"gross\b", normal_header(c))), None)
+
+
+def refunds_beside(guesses: Mapping[str, ColumnGuess]) -> list[str]:
+    """Columns that tell of each payment how much of it was refunded."""
+    money = [c for c, g in guesses.items() if g.kind in {"amount", "count"}]
+    return [
+        c for c in money if re.fullmatch(r"(amount|total) refunded|refunded amount", _spelled(c))
+    ]
+
+
+def tells_apart(column: str, rows: pl.DataFrame) -> bool:
+    """Whether these ids are of the rows themselves, not of an account or report they share."""
+    if re.search(r"\b(reference|parent|related|original)\b", normal_header(column)):
+        return False  # the id of another row
+    if column not in rows.columns:
+        return True
+    filled = rows.filter(_text(column).is_not_null()).unique()
+    return filled[column].n_unique() * 2 > filled.height
+
+
+def marks(column: pl.Series) -> Sequence[str]:
+    """The distinct filled texts of a column, in order."""
+    told: list[str] = (
+        column.cast(pl.String).str.strip_chars().drop_nulls().unique().sort().to_list()
+    )
+    return [mark for mark in told if mark]
+
+
+def _text(column: str) -> pl.Expr:
+    return pl.col(column).cast(pl.String).str.strip_chars()
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[\W_]+", "", word.casefold())
+
+
+def _own_name(column: str) -> str:
+    """A column's normalised name; of a nested one the name inside its object."""
+    return _spelled(column).rpartition(".")[2]
+
+
+def _words(column: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", normal_header(column))) - _EMPTY_WORDS

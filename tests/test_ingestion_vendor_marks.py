@@ -1,0 +1,178 @@
+"""What exports of payment services say of their rows, units, currencies and ids is heeded."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from recon_kit import settings
+from recon_kit.ingestion.ingest import ingest_file
+from recon_kit.ingestion.profile import profile_file
+from recon_kit.ledger.store import Store
+
+RECEIVED = datetime(2026, 4, 1, tzinfo=UTC)
+
+
+def proposed(tmp_path: Path, name: str, text: str) -> tuple[settings.Layout, str, pl.DataFrame]:
+    """The layout that is proposed for a file, its text, and the events it makes as it stands."""
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    toml = profile_file(path).toml
+    source = settings.loads('[workspace]\nname = "x"\n' + toml).sources[0]
+    store = Store.create(tmp_path / "store", created_at=RECEIVED)
+    ingest_file(store, source, path, workspace_timezone="UTC", received_at=RECEIVED)
+    with store.snapshot().engine() as engine:
+        events = engine.rows(
+            "select event_type, amount, fee, currency, payout_id, native_id, event_ts"
+            " from events order by record_row"
+        )
+    assert source.layout is not None
+    return source.layout, toml, events
+
+
+def test_a_balance_history_tells_what_each_row_is(tmp_path):
+    """Charge, refund, fee and payout are told apart; the payout is positive, its id a key."""
+    text = (
+        "id,Type,Source,Amount,Fee,Net,Currency,Created (UTC),Transfer\n"
+        "txn_1aaaaaaaa,charge,ch_1aaaaaaaa,80.00,2.62,77.38,eur,2026-02-03 09:00,po_1aaaaaaaa\n"
+        "txn_2aaaaaaaa,refund,re_1aaaaaaaa,-30.00,0.00,-30.00,eur,2026-02-04 09:00,po_1aaaaaaaa\n"
+        "txn_3aaaaaaaa,stripe_fee,fee_1aaaaaaa,-2.00,0.00,-2.00,eur,2026-02-05 09:00,\n"
+        "txn_4aaaaaaaa,payout,po_1aaaaaaaa,-45.38,0.00,-45.38,eur,2026-02-06 09:00,\n"
+    )
+
+    _, _, events = proposed(tmp_path, "balance_history.csv", text)
+
+    assert events.select("event_type", "amount", "payout_id").rows() == [
+        ("payment", 8_000, "po_1aaaaaaaa"),
+        ("refund", -3_000, "po_1aaaaaaaa"),
+        ("fee", -200, None),
+        ("payout", 4_538, None),
+    ]
+
+
+def test_steps_of_a_payment_are_no_further_payments(tmp_path):
+    """A report that prints received, authorised and settled of one payment tells one payment."""
+    text = "Psp Reference,Booking Date,Record Type,Main Currency,Main Amount,Payment Currency\n"
+    for minute, step in enumerate(("Received", "Authorised", "SentForSettle", "Settled")):
+        text += f"88123,2026-03-02 10:0{minute}:00,{step},GBP,19.90,EUR\n"
+
+    _, _, events = proposed(tmp_path, "payments_accounting.csv", text)
+
+    assert events["event_type"].to_list() == ["other", "other", "other", "payment"]
+    assert events["currency"].unique().to_list() == ["GBP"]
+
+
+def test_a_word_whose_rows_carry_both_signs_is_left_open(tmp_path):
+    """Lines of a sale and its commission under one word are no payments: they stay other."""
+    text = (
+        "settlement-id,transaction-type,posted-date-time,amount,currency\n"
+        "7001,Payment,2026-03-02 10:00:00 UTC,50.00,USD\n"
+        "7001,Payment,2026-03-02 10:00:00 UTC,-7.50,USD\n"
+        "7001,ServiceFee,2026-03-03 10:00:00 UTC,-1.00,USD\n"
+    )
+
+    layout, _, events = proposed(tmp_path, "settlement.txt", text)
+
+    assert events["event_type"].to_list() == ["other", "other", "fee"]
+    assert events["amount"].sum() == 4_150
+    assert "native_id" not in layout.columns  # the settlement's id is no row's own
+
+
+def test_refunds_printed_without_a_minus_go_out(tmp_path):
+    """Where a type says refund and no refund has a minus, the type gives the sign."""
+    text = (
+        "Payment ID,Type,Amount,Currency,Created at\n"
+        "p-1,Sale,20.00,USD,2026-03-02\np-2,Refund,5.00,USD,2026-03-03\n"
+    )
+
+    layout, _, events = proposed(tmp_path, "charges.csv", text)
+
+    assert layout.sign == "by_type"
+    assert events["amount"].to_list() == [2_000, -500]
+
+
+def test_amounts_of_an_api_are_cents(tmp_path):
+    """A list of objects from Stripe's API counts the smallest unit: 2500 is 25.00."""
+    text = (
+        '{"object": "list", "data": [{"id": "ch_1aaaaaaaa", "object": "charge", "amount": 2500,'
+        ' "currency": "cad", "created": 1772445600},'
+        ' {"id": "ch_2aaaaaaaa", "object": "charge", "amount": 990,'
+        ' "currency": "cad", "created": 1772445700}]}'
+    )
+
+    layout, _, events = proposed(tmp_path, "charges.json", text)
+
+    assert layout.unit == "minor"
+    assert events["amount"].to_list() == [2_500, 990]
+
+
+def test_whole_amounts_of_an_unknown_format_stay_a_question(tmp_path):
+    """A file that may count cents or not is not guessed about: the block asks."""
+    text = "Payment ID,Amount,Currency,Created at\np-1,20,USD,2026-03-02\np-2,5,USD,2026-03-03\n"
+
+    layout, toml, _ = proposed(tmp_path, "charges.csv", text)
+
+    assert layout.unit == "major"
+    assert 'if the file counts cents, unit = "minor"' in toml
+
+
+@pytest.mark.parametrize(("debit", "credit", "amount"), [("7.00", "", -700), ("", "7.00", 700)])
+def test_a_pair_of_debit_and_credit_is_found_under_longer_names(tmp_path, debit, credit, amount):
+    """`Gross Debit (GC)` and `Gross Credit (GC)` are one amount, though one of them is empty."""
+    text = (
+        "Psp Reference,Creation Date,Gross Currency,Gross Debit (GC),Gross Credit (GC),"
+        f"Net Currency,Net Debit (NC)\n88123,2026-03-02 10:00:00,SEK,{debit},{credit},EUR,0.61\n"
+    )
+
+    _, _, events = proposed(tmp_path, "settled.csv", text)
+
+    assert events.select("amount", "currency").rows() == [(amount, "SEK")]
+
+
+def test_fees_with_a_mark_of_their_own_are_left_out_and_said(tmp_path):
+    """One sign holds for all fees of a layout: a column that marks each fee cannot be heeded."""
+    text = (
+        "Transaction ID,Created at,Gross Amount,Gross Currency,Fee Debit or Credit,Fee Amount,"
+        "Fee Currency\nt-1,2026-03-02,50.00,AUD,DR,1.75,GBP\nt-2,2026-03-03,20.00,AUD,CR,0.70,GBP\n"
+    )
+
+    layout, toml, events = proposed(tmp_path, "settled.csv", text)
+
+    assert "fee" not in layout.columns
+    assert "# fees are left out: a layout reads one sign, 'Fee Debit or Credit' two" in toml
+    assert events.select("amount", "currency").rows() == [(5_000, "AUD"), (2_000, "AUD")]
+
+
+def test_payouts_are_found_by_their_own_ids(tmp_path):
+    """A list of payouts names each by its id, which bank lines carry as payout id."""
+    text = (
+        "id,Amount,Created (UTC),Currency,Status\n"
+        "po_1aaaaaaaa,120.00,2026-03-02 08:00,eur,paid\n"
+        "po_2aaaaaaaa,35.00,2026-03-03 08:00,eur,paid\n"
+    )
+
+    _, _, events = proposed(tmp_path, "payouts.csv", text)
+
+    assert events.select("event_type", "payout_id", "native_id").rows() == [
+        ("payout", "po_1aaaaaaaa", "po_1aaaaaaaa"),
+        ("payout", "po_2aaaaaaaa", "po_2aaaaaaaa"),
+    ]
+
+
+def test_a_list_of_payments_offers_its_keys_and_its_refunds(tmp_path):
+    """Ids in metadata and payment intents become keys; refunds beside a payment are offered."""
+    text = (
+        "id,Created date (UTC),Amount,Amount Refunded,Currency,PaymentIntent ID,"
+        "order_id (metadata)\n"
+        "ch_1aaaaaaaa,2026-03-02 08:00:00,40.00,40.00,usd,pi_1aaaaaaaa,1001\n"
+        "ch_2aaaaaaaa,2026-03-02 09:00:00,25.00,0.00,usd,pi_2aaaaaaaa,1002\n"
+    )
+
+    layout, toml, _ = proposed(tmp_path, "unified_payments.csv", text)
+
+    assert layout.columns["order_id"].names == ("order_id (metadata)",)
+    assert layout.columns["transaction_id"].names == ("PaymentIntent ID",)
+    assert '# refunded_amount = "Amount Refunded"' in toml
