@@ -7,10 +7,11 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matching_world import day, event, order, payment, person, rec, reconciled, said
+from matching_world import day, event, frame, order, payment, person, rec, reconciled, said
 from pydantic import ValidationError
 
-from recon_kit.matching import spelling
+from recon_kit import model
+from recon_kit.matching import cascade, spelling
 from recon_kit.settings import KEY_NORMALISERS, Source
 
 ONE = rec(cardinality="one_to_one")
@@ -185,6 +186,26 @@ def test_a_memo_that_names_a_settled_order_as_well_joins_nothing():
     ]  # fmt: skip
     with reconciled(events) as world:
         assert world.groups() == ["o1+p0"]
+
+
+def test_who_carries_a_key_is_read_once_for_memos_refunds_and_reasons():
+    """All three ask the same question of the events; a second evaluation asks it anew."""
+    events = [
+        order("o1", 100, order_id="1001"), payment("p1", 100, description="for 1001"),
+        order("o2", 200, order_id="1002"), payment("p2", 200, order_id="1002"),
+        event("x2", "stripe", "refund", -50, order_id="1002"),
+        order("o3", 300, order_id="1003", transaction_id="t3"), payment("p3", 300, order_id="1003"),
+        payment("p4", 70, transaction_id="t3"),
+    ]  # fmt: skip
+    with reconciled(events) as world:
+        assert [step.name for step in world.outcome.trail].count("carriers") == 1
+        assert world.groups() == ["o1+p1", "o2+p2+x2", "o3+p3"]
+        assert world.open("event_key", "why_code", "nearest_key") == [("p4", "key_taken", "o3")]
+        restated = [order("o1", 100, order_id="1009"), *events[1:]]
+        world.engine.put("events", frame(restated, model.EVENT_SCHEMA))
+        again = cascade.reconcile(world.engine, rec(), cascade.MatchingContext(as_of=day(30)))
+        assert [step.name for step in again.trail].count("carriers") == 1
+        assert world.groups() == ["o2+p2+x2", "o3+p3"]
 
 
 def test_what_a_person_barred_is_not_repaired():

@@ -28,7 +28,7 @@ def run(engine: Engine, rec: Reconciliation) -> None:
     if engine.count("parents_told"):
         engine.run(*ranked_steps(), *by_parent_steps())
     if rec.keys:
-        engine.run(late.carriers_step(rec, "attached"))
+        late.carriers(engine, rec)
         engine.run(*(by_key_step(number, key) for number, key in enumerate(rec.keys)))
     engine.run(*second_hand_steps())
 

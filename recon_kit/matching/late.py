@@ -8,7 +8,7 @@ tables, known by `eid`: `second_look`, their rows of the pool with `external_ids
 
 from __future__ import annotations
 
-from recon_kit.ledger.engine import Step
+from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import keys, pool
 from recon_kit.settings import Reconciliation
 
@@ -46,6 +46,7 @@ def steps(rec: Reconciliation, lone: str) -> tuple[Step, ...]:
         Step(
             "second_look",
             f"""
+drop table if exists carriers;
 create or replace table second_look as
 select eid, {pool.row_sql(rec)}{hashes}, external_ids, {FACTS}
 from (
@@ -77,18 +78,44 @@ from (select eid, event_key from second_look) s join (
     )
 
 
-def carriers_step(rec: Reconciliation, asking: str) -> Step:
+def carriers(engine: Engine, rec: Reconciliation, words: str | None = None) -> None:
+    """Make `carriers` for what is open and what hangs, unless this evaluation has made it.
+
+    Repairs, attachments and reasons ask who carries the keys of some of these rows: one pass over
+    the events answers all three. What is open only becomes fewer from one to the next.
+    """
+    if not carriers_made(engine):
+        asking = f"second_look where side = {pool.ATTACHED} or eid in (select eid from rest)"
+        engine.run(carriers_step(rec, f"(from {asking})", words=words))
+
+
+def carriers_made(engine: Engine) -> bool:
+    """Whether this evaluation has made `carriers`: `second_look` takes an earlier one away."""
+    told = engine.one("select count(*) from duckdb_tables() where table_name = 'carriers'")
+    return told != (0,)
+
+
+def carriers_step(
+    rec: Reconciliation, asking: str, name: str = "carriers", words: str | None = None
+) -> Step:
     """`carriers(number, t, eid, event_key, side)`: who carries a key of some rows, matched or not.
 
     Args:
         rec: its sides and keys; the first key stands in the pool.
-        asking: table of rows of `second_look`, those of the sides and what hangs on them.
+        asking: table or query of rows with keys, as `second_look` has them.
+        name: of the table.
+        words: table with a column `word` of texts that may be any of the keys.
     """
     sides = f"{keys.side_filter(rec.left)} or {keys.side_filter(rec.right)}"
+    further = f" union all select word from {words}" if words else ""
+    wanted = [
+        f"(select t{number} from {asking} where k{number} is not null{further})"
+        for number in range(len(rec.keys))
+    ]
     arms = "\nunion all\n".join(
         f"""select {number} as number, t, event_key
 from (select event_key, {keys.key_text(key)} as t from events where {sides})
-where t in (select t{number} from {asking} where k{number} is not null)"""
+where t in {wanted[number]}"""
         for number, key in enumerate(rec.keys)
         if number
     )
@@ -99,9 +126,8 @@ where side < {pool.ATTACHED}"""
     return Step(
         "carriers",
         f"""
-create or replace table carriers as
+create or replace table {name} as
 select 0 as number, t0 as t, eid, event_key, side from pool
-where side < {pool.ATTACHED} and k0 in (select k0 from {asking})
-  and t0 in (select t0 from {asking}){told if arms else ""}""",
+where side < {pool.ATTACHED} and k0 is not null and t0 in {wanted[0]}{told if arms else ""}""",
         "who carries the same keys",
     )

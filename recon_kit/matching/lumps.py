@@ -128,7 +128,7 @@ def steps(rec: Reconciliation, zone: str) -> tuple[Step, ...]:
     """`lump_rows` and `item_rows`."""
     one = 0 if keys.one_side(rec) == "left" else 1
     return (
-        *((late.carriers_step(rec, "rest"),) if rec.keys else ()),
+        *((late.carriers_step(rec, "rest", "lump_carriers"),) if rec.keys else ()),
         needy_step(rec),
         Step("lump_rows", _rows_sql(rec, zone, one), "open events that a group may add up to"),
         _residual_step(rec, zone),
@@ -157,7 +157,7 @@ def _rows_sql(rec: Reconciliation, zone: str, side: int) -> str:
     net = getattr(rec.measure, name) == "net"
     gross = "v + fee" if net else "v"
     known = "".join(
-        f" and (k{i} is null or t{i} not in (select t from carriers where side = {1 - side}"
+        f" and (k{i} is null or t{i} not in (select t from lump_carriers where side = {1 - side}"
         f" and number = {i}))"
         for i in range(len(rec.keys))
     )

@@ -37,7 +37,13 @@ def run(engine: Engine, rec: Reconciliation) -> None:
         "currency_places",
         pl.DataFrame({"currency": list(places), "places": list(places.values())}),
     )
-    engine.run(*candidate_steps(), *taken_steps(rec))
+    engine.run(*candidate_steps())
+    if rec.keys:
+        engine.run(waiting_step())
+        if not late.carriers_made(engine):
+            engine.run(late.carriers_step(rec, "waiting"))  # nobody asks for more after this
+        engine.run(taken_step(rec))
+        engine.drop("carriers")
     told_again.run(engine, rec)
     engine.run(*near_steps(), unknown_step())
     engine.run(answer_words.step(rec))
@@ -87,7 +93,19 @@ where o.mid is null group by o.eid""",
     )
 
 
-def taken_steps(rec: Reconciliation) -> tuple[Step, ...]:
+def waiting_step() -> Step:
+    """`waiting`: rows of `second_look` for which no method noted anything."""
+    return Step(
+        "waiting",
+        """
+create or replace table waiting as
+select p.* from open_rows o join second_look p using (eid)
+where o.mid is null and o.side < 2 and o.eid not in (select eid from near)""",
+        "open events of which nothing is known yet",
+    )
+
+
+def taken_step(rec: Reconciliation) -> Step:
     """Events of the other side that carry the same key but stand in a match already."""
     arms = " union all ".join(
         f"select o.eid, c.eid as other, c.event_key, number, {quote_text(key)} as key_used"
@@ -96,27 +114,14 @@ def taken_steps(rec: Reconciliation) -> tuple[Step, ...]:
         " and c.eid not in (select eid from rest)"
         for number, key in enumerate(rec.keys)
     )
-    if not arms:
-        return ()
-    return (
-        Step(
-            "waiting",
-            """
-create or replace table waiting as
-select p.* from open_rows o join second_look p using (eid)
-where o.mid is null and o.side < 2 and o.eid not in (select eid from near)""",
-            "open events of which nothing is known yet",
-        ),
-        late.carriers_step(rec, "waiting"),
-        Step(
-            "key_taken",
-            f"""
+    return Step(
+        "key_taken",
+        f"""
 insert into near
 select eid, arg_min(other, (number, event_key)), 'key_taken',
        arg_min(key_used, (number, event_key))
 from ({arms}) group by eid""",
-            "the key is known on the other side, but taken",
-        ),
+        "the key is known on the other side, but taken",
     )
 
 

@@ -53,7 +53,9 @@ def run(
     if parents:
         engine.run(*parent_steps(rec))
     if memos:
-        engine.run(words_step(rec), *mention_steps(rec))
+        engine.run(words_step())
+        late.carriers(engine, rec, words="words")
+        engine.run(mention_step())
     engine.run(pair_step(rec))
     engine.drop("said")
     if not engine.count("repair_pairs"):
@@ -127,27 +129,23 @@ insert into said {arms}""",
     )
 
 
-def words_step(rec: Reconciliation) -> Step:
-    """`words`: what in the descriptions of open events may be an id, as keys of their own."""
-    columns = ", ".join(f"hash(word) as k{i}, word as t{i}" for i in range(len(rec.keys)))
+def words_step() -> Step:
+    """`words(eid, side, word)`: what in the descriptions of open events may be an id."""
     return Step(
         "words",
         f"""
 create or replace table words as
-select eid, side, word, {columns} from (
-    select distinct eid, side, unnest({WORDS}) as word
-    from open_wide where description is not null)""",
+select distinct eid, side, unnest({WORDS}) as word
+from open_wide where description is not null""",
         "an order may be named in a memo",
     )
 
 
-def mention_steps(rec: Reconciliation) -> tuple[Step, ...]:
+def mention_step() -> Step:
     """Add to `said` the one id of the other side that a description names."""
-    return (
-        late.carriers_step(rec, "words"),
-        Step(
-            "mentions",
-            """
+    return Step(
+        "mentions",
+        """
 create or replace table mentions as
 with hits as (
     select w.eid, w.side, c.number, w.word, c.eid as other
@@ -156,8 +154,7 @@ with hits as (
 select eid, side, number, word from hits
 where eid in (select eid from hits group by eid having count(distinct other) = 1);
 insert into said select eid, side, number, word, 'mention', 3 from mentions""",
-            "where it names one alone, settled or not",
-        ),
+        "where it names one alone, settled or not",
     )
 
 
