@@ -132,6 +132,9 @@ def test_each_figure_stands_with_its_interval():
     assert "0.0710 (0.0610 to 0.0810)" in text
     assert VIEW.frame.height == VIEW.figures().frame.height == 12
     assert "f1: harmonic mean of precision and recall." in str(VIEW.figures())
+    assert "recall at precision 99" in str(VIEW.figures())
+    assert "Held out" in str(VIEW.figures())
+    assert "in turn" in str(VIEW.figures())
 
 
 def test_charts_say_what_they_show():
@@ -161,7 +164,7 @@ def test_without_held_out_pairs_there_is_no_reliability(side):
 
     assert [chart.caption for chart in bare.charts()] == [
         (
-            "What each level weighs: for a match to the right, against it to the left; "
+            "What counts, and how much: for a match to the right, against it to the left; "
             "a mark: without labels"
         )
     ]

@@ -51,6 +51,25 @@ def standing(bench):
         return found.rows(), engine.count("proposals")
 
 
+def test_a_reconciliation_without_keys_is_certified_and_watched_like_any(tmp_path):
+    """Its reference has partners found and levels, and no key that could go missing."""
+    bench = make(tmp_path / "shop")
+    toml = (bench.folder / "recon.toml").read_text(encoding="utf-8")
+    keyless = toml.replace('keys = ["order_id"]', "keys = []")
+    (bench.folder / "recon.toml").write_text(keyless, encoding="utf-8")
+    bench = Workbench(bench.folder, clock=lambda: NOW)
+    bench.reconcile()
+    bench.draw_audit(rate=0.5)
+    answer(bench)
+    promote(bench)
+    bench.reconcile()
+
+    seen = bench.drift()
+    assert seen.notes[0].endswith("not voided.")
+    assert {"partners of shop", "partners of card"} <= set(seen.frame["measure"])
+    assert not any(name.startswith("order_id of") for name in seen.frame["measure"])
+
+
 def test_more_of_the_same_is_matched_under_the_certificate(bench):
     """160 orders as before: nothing has drifted, all of them are matched."""
     (_, (_, _, before)), _ = standing(bench)

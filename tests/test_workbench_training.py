@@ -67,7 +67,7 @@ def test_a_trained_model_scores_only_once_it_was_promoted(bench):
     )
     assert in_use(bench) == before
     assert forbidden(view.html()) is None
-    assert view.charts()[-1].caption.startswith("What each level weighs: ")
+    assert view.charts()[-1].caption.startswith("What counts, and how much: ")
 
     waiting = bench.promote(view.model_hash[:12], by="dee")
     assert "waits for data owner (ana)" in str(waiting)

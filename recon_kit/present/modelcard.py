@@ -23,6 +23,7 @@ _CHOSEN = {
 _MODELS = {
     "unsupervised": "without labels", "odds": "with labels", "classifier": "classifier",
 }  # fmt: skip
+_ON = {"folds": "in turn", "latest": "the latest"}
 _LEFT_OUT = {
     "audit": "of the audit sample", "audited_event": "on events of the audit sample",
     "made_by_a_rule": "made by a rule", "unsure": "unsure", "stream_unknown": "of no known stream",
@@ -163,11 +164,16 @@ class ModelView(View):
         told = self.frame.with_columns(
             *(pl.col(n).map_elements("{:.4f}".format, return_dtype=pl.String) for n in numbers),
             model=pl.col("model").replace(_MODELS),
+            on=pl.col("on").replace(_ON),
+            metric=pl.col("metric").str.replace_all("_", " "),
         )
-        meant = tuple(f"{name}: {said}." for name, said in self.card["metrics"].items())
+        meant = tuple(
+            f"{name.replace('_', ' ')}: {said}." for name, said in self.card["metrics"].items()
+        )
         if told.is_empty():
             meant = ("Nothing was measured: there are too few labelled events.",)
         columns = [Column(n, n.capitalize()) for n in ("model", "on", "metric")]
+        columns[1] = Column("on", "Held out")
         columns += [Column(n, n.capitalize(), "figure") for n in numbers]
         return RowsView("Figures on labelled events held out", told, meant, tuple(columns))
 

@@ -1,4 +1,4 @@
-"""Charts of a trained model: what each level weighs, and whether its probabilities hold."""
+"""Charts of a trained model: what counts, and how much; whether its probabilities hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recon_kit.present.drawing import ACCENT, ALERT, LINE, PAPER, SOFT, WIDTH, C
 _PER_COMPARISON = 8  # levels drawn of each comparison: those that weigh most, for or against
 
 
-def weights(card_weights: pl.DataFrame, caption: str = "What each level weighs") -> Chart:
+def weights(card_weights: pl.DataFrame, caption: str = "What counts, and how much") -> Chart:
     """Match weight of levels in bits, with labels (bars) and without (marks).
 
     Args:
@@ -36,7 +36,7 @@ def weights(card_weights: pl.DataFrame, caption: str = "What each level weighs")
         y=alt.Y("name:N", sort=data["name"].to_list(), title=None, axis=axis)
     )
     bars = base.mark_bar(height=11, cornerRadius=1).encode(
-        x=alt.X("weight:Q", title="match weight, log2 of the odds"),
+        x=alt.X("weight:Q", title="match weight: each step doubles the odds"),
         color=alt.condition("datum.speaks", alt.value(ACCENT), alt.value(ALERT)),
     )
     marks = base.mark_tick(thickness=2, size=13, color=SOFT).encode(x="weight_without_labels:Q")
@@ -50,7 +50,7 @@ def weights(card_weights: pl.DataFrame, caption: str = "What each level weighs")
         for what, rows in ends
         for row in rows
     ]
-    more = f"; {left_out} weaker levels are not drawn" if left_out else ""
+    more = f"; {left_out} weaker ones are not drawn" if left_out else ""
     return Chart(
         (bars if same else bars + marks).properties(width=WIDTH - 330, height=alt.Step(18)),
         f"{caption}: {legend}",

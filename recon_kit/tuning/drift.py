@@ -235,7 +235,8 @@ def _sources(engine: Engine, rec: Reconciliation, run_id: str | None, since: int
         for side in (rec.left, rec.right)
     ]
     parts.append(
-        f"""select 'partners of ' || e.source, case when s.paired then 'found' else 'none' end
+        f"""select 'partners of ' || e.source as measure,
+          case when s.paired then 'found' else 'none' end as bin
         from (
           select event_key, side, true as paired from {told["match_members"]}
           where role in ('principal', 'part')
