@@ -84,6 +84,16 @@ def test_an_event_without_a_time_is_overdue_and_never_hidden() -> None:
         assert world.open("event_key", "state", "expected_by")[0] == ("o1", "overdue", None)
 
 
+def test_where_everything_is_matched_no_reason_is_looked_for() -> None:
+    """One order and its payment: nothing is open, and nobody is compared."""
+    events = [order("o1", 100, order_id="1001"), payment("p1", 100, order_id="1001")]
+    with reconciled(events) as world:
+        assert world.open("event_key") == []
+        assert {"hints", "compared"}.isdisjoint(t.name for t in world.outcome.trail)
+    with reconciled(events[:1]) as world:
+        assert {"hints", "compared"} <= {t.name for t in world.outcome.trail}
+
+
 def test_nothing_near_says_which_keys_nobody_carries() -> None:
     """The sentence names the keys in words."""
     events = [order("o1", 100, order_id="1001"), payment("p1", 777)]

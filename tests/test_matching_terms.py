@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from matching_world import MONDAY, day, order, payment, rec, reconciled
+from matching_world import MONDAY, day, event, order, payment, rec, reconciled
 
 from recon_kit.ledger.engine import open_engine
 from recon_kit.matching import rarity, stored
@@ -118,6 +118,53 @@ def test_lags_are_told_by_source_pair():
     terms, _ = learned(trade())
     two_hours = 7_200
     assert terms.lags == (Lag("shop", "stripe", *[two_hours] * 6, 0, ORDERS),)
+
+
+def payouts_of(size: int) -> tuple[stored.Trained, tuple[str, ...]]:
+    """240 payments by their net to payouts of so many each, a day later at stripe, two at adyen."""
+    events = []
+    for i in range(ORDERS):
+        source, days = ("stripe", 1) if i // size % 2 else ("adyen", 2)
+        at, gross = day(i // size * size * DAYS / ORDERS), 500 + draw(i) % 40_000
+        net = gross - fee_of(CARD, gross)
+        number = f"po_{i // size}"
+        events.append(
+            event(f"p{i:03}", source, "payment", gross, net=net, payout_id=number, event_ts=at)
+        )
+        if i % size == 0:
+            paid = event(
+                number, "bank", "payout", 0, payout_id=number, event_ts=at + timedelta(days=days)
+            )
+            events.append(paid)
+        paid["amount"] += net
+    declared = rec(
+        left={"sources": ["adyen", "stripe"], "types": ["payment"]},
+        right={"sources": ["bank"], "types": ["payout"]},
+        measure={"left": "net", "right": "amount"},
+        keys=["payout_id"], cardinality="many_to_one", attach=[],
+    )  # fmt: skip
+    with reconciled(events, declared, as_of=day(DAYS + 9)) as world:
+        assert world.outcome.model is not None
+        return stored.read(world.outcome.model), world.outcome.notes
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_members_of_payouts_teach_how_long_each_source_takes(size):
+    """Each payment counts, alone in its payout or beside another: a day, and two days."""
+    terms, _ = payouts_of(size)
+    assert [(g.left_source, g.right_source, g.p05, g.p99, g.pairs) for g in terms.lags] == [
+        ("adyen", "bank", 172_800, 172_800, 120),
+        ("stripe", "bank", 86_400, 86_400, 120),
+    ]
+
+
+def test_what_a_payout_lacks_against_the_gross_of_its_one_payment_is_a_fee():
+    """Payments matched by their net tell what is kept of the gross; payouts of two do not."""
+    terms, _ = payouts_of(1)
+    assert [(s.source, s.label, s.basis, s.rows, s.exact) for s in terms.schedules] == [
+        ("bank", "2.9 % and 30", "net", ORDERS, ORDERS)
+    ]
+    assert payouts_of(2)[0].schedules == ()
 
 
 def test_a_weekend_counts_as_the_business_day_after_it():

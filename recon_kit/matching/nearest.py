@@ -32,6 +32,9 @@ from recon_kit.settings import Reconciliation
 
 def run(engine: Engine, rec: Reconciliation) -> None:
     """Leave `nearest(eid, proposed, nearest_key, why_code, why)`, a row per row of `open_rows`."""
+    if not engine.count("open_rows"):
+        engine.run(nobody_step())
+        return
     places = money.currency_exponents()
     engine.put(
         "currency_places",
@@ -50,6 +53,16 @@ def run(engine: Engine, rec: Reconciliation) -> None:
     if engine.count("unknown"):
         engine.run(unknown_facts_step())
     engine.run(*sentence_steps(rec))
+
+
+def nobody_step() -> Step:
+    """Where everything stands in a match there is nothing to give a reason for."""
+    return Step(
+        "nearest",
+        "create or replace table nearest (eid bigint, proposed boolean, nearest_key varchar,"
+        " why_code varchar, why varchar)",
+        "nothing is open",
+    )
 
 
 def candidate_steps() -> tuple[Step, ...]:
