@@ -253,7 +253,7 @@ def test_the_screen_reads_well_without_eyes(desk):
     assert said(bench) == ["same"]
     for line in (
         'region "Review matches"', 'group "Decide"', 'button "Same"', 'button "Not the same"',
-        'button "No counterpart"', 'button "Unsure"', 'button "Undo"', 'combobox "Order"',
+        'button "No counterpart: close it"', 'button "Unsure"', 'button "Undo"', 'combobox "Order"',
         'table "Both records, field by field"', 'rowheader "Amount"', 'columnheader "Difference"',
         'radio "payment', "status:",
     ):  # fmt: skip

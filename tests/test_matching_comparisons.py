@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
 from recon_kit.ledger.engine import open_engine
 from recon_kit.matching import blocking
 from recon_kit.matching.comparisons import Terms, comparisons, days
-from recon_kit.matching.ladders import Comparison, Level, explain, splink_settings, splink_sql
+from recon_kit.matching.ladders import (
+    Comparison,
+    Level,
+    explain,
+    splink_settings,
+    splink_sql,
+    spoken,
+)
+from recon_kit.matching.schedules import Lag
 from recon_kit.values import parse_duration
 
 TERMS = Terms(parse_duration("2d"), parse_duration("30d"), extra=("raw_keys.booking",))
@@ -52,6 +62,34 @@ def money(amount: int | None, currency: str = "EUR", rare: int = 0) -> dict[str,
 def test_amount_levels(left, right, label):
     """Amounts stand on the level that their difference, its direction and rarity give."""
     assert label == level_of(ladder("amount", "amount", "currency"), left, right)
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [
+        ("right is 2 to 3.5 % lower", "the payment is 2 to 3.5 % lower"),
+        ("left less the fee that right tells", "the order less the fee that the payment tells"),
+        ("left name in right text", "order name in payment text"),
+        ("same amount, a common one", "same amount, a common one"),
+    ],
+)
+def test_levels_are_spoken_of_what_the_events_are(label, told):
+    """Left and right are told as order and payment; two of one kind keep their sides."""
+    assert told == spoken(label, "order", "payment")
+    assert label == spoken(label, "bank line", "bank line")
+
+
+def test_a_time_by_habit_is_told_without_praise_or_blame():
+    """Late may speak for a pair where strangers are later still: no label calls it too late."""
+    lags = tuple(
+        Lag("shop", name, 600, 3_600, 7_200, 10_800, 86_400, 172_800, 1, 500) for name in ("a", "b")
+    )
+    labels = [level.label for level in ladder("lag", "ts", terms=replace(TERMS, lags=lags)).levels]
+
+    assert labels == [
+        "the usual time", "on the early side of usual", "on the late side of usual",
+        "as late as 4 in 100 are", "at an unusual time, within the window", "outside the window",
+    ]  # fmt: skip
 
 
 def test_presented_amount_is_compared_in_the_shared_currency():

@@ -45,6 +45,47 @@ def test_a_key_is_a_row_in_the_ledger(bench):
     assert bench.store.verify("all") == []
 
 
+def test_a_note_is_kept_with_the_answer_it_was_written_for(bench):
+    """What a reviewer writes goes with the next answer to this question, and with no other."""
+    asking = sit(bench)
+    written = asking.handle({"type": "note", "text": " the  customer phoned "})
+    press(asking, "same")
+    asking.handle({"type": "note", "text": "about the second"})
+    asking.handle({"type": "next"})
+    left = asking.state()["remark"]
+    press(asking, "unsure")
+
+    assert written["note"] == "Your note is kept with your next answer to this question."
+    assert written["remark"] == "the customer phoned"
+    assert left == ""
+    assert said(bench).sort("seq")["note"].to_list() == ["the customer phoned", None]
+
+
+def test_a_note_can_be_taken_away_and_the_status_names_one_that_is_kept(bench):
+    """An empty note is none; one that is kept is said beside what was saved."""
+    asking = sit(bench)
+    asking.handle({"type": "note", "text": "gone"})
+    emptied = asking.handle({"type": "note", "text": "  "})
+    asking.handle({"type": "note", "text": "kept"})
+    reply = press(asking, "same")
+
+    assert emptied["note"] == "No note goes with your answer."
+    assert reply["note"] == "Saved: same, order #1020, with your note."
+
+
+def test_what_was_found_speaks_of_orders_and_payments(bench):
+    """No analyst has to know which of the two is called right."""
+    asking = sit(bench)
+    found = []
+    while len(found) < 24 and (question := asking.state()["question"]) is not None:
+        found.append(" ".join(s["found"] for s in (question["evidence"] or {"steps": ()})["steps"]))
+        press(asking, "unsure")
+
+    told = " ".join(found)
+    assert "the payment is " in told
+    assert not {"left", "right"} & set(told.split())
+
+
 def test_the_best_rival_stands_beside_the_proposal(bench):
     """Order #1020 was paid once and seems to be paid twice: both payments are candidates."""
     question = sit(bench).state()["question"]

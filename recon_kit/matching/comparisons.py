@@ -198,7 +198,9 @@ def _lag(before: int, after: int, lags: Sequence[Lag] = ()) -> Comparison:
 def _usual_lag(before: int, after: int, lags: Sequence[Lag]) -> Comparison:
     """Time by what is usual between the two sources; their quantiles are the borders.
 
-    Dates without a clock are a day wide, so every border is widened by half a day for them.
+    Dates without a clock are a day wide, so every border is widened by half a day for them. The
+    labels say where a time stands and praise or blame nothing: whether it speaks for a pair is
+    learned, and a time that is late may still be far likelier among counterparts than by chance.
     """
     gap, whole = "(r.ts - l.ts)", "(case when l.instant and r.instant then 0 else 43200 end)"
 
@@ -213,9 +215,9 @@ def _usual_lag(before: int, after: int, lags: Sequence[Lag]) -> Comparison:
     window = f"{gap} between {-before * 86400} and {after * 86400 + 43200}"
     levels = (
         Level("the usual time", within("p25", "p75"), 0.5, 0.02),
-        Level("sooner than usual", within("p05", "p25"), 0.2, 0.02),
-        Level("later than usual", within("p75", "p95"), 0.2, 0.05),
-        Level("much later than usual", within("p95", "p99"), 0.04, 0.1),
+        Level("on the early side of usual", within("p05", "p25"), 0.2, 0.02),
+        Level("on the late side of usual", within("p75", "p95"), 0.2, 0.05),
+        Level("as late as 4 in 100 are", within("p95", "p99"), 0.04, 0.1),
         Level("at an unusual time, within the window", window, 0.04, 0.3),
         Level("outside the window", None, 0.002, 0.5),
     )

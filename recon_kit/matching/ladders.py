@@ -17,6 +17,8 @@ from typing import Any
 STARTS: tuple[int, ...] = (*range(3, 17), 18, 20, 24, 28, 36)
 RARITY: tuple[int, ...] = (14, 12, 10, 8, 6, 4, 2, 0)
 RARE_MAX = 16
+# A side as it stands in a label; no article goes before it where a word of its own follows.
+_SIDE = re.compile(r"\b(left|right)\b(?=( name| text| number)?)")
 _COLUMN = re.compile(r"\b([lr])\.([a-z_][a-z0-9_]*)")
 
 
@@ -109,6 +111,20 @@ def _splink_comparison(
 def splink_sql(sql: str) -> str:
     """Conditions over `l.column` and `r.column` in Splink's spelling: `"column_l"`."""
     return _COLUMN.sub(lambda found: f'"{found[2]}_{found[1]}"', sql)
+
+
+def spoken(text: str, left: str, right: str) -> str:
+    """Words of a level with what the two events are in place of left and right.
+
+    Args:
+        text: such as `right is 15 to 25 % higher`.
+        left: what the left event is, such as `order`; the words stay where both are the same.
+        right: likewise.
+    """
+    if left == right:
+        return text
+    names = {"left": left, "right": right}
+    return _SIDE.sub(lambda found: f"{'' if found[2] else 'the '}{names[found[1]]}", text)
 
 
 def explain(levels: Mapping[str, str], weights: Mapping[str, float]) -> list[dict[str, Any]]:

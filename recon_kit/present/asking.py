@@ -56,6 +56,7 @@ class Round:
         self._shown_at = clock()
         self._paces: list[float] = []
         self._note = ""
+        self._remark = ""  # what the reviewer wrote about the question on the screen
         self._claimed: str | None = None
         self._decided: Question | None = None
         self._go(self._following())
@@ -71,6 +72,7 @@ class Round:
             "hello": self._hello, "decide": self._decide, "undo": self._undo, "next": self._next,
             "previous": self._previous, "choose": self._choose, "filter": self._filter,
             "remember": self._remember, "unmask": self._unmask, "find": self._find,
+            "note": self._write,
         }.get(str(message.get("type")))  # fmt: skip
         try:
             self._same_page(message)
@@ -99,6 +101,7 @@ class Round:
             "progress": self._progress(),
             "filters": self._choices(),
             "note": self._note,
+            "remark": self._remark,
             "remembers": self._desk.remembers,
             "question": None
             if question is None
@@ -133,11 +136,13 @@ class Round:
             )
         shown = not (self.blind or question.blind)
         meant = None if verdict == "no_counterpart" else candidate
-        said = self._desk.decide(Answer(question, verdict, meant, shown))  # type: ignore[arg-type]
+        answer = Answer(question, verdict, meant, shown, self._remark)  # type: ignore[arg-type]
+        said = self._desk.decide(answer)
         took = self._clock() - self._shown_at
         self._paces += [took] if took < _PAUSE_SECONDS else []
         self._listing = self._listed()
-        self._note, self._decided = f"Saved: {said}.", question
+        noted = ", with your note" if self._remark else ""
+        self._note, self._decided, self._remark = f"Saved: {said}{noted}.", question, ""
         if self._waits(question.question_id):
             self._show(question.question_id)
         else:
@@ -199,6 +204,16 @@ class Round:
         self._desk.unmask(self._asked(), reason)
         self._unmasked = True
         self._note = "Shown in full for this question. Who asked, and why, is in the ledger."
+
+    def _write(self, message: Message) -> None:
+        """Keep words of the reviewer for the decision on this question; none take them away."""
+        self._asked()
+        self._remark = " ".join(str(message.get("text") or "").split())
+        self._note = (
+            "Your note is kept with your next answer to this question."
+            if self._remark
+            else "No note goes with your answer."
+        )
 
     def _find(self, message: Message) -> None:
         text = " ".join(str(message.get("text") or "").split())
@@ -268,6 +283,7 @@ class Round:
         self._show(question_id)
 
     def _show(self, question_id: str | None) -> None:
+        self._remark = self._remark if question_id == self._current else ""
         self._current, self._question = question_id, None
         self._chosen, self._unmasked = 0, False
         self._shown_at = self._clock()

@@ -91,12 +91,16 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a person says of a question; `candidate` is none where no counterpart is meant."""
+    """What a person says of a question; `candidate` is none where no counterpart is meant.
+
+    `note` are words of their own that are kept with the decision, empty where there are none.
+    """
 
     question: Question
     verdict: Verdict
     candidate: Candidate | None
     score_shown: bool
+    note: str = ""
 
 
 class Desk(Protocol):

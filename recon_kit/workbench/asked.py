@@ -15,7 +15,7 @@ import polars as pl
 
 from recon_kit import model
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import enrich
+from recon_kit.matching import enrich, ladders
 from recon_kit.matching.components import components_sql
 from recon_kit.matching.keys import one_side
 from recon_kit.present import screen
@@ -321,15 +321,22 @@ def facts(
 _STEPS = {"prior": "before looking", "lag": "time lag", "text": "description"}
 
 
-def evidence(levels: str | None, weights: str | None) -> tuple[tuple[str, str, float], ...]:
-    """(comparison, what was found, weight in log2 of odds) of a scored pair, the prior first."""
+def evidence(
+    levels: str | None, weights: str | None, types: tuple[str, str] = ("", "")
+) -> tuple[tuple[str, str, float], ...]:
+    """(comparison, what was found, weight in log2 of odds) of a scored pair, the prior first.
+
+    `types` says what the left and the right event are, for the words of what was found.
+    """
     if weights is None:
         return ()
     found = json.loads(levels) if levels else {}
     return tuple(
         (
             _STEPS.get(name, name.replace("_", " ")),
-            "any two records of these sides" if name == "prior" else str(found.get(name, "")),
+            "any two records of these sides"
+            if name == "prior"
+            else ladders.spoken(str(found.get(name, "")), *types),
             float(weight),
         )
         for name, weight in json.loads(weights).items()

@@ -121,6 +121,10 @@ class Cards:
         place = self._places.get(key)
         return f"event {key[:8]}" if place is None else screen.title(self._bare(place))
 
+    def _type(self, key: str) -> str:
+        """What an event is, in words."""
+        return str(self._bare(self._places[key])["event_type"] or "event").replace("_", " ")
+
     def _bare(self, place: int) -> Record:
         return self._facts.row(place, named=True)
 
@@ -148,7 +152,11 @@ class Cards:
             # What methods without a model call confidence is no probability.
             probability=first["confidence"] if first["method"] == "probable" else None,
             margin=first["margin"] if first["method"] == "probable" else None,
-            evidence=asked_room.evidence(first["levels"], first["weights"]),
+            evidence=asked_room.evidence(
+                first["levels"],
+                first["weights"],
+                (self._type(first["left_key"]), self._type(first["right_key"])),
+            ),
             note=self._note(rows),
             rival=self.called(first["rival_key"]) if first["rival_key"] else "",
             verdict="not_same" if "not_same" in words else words[0],

@@ -133,6 +133,7 @@ class LedgerDesk:
         asked = decision_room.judgements(
             pairs,
             verdict=answer.verdict,
+            note=answer.note or None,
             lease_token=self._lease[1].token if self._lease and mine else None,
             inclusion_probability=self._inclusion(question),
         )

@@ -37,11 +37,13 @@ _EVENT = """
 
 # How many of those near are shown.
 CANDIDATES_MAX = 3
+_TYPES = ("left_type", "right_type")
 _NEAR = """
     select c.other_key, n.native_id, n.event_type, n.source, n.amount as amount_minor, n.currency,
       n.event_ts, n.ts_precision,
       round(epoch(n.event_ts - mine.event_ts) / 86400, 1) + 0.0 as days_apart,  -- no minus nought
       c.near_by, c.match_weight, p.confidence as match_probability, c.levels,
+      replace(l.event_type, '_', ' ') as left_type, replace(r.event_type, '_', ' ') as right_type,
       m.match_id is null and b.verdict is null as free,
       case when b.verdict is not null then 'a person said not the same'
            when m.match_id = ? then 'its match'
@@ -51,6 +53,7 @@ _NEAR = """
     from asked_near c
     join events n on n.event_key = c.other_key
     join events mine on mine.event_key = ?
+    join events l on l.event_key = c.left_key join events r on r.event_key = c.right_key
     left join (select * from match_members where run_id = ?) m on m.event_key = c.other_key
     left join (select event_key, min(state) as state from open_items where run_id = ?
                and match_id is null group by event_key) o on o.event_key = c.other_key
@@ -179,6 +182,8 @@ def why_view(engine: Engine, rec: Reconciliation, key: str, asked: Asked, about:
     event = engine.rows(_EVENT, [key])
     candidates = _candidates(engine, rec, found, near, asked.run_id)
     candidates = candidates.with_columns(_apart(event, candidates, about.zone))
+    kinds = candidates.select(_TYPES).unique()
+    types = kinds.row(0) if kinds.height == 1 else ("", "")  # of several, the sides' own words stay
     free = candidates.select("other_key", "free")
     near = replace(near, pairs=near.pairs.join(free, on="other_key", maintain_order="left"))
     further = trail.other_keys(engine, rec, found) if found.match.height else []
@@ -193,9 +198,9 @@ def why_view(engine: Engine, rec: Reconciliation, key: str, asked: Asked, about:
         stands=stands,
         methods=trail.method_trail(engine, rec, found, near, words.told),
         members=found.members.rename({"amount": "amount_minor"}),
-        candidates=candidates.drop("other_key", "free").head(CANDIDATES_MAX),
-        weights=_weights(found, near),
-        flips=whatif.sentences(stakes, found, near),
+        candidates=candidates.drop("other_key", "free", *_TYPES).head(CANDIDATES_MAX),
+        weights=_weights(found, near, types),
+        flips=tuple(ladders.spoken(f, *types) for f in whatif.sentences(stakes, found, near)),
     )
 
 
@@ -223,8 +228,10 @@ def _candidates(
     match_id = found.match["match_id"][0] if found.match.height else ""
     rows = engine.rows(_NEAR, [match_id, found.event_key, run_id, run_id, rec.name])
     agreement = [
-        "; ".join(f"{name}: {level}" for name, level in json.loads(told).items())
-        for told in rows["levels"]
+        ladders.spoken(
+            "; ".join(f"{name}: {level}" for name, level in json.loads(told).items()), *types
+        )
+        for told, *types in rows.select("levels", "left_type", "right_type").iter_rows()
     ]
     return rows.drop("levels").with_columns(pl.Series("agreement", agreement, dtype=pl.String))
 
@@ -236,7 +243,7 @@ def _apart(event: pl.DataFrame, candidates: pl.DataFrame, zone: str) -> pl.Serie
     return pl.Series("apart", told, dtype=pl.String)
 
 
-def _weights(found: evidence.Why, near: beside.Beside) -> pl.DataFrame:
+def _weights(found: evidence.Why, near: beside.Beside, types: tuple[str, str]) -> pl.DataFrame:
     """The waterfall of its match or of the best pair: what each comparison added, in bits.
 
     Where the run kept the weights of a pair these are told; else they are worked out again.
@@ -250,7 +257,9 @@ def _weights(found: evidence.Why, near: beside.Beside) -> pl.DataFrame:
     else:
         return pl.DataFrame(schema=schema)
     told = ladders.explain(json.loads(pair["levels"]), json.loads(pair["weights"]))[:-1]
-    rows = [(f"{r['step']}: {r['level']}", float(r["weight"])) for r in told]
+    rows = [
+        (f"{r['step']}: {ladders.spoken(r['level'], *types)}", float(r["weight"])) for r in told
+    ]
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 

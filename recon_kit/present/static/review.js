@@ -4,24 +4,24 @@
 const KEYS = {
   s: "same", n: "not_same", x: "no_counterpart", u: "unsure", z: "undo", j: "next",
   ArrowRight: "next", k: "previous", ArrowLeft: "previous", r: "remember", f: "find", m: "unmask",
-  e: "evidence", "?": "help",
+  e: "evidence", t: "note", "?": "help",
 };
 const VERDICTS = ["same", "not_same", "no_counterpart", "unsure"];
 const ACTIONS = [
   ["same", "s", "Same"], ["not_same", "n", "Not the same"],
-  ["no_counterpart", "x", "No counterpart"], ["unsure", "u", "Unsure"],
+  ["no_counterpart", "x", "No counterpart: close it"], ["unsure", "u", "Unsure"],
 ];
 const MOVES = [
   ["previous", "k", "Previous"], ["next", "j", "Next"], ["undo", "z", "Undo"],
-  ["remember", "r", "Remember"], ["find", "f", "Find"], ["help", "?", "Keys"],
+  ["remember", "r", "Remember"], ["find", "f", "Find"], ["note", "t", "Note"], ["help", "?", "Keys"],
 ];
 const HELP = [
   ["s", "same: both tell one story"], ["n", "not the same: never join them"],
-  ["x", "no counterpart: none of these"], ["u", "unsure: somebody else decides"],
+  ["x", "no counterpart: it has none, is open no more and not asked again; z takes it back"], ["u", "unsure: somebody else decides"],
   ["j or →", "next, without an answer"], ["k or ←", "previous"],
   ["z", "undo the newest decision"], ["1 to 9", "put this candidate beside it"],
   ["r", "propose a rule from the newest decision"], ["f", "find a counterpart by its id"],
-  ["m", "show personal fields in full"], ["e", "show or hide the evidence"],
+  ["t", "write a note that is kept with your answer"], ["m", "show personal fields in full"], ["e", "show or hide the evidence"],
   ["?", "show or hide these keys"], ["Esc", "close this, or leave a field"],
 ];
 const SIGNS = { same: "=", near: "≈", differs: "≠" };
@@ -151,6 +151,7 @@ function render({ model, el }) {
     if (name === "undo" || name === "previous" || name === "help") return true;
     if (name === "remember") return Boolean(state && state.remembers);
     if (!state || !state.question) return false;
+    if (name === "note") return true;
     if (name === "unmask") return state.question.personal && !state.question.unmasked;
     if (name === "evidence") return Boolean(state.question.evidence);
     return state.question.actions.includes(name);
@@ -175,7 +176,7 @@ function render({ model, el }) {
     } else if (name === "evidence") {
       open.evidence = !open.evidence;
       draw();
-    } else if (name === "unmask" || name === "find") {
+    } else if (name === "unmask" || name === "find" || name === "note") {
       open.form = open.form === name ? null : name;
       draw();
       const field = body.querySelector(".rkr-form input");
@@ -260,6 +261,7 @@ function render({ model, el }) {
           h("p", { class: "rkr-soft" }, q.why)),
         q.at_risk ? h("p", { class: "rkr-risk" }, h("span", {}, "At risk"), h("b", {}, q.at_risk)) : null),
       q.said ? h("p", { class: "rkr-said" }, q.said) : null,
+      state.remark ? h("p", { class: "rkr-said" }, `Your note: ${state.remark}`) : null,
       drawRecords(q), drawMembers(q), drawCandidates(q), drawEvidence(q),
     ];
   }
@@ -274,17 +276,20 @@ function render({ model, el }) {
   function drawForm(q) {
     if (!open.form) return null;
     const unmask = open.form === "unmask";
-    const label = unmask
-      ? "Why do you need to see the personal fields? The reason is kept in the ledger."
-      : "Id of the counterpart (as its file prints it)";
+    const [label, press] = {
+      unmask: ["Why do you need to see the personal fields? The reason is kept in the ledger.", "Show them"],
+      find: ["Id of the counterpart (as its file prints it)", "Find"],
+      note: ["A note that is kept with your answer, for whoever reads it later", "Keep it"],
+    }[open.form];
     const field = h("input", { type: "text", "data-focus": "form", autocomplete: "off", maxlength: "200" });
+    if (open.form === "note") field.value = state.remark;
     const send = (event) => {
       event.preventDefault();
       ask(open.form, unmask ? { reason: field.value } : { text: field.value });
     };
     return h("form", { class: "rkr-form", onsubmit: send },
       h("label", {}, h("span", {}, label), field),
-      h("button", { type: "submit", class: "rkr-button" }, unmask ? "Show them" : "Find"),
+      h("button", { type: "submit", class: "rkr-button" }, press),
       h("button", { type: "button", class: "rkr-button", onclick: close }, "Cancel"));
   }
 
@@ -386,9 +391,9 @@ function render({ model, el }) {
       ontoggle: (event) => { open.evidence = event.target.open; } },
       h("summary", { "data-focus": "evidence" }, "What speaks for it and against it ",
         h("span", { class: "rkr-soft" }, sure)),
-      h("table", {}, h("caption", { class: "rkr-spoken" }, "Weights in log2 of the odds; one more doubles them"),
+      h("table", {}, h("caption", { class: "rkr-spoken" }, "Bits: each doubles the odds that the two tell one story"),
         h("tbody", {}, steps.map((step, i) => weighed(step.label, step.found, step.text, i)),
-          weighed("all together", "in log2: one more doubles the odds", total, steps.length))));
+          weighed("all together", "bits: each doubles the odds; plus is commoner among counterparts than among strangers", total, steps.length))));
   }
 
   model.on("msg:custom", heard);
