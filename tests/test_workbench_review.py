@@ -265,6 +265,25 @@ def test_a_match_above_the_limit_is_asked(tmp_path):
     assert bench.matches(disposition="confirmed").frame.height == 1
 
 
+def test_a_match_by_key_says_which_keys_agree(shop):
+    """Nothing was weighed where a key joined them, so the keys are shown in place of weights."""
+    file = shop / "recon.toml"
+    told = file.read_text(encoding="utf-8").replace(
+        'settles_within = "5d"', 'settles_within = "5d"\nsign_off_over = { EUR = "50.00" }'
+    )
+    file.write_text(told, encoding="utf-8")
+    bench = Workbench(shop)
+    for source in ("till", "card"):
+        bench.ingest(source, shop / f"{source}.csv")
+    bench.reconcile()
+    seen, blind = (Round(bench.review(reviewer="ana").desk, blind=b) for b in (False, True))
+    question = seen.state()["question"]
+
+    assert question["ask"] == "Is payment c1 the counterpart of order #1001?"
+    assert (question["evidence"], question["keys"]) == (None, "order id agrees")
+    assert "keys" not in blind.state()["question"]
+
+
 def test_nothing_reconciled_is_said(shop):
     """Without a run there is nothing to ask about."""
     from recon_kit.errors import WorkspaceError

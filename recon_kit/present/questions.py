@@ -64,8 +64,9 @@ class Question:
     `asked` are the records asked about (one, or all of a proposed group's smaller side),
     `candidates` the possible counterparts, best first; `why` says in a sentence why a person is
     asked. An `audit` question is blind and cannot be passed over; so are as many others (`decoy`),
-    so that nobody can tell which it is. Where another person judged a pair `again` is set: it is
-    blind as well, and asked of this very pair.
+    so that nobody can tell which it is. `keys` are the declared ones, of which the screen says
+    which agree where nothing else was weighed. Where another person judged a pair `again` is set:
+    it is blind as well, and asked of this very pair.
     """
 
     question_id: str
@@ -75,6 +76,7 @@ class Question:
     asked: tuple[Record, ...]
     candidates: tuple[Candidate, ...]
     how: How = field(default_factory=How)
+    keys: tuple[str, ...] = ()
     amount_minor: int | None = None
     currency: str | None = None
     stream: Literal["work", "audit"] = "work"

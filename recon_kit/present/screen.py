@@ -48,6 +48,7 @@ def message(
     candidate = question.candidates[chosen] if question.candidates else None
     asked = _one(question.asked, how, 0)
     other = _one(candidate.records, how, 1) if candidate else None
+    fields = comparing.rows(asked, other, how)
     told = {
         "id": question.question_id,
         "reconciliation": question.reconciliation,
@@ -56,7 +57,7 @@ def message(
         "at_risk": _risk(question),
         "left": _head(question.asked),
         "right": _head(candidate.records) if candidate else None,
-        "rows": [_row(row) for row in comparing.rows(asked, other, how)],
+        "rows": [_row(row) for row in fields],
         "members": _members(question, candidate, how),
         "candidates": [
             _choice(c, question, at == chosen, blind=blind)
@@ -71,6 +72,8 @@ def message(
     }
     if not blind and candidate is not None:
         told |= {"method": question.method, "evidence": _evidence(candidate)}
+        # what was not weighed was joined by a key: which of them agree is all there is to go by
+        told["keys"] = "" if candidate.evidence else _keys(fields, question.keys)
     return told
 
 
@@ -138,6 +141,15 @@ def _row(row: comparing.FieldRow) -> dict[str, Any]:
         "name": row.name, "label": row.label, "left": row.left, "right": row.right,
         "outcome": row.outcome, "words": row.words, "personal": row.personal,
     }  # fmt: skip
+
+
+def _keys(fields: Sequence[comparing.FieldRow], keys: Sequence[str]) -> str:
+    """Which keys agree: `order id agrees; transaction id differs`; those both sides tell."""
+    return "; ".join(
+        f"{row.label.lower()} {'agrees' if row.outcome == 'same' else 'differs'}"
+        for row in fields
+        if row.name in keys and row.outcome in ("same", "near", "differs")
+    )
 
 
 def _members(question: Question, candidate: Candidate | None, how: How) -> dict[str, Any] | None:

@@ -67,6 +67,7 @@ class Cards:
                     measures=measures if on_left else measures[::-1],
                     further=tuple(n for n in (*rec.keys, *rec.probable.compare) if "." in n),
                 ),
+                keys=rec.keys,
                 amount_minor=row["amount_minor"],
                 currency=row["currency"],
                 stream=row["stream"],

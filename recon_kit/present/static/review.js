@@ -367,7 +367,7 @@ function render({ model, el }) {
   }
 
   function drawEvidence(q) {
-    if (!q.evidence) return null;
+    if (!q.evidence) return q.keys ? h("p", { class: "rkr-soft" }, `By their keys: ${q.keys}.`) : null;
     const { steps, total, probability, margin } = q.evidence;
     let sum = 0;
     const spans = steps.map((step) => {
