@@ -29,30 +29,26 @@ def steps(rec: Reconciliation, zone: str, suspects: str = "suspects") -> tuple[S
 
 
 def verdicts_sql(rec: Reconciliation, zone: str, suspects: str) -> str:
-    """Query of the verdicts on the pairs of a table with `left_eid, right_eid`."""
-    faces = ", ".join(
-        f"{spelled} as {row}_{name}"
-        for row in ("a", "b")
-        for name, spelled in (
-            ("mail", _mail(f"{row}.email")),
-            ("name", name_sql(f"{row}.customer_name")),
-            ("phone", _phone(f"{row}.phone")),
-        )
-    )
+    """Query of the verdicts on the pairs of a table with `left_eid, right_eid`.
+
+    A face is spelled once for both sides: to read a pattern costs more than to use it on a few.
+    """
     return f"""
+with faces as materialized (
+    select eid, {_mail("email")} as mail, {name_sql("customer_name")} as name,
+           {_phone("phone")} as phone
+    from people where eid in (select unnest([left_eid, right_eid]) from {suspects})
+)
 select left_eid, right_eid,
        case when {_same_person()} then 'agree'
-            when (a_mail is not null and b_mail is not null)
-              or (a_name is not null and b_name is not null) then 'disagree'
-            else 'unknown' end as customer, late
-from (
-    select left_eid, right_eid, {late_sql(rec, zone)} as late, {faces}
-    from (select left_eid, right_eid from {suspects})
-    join second_look l on l.eid = left_eid
-    join second_look r on r.eid = right_eid
-    left join people a on a.eid = left_eid
-    left join people b on b.eid = right_eid
-)"""
+            when (a.mail is not null and b.mail is not null)
+              or (a.name is not null and b.name is not null) then 'disagree'
+            else 'unknown' end as customer, {late_sql(rec, zone)} as late
+from (select left_eid, right_eid from {suspects})
+join second_look l on l.eid = left_eid
+join second_look r on r.eid = right_eid
+left join faces a on a.eid = left_eid
+left join faces b on b.eid = right_eid"""
 
 
 def none_step() -> Step:
@@ -86,8 +82,8 @@ def alike_sql(one: str, other: str) -> str:
 
 def _same_person() -> str:
     return (
-        "coalesce(a_mail = b_mail, false) or coalesce(a_phone = b_phone, false)"
-        f" or coalesce({alike_sql('a_name', 'b_name')}, false)"
+        "coalesce(a.mail = b.mail, false) or coalesce(a.phone = b.phone, false)"
+        f" or coalesce({alike_sql('a.name', 'b.name')}, false)"
     )
 
 
