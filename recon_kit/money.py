@@ -308,7 +308,10 @@ def _shared_sign_contradicts() -> pl.Expr:
 
 
 def _grouped_pattern(mark: str, decimal: str) -> str:
-    return rf"^[0-9]{{1,3}}({_escape(mark)}[0-9]{{3}})+({_escape(decimal)}[0-9]*)?$"
+    one, cents = _escape(mark), rf"({_escape(decimal)}[0-9]*)?$"
+    thousands = rf"^[0-9]{{1,3}}({one}[0-9]{{3}})+{cents}"
+    # Lakh and crore: 12,34,567.50 reads in one way only.
+    return rf"{thousands}|^[0-9]{{1,2}}({one}[0-9]{{2}})+{one}[0-9]{{3}}{cents}"
 
 
 def _escape(mark: str) -> str:

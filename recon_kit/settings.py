@@ -126,6 +126,7 @@ class Layout(Frozen):
     delimiter: str = ","
     quote: str = '"'
     skip_rows: int = Field(default=0, ge=0)
+    header: tuple[str, ...] = ()  # CSV: names of the columns, in order, of a file without a header
     footer_regex: str | None = None
     control_regex: str | None = None  # the file's own totals: (?P<records>...), (?P<amount>...)
     records: str | None = None  # JSON: path to the list, such as "data.items"

@@ -24,6 +24,7 @@ from recon_kit.ingestion.shape import Piece, cut, with_counts
 from recon_kit.ingestion.stream import Stream
 
 _OTHER_DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
+_ROWS_TRIED = 3  # first rows by which cells beyond the header are told
 _FOOTERS_KEPT = 100  # of one stretch, for the file's own totals
 _WHITESPACE = " \t\r\n\u00a0\u200b\ufeff"
 _SEP_LINE = re.compile(r'^"?sep=(.)"?\r?\n?$', re.IGNORECASE)
@@ -49,6 +50,7 @@ class CsvRecords(Records):
         self._skip_rows = dialect.skip_rows
         self._footer = dialect.footer_regex
         self._reads = dialect.reads
+        self._given = dialect.header
         self._header_line = ""
         self._read_header()
         cap = stream.caps.row_bytes_max
@@ -97,6 +99,18 @@ class CsvRecords(Records):
             at += 1
         rest = "".join(lines[at:])
         line = _first_record(rest, self.quote)
+        if self._given:
+            self._begin("".join(lines[:at]), preamble)
+            self.header = self._named(self._given)
+            return
+        self._check_header(line)
+        self._begin("".join(lines[:at]) + line, preamble)
+        self._header_line = line.rstrip("\r\n")
+        fields = self._header_fields()
+        fields += [""] * self._nameless_after(rest[len(line) :], len(fields))
+        self.header = self._named(fields)
+
+    def _check_header(self, line: str) -> None:
         if not line.strip(_WHITESPACE):
             raise self.stream.reject(
                 "empty_file",
@@ -109,12 +123,30 @@ class CsvRecords(Records):
                 f"the header row is longer than {self.stream.caps.row_bytes_max:,} bytes",
                 "Check the line ends of the file, and `quote` and `skip_rows` of the layout.",
             )
-        top = ("".join(lines[:at]) + line).encode("utf-8", "surrogateescape")
+
+    def _begin(self, above: str, preamble: Sequence[str]) -> None:
+        """Rows begin after the text above them."""
+        top = above.encode("utf-8", "surrogateescape")
         self._body_at = len(top)
         self._check_text(top, 0)
-        self._header_line = line.rstrip("\r\n")
         self.preamble = tuple(preamble)
-        self.header = self._named(self._header_fields())
+
+    def _nameless_after(self, body: str, named: int) -> int:
+        """How many empty cells every row has beyond the header: some banks end rows with a mark.
+
+        Told by the first rows; all must have as many, and nothing in them.
+        """
+        beyond = set()
+        for _ in range(_ROWS_TRIED):
+            line = _first_record(body, self.quote)
+            body = body[len(line) :]
+            if not line.strip(_WHITESPACE):
+                break
+            fields, state = split_line(line.rstrip("\r\n"), self.delimiter, self.quote)
+            if state not in {"ok", "stray"} or any((f or "").strip() for f in fields[named:]):
+                return 0
+            beyond.add(len(fields) - named)
+        return max(beyond.pop(), 0) if len(beyond) == 1 else 0
 
     def _header_fields(self) -> list[str]:
         fields, state = split_line(self._header_line, self.delimiter, self.quote)

@@ -36,6 +36,7 @@ class Dialect:
     delimiter: str = ","
     quote: str = '"'
     skip_rows: int = 0
+    header: tuple[str, ...] = ()  # names of the columns of a file that prints none
     footer_regex: str | None = None
     records: str | None = None
     # Names that the feed reads, so that each must stand once in the header; None means all names.

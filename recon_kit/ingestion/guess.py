@@ -7,11 +7,8 @@ be read; every doubt becomes a note that ends up as a comment in the proposed se
 from __future__ import annotations
 
 import codecs
-import csv
-import io
 import json
 import re
-from collections import Counter
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -19,8 +16,8 @@ import polars as pl
 from recon_kit import money
 from recon_kit.ingestion import times
 from recon_kit.ingestion.feed import Dialect
+from recon_kit.ingestion.preamble import find_table
 
-_DELIMITERS = (",", ";", "\t", "|")
 _LINES_LOOKED_AT = 60
 _VALUES_LOOKED_AT = 2_000
 _FITS = 0.98  # share of values that must fit for a column to be of a kind
@@ -33,7 +30,8 @@ DATE_FORMATS: tuple[str, ...] = (
     "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p",
     "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y",
     "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d.%m.%y", "%d-%m-%Y", "%m-%d-%Y",
-    "%b %d, %Y", "%d %b %Y",
+    "%m-%d-%Y %H:%M:%S", "%d-%m-%Y %H:%M:%S", "%d-%b-%Y", "%d-%b-%y", "%d/%b/%Y", "%b %d, %Y",
+    "%d %b %Y", "%d %b %y", "%d %B %Y", "%B %d, %Y",
 )  # fmt: skip
 _COMPACT_FORMATS = ("%Y%m%d", times.EPOCH)  # only where the header speaks of a time
 _TIME_WORDS = re.compile(
@@ -64,6 +62,8 @@ _SIGN = "(?:[A-Z]{3}|[$\u20ac\u00a3\u00a5])"
 _LOOKS_PAID = (
     rf"^[-+(\x{{2212}}]?\s*(?:{_SIGN}\s?)?[-+]?[0-9][0-9.,'\s\x{{a0}}\x{{202f}}]*\)?-?\s*{_SIGN}?$"
 )
+# An amount with its direction behind it, as many banks of the Commonwealth print it.
+MARKED_AMOUNT = r"^\s*([-+]?[0-9][0-9.,]*)\s*([CcDd][Rr]\.?)\s*$"
 _VENDOR_ID = r"^[a-z]{2,5}_[A-Za-z0-9_]{8,}$"  # `pi_3TRX...`, `cus_M5wW...`
 _EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$|^[0-9a-f]{64}$"
 _FOOTER = re.compile(r"^\W*(grand |sub)?totals?\b|^\W*copyright|^\W*confidential", re.IGNORECASE)
@@ -91,6 +91,7 @@ class ColumnGuess:
     comma_only: int = 0  # values that only a decimal comma explains
     dot_only: int = 0  # values that only a decimal point explains
     grouped_or_decimal: int = 0  # values such as `1,234` that both explain
+    marked: bool = False  # whether each amount ends in its direction: `12.50 Dr`
 
     @property
     def personal(self) -> bool:
@@ -112,19 +113,20 @@ def guess_dialect(head: bytes, tail: bytes = b"") -> DialectGuess:
     start = text.lstrip("\ufeff \t\r\n")
     if start.startswith(("{", "[")):
         return DialectGuess(replace(_guess_json(start), encoding=encoding), tuple(notes))
-    lines = text.lstrip("\ufeff").splitlines()[:_LINES_LOOKED_AT]
-    delimiter = _guess_delimiter(lines)
-    skip = _guess_preamble(lines, delimiter)
-    if skip:
-        notes.append(f"{skip} lines above the header are skipped")
+    table = find_table(text.lstrip("\ufeff"), _LINES_LOOKED_AT)
+    if table.skip_rows:
+        notes.append(f"{table.skip_rows} lines above the header are skipped")
+    if table.columns:
+        notes.append("the file has no header row: name its columns in `header`, in their order")
     footer = _guess_footer(_decoded(tail, encoding))
     if footer:
         notes.append("the last lines look like totals; they are taken as a footer")
     return DialectGuess(
         Dialect(
             encoding=encoding,
-            delimiter=delimiter,
-            skip_rows=skip,
+            delimiter=table.delimiter,
+            skip_rows=table.skip_rows,
+            header=tuple(f"column_{i}" for i in range(1, table.columns + 1)),
             footer_regex=footer,
             reads=frozenset(),  # a look at a file needs no name to be clear
         ),
@@ -144,6 +146,9 @@ def guess_column(header: str, values: pl.Series) -> ColumnGuess:
     if dated is not None:
         return dated
     kind = _plain_kind(header, seen)
+    if kind == "text" and _share(seen, MARKED_AMOUNT) >= _FITS:
+        bare = seen.str.extract(MARKED_AMOUNT, 1).drop_nulls()
+        return replace(_guess_amounts(bare), marked=True)
     return _guess_amounts(seen) if kind == "amount" else ColumnGuess(kind)
 
 
@@ -222,41 +227,6 @@ def _list_in(body: object, depth: int = 2) -> str | None:
             return str(name)
     inner = ((n, _list_in(v, depth - 1)) for n, v in body.items() if isinstance(v, dict))
     return next((f"{name}.{path}" for name, path in inner if path), None)
-
-
-def _widths(lines: list[str], delimiter: str) -> list[int]:
-    rows = csv.reader(io.StringIO("\n".join(lines[:-1] or lines)), delimiter=delimiter)
-    try:
-        return [len(row) for row in rows if row]
-    except csv.Error:
-        return []
-
-
-def _guess_delimiter(lines: list[str]) -> str:
-    """The mark that cuts most rows into the same number of cells, at least two."""
-
-    def score(mark: str) -> tuple[float, int]:
-        widths = [w for w in _widths(lines, mark) if w > 1]
-        if not widths:
-            return 0.0, 0
-        width, count = Counter(widths).most_common(1)[0]
-        return round(count / max(len(lines) - 1, 1), 1), width
-
-    return max(_DELIMITERS, key=score)
-
-
-def _guess_preamble(lines: list[str], delimiter: str) -> int:
-    """Lines above the first one that is as wide as most and holds no number alone."""
-    widths = Counter(w for w in _widths(lines, delimiter) if w > 1)
-    if not widths:
-        return 0
-    usual = widths.most_common(1)[0][0]
-    for number, line in enumerate(lines[:20]):
-        cells = next(csv.reader([line], delimiter=delimiter), [])
-        named = [c for c in cells if c.strip() and not re.fullmatch(r"[-+$€£\d.,:/ ]+", c.strip())]
-        if len(cells) >= usual and len(named) * 2 > len(cells):
-            return number
-    return 0
 
 
 def _guess_footer(tail: str) -> str | None:

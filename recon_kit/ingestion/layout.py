@@ -102,6 +102,7 @@ class Table(Feed):
             delimiter=layout.delimiter,
             quote=layout.quote,
             skip_rows=layout.skip_rows,
+            header=layout.header,
             footer_regex=layout.footer_regex,
             records=layout.records,
             reads=frozenset(normal_header(name) for name in self._names_read()),

@@ -3,101 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
-from recon_kit.ingestion import vendor_marks
+from recon_kit import money
+from recon_kit.ingestion import vendor_marks, words
 from recon_kit.ingestion.feed import Dialect, normal_header
-from recon_kit.ingestion.guess import ColumnGuess
+from recon_kit.ingestion.guess import MARKED_AMOUNT, ColumnGuess
 from recon_kit.ingestion.toml_block import quoted, source_name, types_line
 
-# Words of a header that speak for a field, best first. Matched against the normalised header.
-_FIELD_WORDS: dict[str, tuple[str, ...]] = {
-    "event_ts": (
-        r"(conversion|transaction|booking|event|order|payment) (date|time).*",
-        r"created( at| date| utc)?.*", r"date( time)?|datetime|timestamp|time",
-        r"(processed|posted|paid|settled|closed?|processing|purchase)( at| on| date).*",
-        r"posting date|value date|posted date( time)?|datum|fecha.*|buchungstag",
-    ),
-    "amount": (
-        r"amount|total|gross|value|price|betrag|importe|montant",
-        r"(total|gross|order|transaction|conversion|invoice|sales?) ?(amount|total|price|value).*",
-        r".*\bamount( \(.*\))?", r"amount (total|due|paid)", r"grand total.*",
-    ),
-    "debit": (r"debit.*|withdrawals?|paid out|d[ée]bit.*|cargo",),
-    "credit": (r"credit.*|deposits?|paid in|cr[ée]dit.*|abono",),
-    "fee": (r"(total )?fees?( amount)?|commission|processing fee",),
-    "net": (r"net( amount| total)?",),
-    "currency": (r"(transaction |order )?currency( code)?|ccy|w(ä|a|ae)hrung|moneda|devise",),
-    "order_id": (
-        r"order ?(id|number|no|ref|reference|name)?|order #|merchant (order )?reference",
-        r".*\border (id|number|no)|sales order",
-    ),
-    "transaction_id": (
-        r"(payment )?(transaction|payment|charge|txn|psp|capture) ?(id|reference|ref|number|no)?",
-        r"payment intent( id)?",
-        r"balance transaction( id)?|trx",
-    ),
-    "invoice_number": (r"invoice ?(number|no|id|#)?|doc ?number|num",),
-    "payout_id": (r"payout( id| reference)?|settlement id|deposit id|batch( number| id)?",),
-    "click_id": (r"gclid|google click id|msclkid|microsoft click id|fbclid|click id|fbc",),
-    "status": (r"(financial |payment |order )?status|stage|deal stage",),
-    "payment_method": (r"payment method.*|method|tender( type)?|payment type",),
-    "customer_name": (
-        r"(customer|billing|full|client|payer|contact) ?name|customer|payee|name",
-        r"(shipping|ship to|billing address|shipping address) name",
-    ),
-    "email": (r"(customer |receipt |billing )?e-?mail( address)?",),
-    "phone": (r"(customer |billing )?(phone|mobile)( number)?",),
-    "postcode": (r".*(zip|postal code|post code|postcode)",),
-    "customer_id": (r"(customer|client|user|contact) id",),
-    "description": (
-        r"description|memo|details|narrative|concepto|libell[ée]|payee|verwendungszweck",
-        r"note|reference|label",
-    ),
-    "native_id": (r"(record |internal |lead |deal |row |unique )?id", r".*\bid"),
-}  # fmt: skip
-_FIELD_KINDS: dict[str, frozenset[str]] = {
-    "event_ts": frozenset({"timestamp", "date"}),
-    **dict.fromkeys(("amount", "debit", "credit", "fee", "net"), frozenset({"amount", "count"})),
-    "currency": frozenset({"currency"}),
-    "email": frozenset({"email"}),
-    "phone": frozenset({"phone"}),
-    "customer_name": frozenset({"name", "text"}),
-    "postcode": frozenset({"address", "text", "count", "id"}),
-}
-# Words that speak for a type of event, best first: those of the file's name, which a person chose
-# for the whole file, before those of its header.
-_FILE_WORDS: tuple[tuple[str, str], ...] = (
-    ("refund", r"\brefunds?\b"),
-    ("adjustment", r"adjustment"),
-    ("conversion", r"conversion"),
-    ("invoice", r"invoice"),
-    ("shipment", r"shipment|fulfil"),
-    ("payment", r"payment|charge|transaction"),
-    ("payout", r"payout"),
-    ("bank_line", r"bank|statement"),
-    ("order", r"\border"),
-    ("other", r"\bcustomer"),
-)
-_HEADER_WORDS: tuple[tuple[str, str], ...] = (
-    ("bank_line", r"\bbalance\b(?! transaction)|\b(iban|booking date|value date|payee)\b"),
-    ("bank_line", r"buchungs(tag|datum)|wertstellung|valuta|verwendungszweck"),
-    ("bank_line", r"\bstatement\b|bank|d[ée]bit|importe"),
-    ("conversion", r"conversion|gclid|click id"),
-    ("invoice", r"invoice"),
-    ("shipment", r"shipment|tracking|carrier"),
-    ("lead", r"\b(lead|deal|opportunity)\b"),
-    ("payment", r"\b(charge|payment intent|psp|capture|transaction)\b"),
-    ("order", r"\border\b"),
-)
 _OWNER = '# owner = "finance"  # who answers for it; its cases go there'
 _COMMON_TYPES = "order, payment, refund, payout, bank_line, conversion"
 # Files whose rows are of one kind, whatever a column called `type` may say.
 _ONE_KIND = frozenset({"bank_line", "conversion", "invoice", "lead", "order"})
 _NEGATIVE = r"[-(\x{2212}]"
-_DIRECTION = r"d/c|dr/cr|debit/credit|cr/dr|direction|(debit or credit|credit/debit)( indicator)?"
 _SYMBOLS = {"€": "EUR", "£": "GBP", "$": "USD", "¥": "JPY", "₹": "INR"}
 
 
@@ -142,12 +62,14 @@ def _choose_fields(guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame) -> di
     """Field to column: per field the best-worded column of a fitting kind, each column once."""
     chosen: dict[str, str] = {}
     names = vendor_marks.plain_names(guesses)
-    for field, patterns in _FIELD_WORDS.items():
-        fits = _FIELD_KINDS.get(field)
+    twice = _twice(guesses)
+    for field, patterns in words.FIELD_WORDS.items():
+        fits = words.FIELD_KINDS.get(field)
         free = {
             column: names[column]
             for column, guess in guesses.items()
             if column not in chosen.values()
+            and column not in twice
             and (guess.kind in fits if fits else guess.kind not in {"empty", "amount"})
             and (field != "native_id" or vendor_marks.tells_apart(column, rows))
         }
@@ -163,15 +85,28 @@ def _completed(
 ) -> dict[str, str]:
     """Fields whose column no word names: only time or currency, first amount, a debit mark."""
     dated = [c for c, g in guesses.items() if g.formats]
-    paid = [c for c, g in guesses.items() if g.kind == "amount" and c not in chosen.values()]
     if "event_ts" not in chosen and dated:
         chosen["event_ts"] = dated[0]
-    coded = [c for c, g in guesses.items() if g.kind == "currency" and c not in chosen.values()]
-    if "currency" not in chosen and len(coded) == 1:
+    held = {*chosen.values(), *(n for t in _twice(guesses) for n in (t, f"{t} (2)"))}
+    coded = [c for c, g in guesses.items() if g.kind == "currency" and c not in held]
+    other = {c for c in coded if re.search(words.OTHER_CURRENCY, normal_header(c))}
+    if "currency" not in chosen and len(coded) == 1 and not other:
         chosen["currency"] = coded[0]
+    _complete_money(chosen, guesses)
+    if "amount" in chosen:
+        _complete_direction(chosen, guesses, rows)
+    return chosen
+
+
+def _complete_money(chosen: dict[str, str], guesses: Mapping[str, ColumnGuess]) -> None:
+    """The amount or its pair of columns, and the currency that is named like it."""
+    paid = [c for c, g in guesses.items() if g.kind == "amount" and c not in chosen.values()]
     pair = vendor_marks.debit_credit_pair(guesses)
     if "amount" not in chosen and pair is not None:
         chosen["debit"], chosen["credit"] = pair
+    if len({"debit", "credit"} & set(chosen)) == 1:  # half of a pair would lose the other half
+        chosen.pop("debit", None)
+        chosen.pop("credit", None)
     if not {"amount", "debit", "credit"} & set(chosen) and paid:
         chosen["amount"] = vendor_marks.gross_column(guesses) or paid[0]
     of = chosen.get("amount") or chosen.get("credit") or chosen.get("debit")
@@ -180,17 +115,33 @@ def _completed(
         chosen["currency"] = twin
     if vendor_marks.fee_mark(guesses) is not None:
         chosen.pop("fee", None)
-    if "amount" in chosen:
-        chosen.pop("debit", None)
-        chosen.pop("credit", None)
-        marks = [
-            c for c, g in guesses.items()
-            if g.kind == "text" and re.fullmatch(_DIRECTION, normal_header(c))
-        ]  # fmt: skip
-        # Amounts that already carry a sign need no mark.
-        if marks and not _signed(rows, chosen["amount"]):
-            chosen["direction"] = marks[0]
-    return chosen
+
+
+def _complete_direction(
+    chosen: dict[str, str], guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame
+) -> None:
+    """Which way the money of an amount went, where another mark than its sign says so."""
+    chosen.pop("debit", None)
+    chosen.pop("credit", None)
+    if guesses[chosen["amount"]].marked:
+        chosen["direction"] = chosen["amount"]
+        return
+    # Amounts that already carry a sign need no mark.
+    of_fees = vendor_marks.fee_mark(guesses)
+    marks = [c for c, g in guesses.items() if c != of_fees and _is_mark(c, g, rows)]
+    if marks and not _signed(rows, chosen["amount"]):
+        chosen["direction"] = marks[0]
+
+
+def _is_mark(column: str, guess: ColumnGuess, rows: pl.DataFrame) -> bool:
+    """Whether a column says which way the money went, by its name or by holding both marks."""
+    if guess.kind not in {"text", "id"} or column not in rows.columns:
+        return False
+    if re.fullmatch(words.DIRECTION, normal_header(column)):
+        return True
+    found = vendor_marks.marks(rows[column])
+    signs = {words.MARK_SIGNS.get(mark.casefold()) for mark in found}
+    return signs == {-1, 1}
 
 
 def _signed(rows: pl.DataFrame, column: str | None) -> bool:
@@ -226,7 +177,9 @@ def _table(
     lines += _clock(guesses, chosen, rows)
     lines += _amounts(guesses, chosen, rows)
     if "direction" in chosen:
-        lines += _direction(rows[chosen["direction"]])
+        column = rows[chosen["direction"]].cast(pl.String)
+        inside = chosen["direction"] == chosen.get("amount")
+        lines += _direction(column.str.extract(MARKED_AMOUNT, 2) if inside else column)
     elif types is not None:
         if vendor_marks.outgoing_unsigned(types, rows, chosen.get("amount")):
             lines.append('sign = "by_type"  # what goes out is printed without a minus')
@@ -250,6 +203,9 @@ def _notation(dialect: Dialect) -> list[str]:
     lines.append(f"delimiter = {quoted(dialect.delimiter)}")
     if dialect.skip_rows:
         lines.append(f"skip_rows = {dialect.skip_rows}")
+    if dialect.header:
+        names = ", ".join(quoted(name) for name in dialect.header)
+        lines.append(f"header = [{names}]  # the file prints none: name them, here and below")
     if dialect.footer_regex:
         lines.append(f"footer_regex = {quoted(dialect.footer_regex)}")
     return lines
@@ -300,7 +256,7 @@ def _amounts(
 
 def _marks_unused(guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str]) -> list[str]:
     """A debit/credit mark beside amounts that carry signs: which of the two holds is not known."""
-    marks = [c for c in guesses if re.fullmatch(_DIRECTION, normal_header(c))]
+    marks = [c for c in guesses if re.fullmatch(words.DIRECTION, normal_header(c))]
     if "amount" not in chosen or "direction" in chosen or not marks:
         return []
     mark = " ".join(marks[0].split())
@@ -309,8 +265,10 @@ def _marks_unused(guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str])
 
 def _direction(marks: pl.Series) -> list[str]:
     """The sign that each mark of a debit/credit column stands for."""
-    found = marks.cast(pl.String).str.strip_chars().drop_nulls().unique().sort().to_list()
-    signs = {m: -1 if m.lower().startswith(("d", "s", "o")) else 1 for m in found if m}
+    signs = {
+        mark: words.MARK_SIGNS.get(mark.casefold(), -1 if mark[0] in "dDsSoO" else 1)
+        for mark in vendor_marks.marks(marks)
+    }
     pairs = ", ".join(f"{quoted(mark)} = {sign}" for mark, sign in signs.items())
     return [
         'sign = "indicator"',
@@ -322,9 +280,13 @@ def _columns(
     kind: str, guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str], rows: pl.DataFrame
 ) -> list[str]:
     lines = [
-        f"{field} = {quoted(chosen[field])}"
-        for field in (*_FIELD_WORDS, "direction")
+        f"{field} = {_source(field, chosen)}"
+        for field in (*words.FIELD_WORDS, "direction")
         if field in chosen
+    ]
+    lines += [
+        f"# the header names {name!r} twice: neither is read; rename one, or name all in `header`"
+        for name in _twice(guesses)
     ]
     if kind == "order" and "order_id" not in chosen and "native_id" in chosen:
         lines.append(f"order_id = {quoted(chosen['native_id'])}  # an order's own id")
@@ -342,10 +304,7 @@ def _columns(
     if named is not None:
         lines.append(f"payout_id = {{ from = {quoted(named)}, extract = '(po_\\w+)' }}")
     if "currency" not in chosen:
-        found = _currency_sign(guesses, chosen, rows)
-        several = any(guess.kind == "currency" for guess in guesses.values())
-        held = "several columns hold one: choose" if several else "no column holds one"
-        why = "from the sign in the amounts" if found else f"{held}: put the right one"
+        found, why = _one_currency(guesses, chosen, rows)
         lines.append(f"currency = {{ value = {quoted(found or 'USD')} }}  # {why}")
     lines += [
         f"# refunded_amount = {quoted(c)}  # refunds told beside the payment"
@@ -356,6 +315,53 @@ def _columns(
             key = re.sub(r"[^a-z0-9]+", "_", normal_header(column)).strip("_") or "key"
             lines.append(f"# {quoted('raw_keys.' + key)} = {quoted(column)}")
     return lines
+
+
+def _source(field: str, chosen: Mapping[str, str]) -> str:
+    """Where a field is read: a column, or the part of it before or behind a mark."""
+    column = quoted(chosen[field])
+    part = {"amount": 1, "direction": 2}.get(field)
+    if part is None or chosen.get("direction") != chosen.get("amount"):
+        return column
+    groups = (r"([-+]?[0-9][0-9.,]*)", r"([CcDd][Rr])")
+    return f"{{ from = {column}, extract = {quoted(groups[part - 1])} }}"
+
+
+def _twice(columns: Iterable[str]) -> list[str]:
+    """Names that stand more than once: the reader numbers the second, and no field may read one."""
+    names = list(columns)
+    return [name for name in names if f"{name} (2)" in names]
+
+
+def _one_currency(
+    guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str], rows: pl.DataFrame
+) -> tuple[str | None, str]:
+    """The currency of all rows, where something tells it, and what does."""
+    named = _currency_named([chosen[f] for f in ("amount", "debit", "credit") if f in chosen])
+    if named is not None:
+        return named, "from the name of the column"
+    signed = _currency_sign(guesses, chosen, rows)
+    if signed is not None:
+        return signed, "from the sign in the amounts"
+    held = [c for c, g in guesses.items() if g.kind == "currency" and c in rows.columns]
+    if not held:
+        return None, "no column holds one: put the right one"
+    told = {value for c in held for value in vendor_marks.marks(rows[c])}
+    if len(told) == 1:
+        return told.pop().upper(), "every column of currencies holds it alone: check"
+    return None, "several columns hold one: choose: put the right one"
+
+
+def _currency_named(columns: Sequence[str]) -> str | None:
+    """The one currency that the names of these columns tell: `Amount (EUR)`, `Débit euros`."""
+    found: set[str] = set()
+    for column in columns:
+        codes = re.search(words.HEADER_CURRENCY, column)
+        code = next((c for c in codes.groups() if c), None) if codes else None
+        if code in money.currency_exponents():
+            found.add(str(code))
+        found |= {c for word, c in words.WORD_CURRENCY.items() if word in column.casefold()}
+    return found.pop() if len(found) == 1 else None
 
 
 def _currency_sign(
@@ -379,6 +385,6 @@ def _currency_sign(
 def _event_type(file: str, guesses: Mapping[str, ColumnGuess]) -> str:
     name = re.sub(r"[^a-z0-9]+", " ", file.lower())
     header = " | ".join(normal_header(c) for c in guesses)
-    found = [kind for kind, pattern in _FILE_WORDS if re.search(pattern, name)]
-    found += [kind for kind, pattern in _HEADER_WORDS if re.search(pattern, header)]
+    found = [kind for kind, pattern in words.FILE_WORDS if re.search(pattern, name)]
+    found += [kind for kind, pattern in words.HEADER_WORDS if re.search(pattern, header)]
     return found[0] if found else "other"
