@@ -76,7 +76,7 @@ def sentences(store: Store, settings: Settings, runs: Iterable[Run]) -> dict[str
     every, said = store.runs(), store.decisions()
     found: dict[str, str] = {}
     for run in runs:
-        base = every.filter(pl.col("run_id") == run.base_run_id)["as_of_seq"]
+        base = every.filter(pl.col("run_id").eq_missing(pl.lit(run.base_run_id)))["as_of_seq"]
         since = int(base[0]) if len(base) else 0
         mine = (pl.col("reconciliation") == run.reconciliation) & pl.col("seq").is_between(
             since + 1, run.as_of_seq
