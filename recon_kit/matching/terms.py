@@ -89,7 +89,7 @@ def learn(engine: Engine, rec: Reconciliation, zone: str) -> Learned:
     engine.run(_proven_step(engine))
     schedules = _told_schedules(engine, rec) + _net_of_pairs(engine, rec)
     lags = _lags(engine, rec, zone)
-    engine.drop("proven_pairs")
+    engine.drop("proven_pairs", "net_pairs")
     if not (schedules or lags):
         return Learned((), (), ())
     note = f"{len(schedules)} fee schedules and {len(lags)} settlement lags were learned"
