@@ -63,7 +63,7 @@ def _said() -> pl.Expr:
         (pl.col("fmr_high") * 100).round(2),
     )
     matched = pl.format(
-        "From {} on: {} % matched", pl.col("threshold").round(4),
+        "From {} on: {} % matched", pl.col("threshold").round(6),
         (pl.col("auto_share") * 100).round(1),
     )  # fmt: skip
     return matched + wrong.fill_null("") + pl.format(", {} items to people", "review_items")

@@ -139,7 +139,8 @@ def unspoken(work: Lessons) -> tuple[str, ...]:
         silent = each.filter(pl.col("labelled") == 0).sort(name)
         share = int(silent["open"].sum()) / max(work.sizes[0], 1)
         if not work.events.is_empty() and share >= UNSPOKEN_MIN:
-            listed = " or ".join(silent[name])
+            *others, last = silent[name]
+            listed = f"{', '.join(others)} or {last}" if others else last
             said.append(
                 f"No label speaks of an event {words.format(listed)}, which {share:.0%} of the "
                 "open left events are: nothing here tells how good it is there."
