@@ -712,6 +712,18 @@ REAL_LIFE = [
             b'<!ENTITY b "&a;&a;&a;">]><l>&b;</l>', "format_mismatch", "the file is XML"),
     refused("quirk 21", "MT940", b":20:START\r\n:25:NL00\r\n:60F:C260101EUR0,00\r\n",
             "format_mismatch", "a bank statement in MT940"),
+    *(refused("quirk 21", f"MT940 below {head!r}", head + b":20:START\r\n:25:NL00\r\n",
+              "format_mismatch", "a bank statement in MT940")
+      for head in (b":940:\r\n", b"0000 01BANKNL2A\r\n940 00\r\n", b"{1:F01BANKNL2A}{4:\r\n")),
+    *(refused("quirk 21", f"OFX after {head!r}", head + b"\n<OFX></OFX>",
+              "format_mismatch", "a bank statement in OFX")
+      for head in (b"\n\nOFXHEADER:100", b'<?xml version="1.0"?>\n<?OFX OFXHEADER="200"?>')),
+    refused("quirk 21", "camt without a namespace",
+            b'<?xml version="1.0"?><Document><BkToCstmrStmt>',
+            "format_mismatch", "a bank statement in camt"),
+    refused("quirk 21", "BAI2 with colons in its time",
+            b"01,BANKGB2L,9876543,260215,14:59:35,1,,,2/\n",
+            "format_mismatch", "a bank statement in BAI2"),
     refused("quirk 21", "BAI2", b"01,122099999,123456789,040621,0200,1,65,,2/\n",
             "format_mismatch", "a bank statement in BAI2"),
     read("quirk 22", "cash on delivery, pending", shop(ORDER.replace("paid", "pending")),

@@ -132,6 +132,18 @@ def test_a_pair_of_debit_and_credit_is_found_under_longer_names(tmp_path, debit,
     assert events.select("amount", "currency").rows() == [(amount, "SEK")]
 
 
+def test_half_of_a_pair_is_never_the_amount(tmp_path):
+    """`debit_amount` ends like an amount, but its row of credits is money too."""
+    text = (
+        "gl_id,date,debit_amount,credit_amount,currency\n"
+        "G1,2026-03-02,15.00,0.00,USD\nG2,2026-03-03,0.00,4.50,USD\n"
+    )
+
+    _, _, events = proposed(tmp_path, "general_ledger.csv", text)
+
+    assert events["amount"].to_list() == [-1_500, 450]
+
+
 def test_fees_with_a_mark_of_their_own_are_left_out_and_said(tmp_path):
     """One sign holds for all fees of a layout: a column that marks each fee cannot be heeded."""
     text = (
@@ -176,3 +188,19 @@ def test_a_list_of_payments_offers_its_keys_and_its_refunds(tmp_path):
     assert layout.columns["order_id"].names == ("order_id (metadata)",)
     assert layout.columns["transaction_id"].names == ("PaymentIntent ID",)
     assert '# refunded_amount = "Amount Refunded"' in toml
+
+
+def test_times_that_end_in_a_zone_are_proposed_with_it(tmp_path):
+    """`2026-03-02 10:00:00 UTC` is a time: the block reads it, and the zone with it."""
+    text = (
+        "Payment ID,Created at,Amount,Currency\n"
+        "p-1,2026-03-02 10:00:00 UTC,20.00,USD\np-2,2026-03-03 11:30:00 UTC,5.00,USD\n"
+    )
+
+    layout, _, events = proposed(tmp_path, "charges.csv", text)
+
+    assert layout.date_formats == ("%Y-%m-%d %H:%M:%S %Z",)
+    assert events["event_ts"].to_list() == [
+        datetime(2026, 3, 2, 10, tzinfo=UTC),
+        datetime(2026, 3, 3, 11, 30, tzinfo=UTC),
+    ]

@@ -25,6 +25,7 @@ _FITS = 0.98  # share of values that must fit for a column to be of a kind
 # Most specific first: of two formats that read every value alike the earlier one is proposed.
 DATE_FORMATS: tuple[str, ...] = (
     "%Y-%m-%d %H:%M:%S %z", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S%.f%z",
+    "%Y-%m-%d %H:%M:%S %Z",
     "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%.f",
     "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y/%m/%d %H:%M:%S %z", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d",
     "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p",
@@ -56,6 +57,7 @@ _ID_WORDS = re.compile(
     r"|^(name|order|transaction|invoice)$",
     re.IGNORECASE,
 )
+_ENDS_IN_ZONE = r" [A-Z]{2,5}$"  # `2026-03-02 10:00:00 UTC`
 _LOOKS_DATED = r"[0-9]{1,4}[-/. ][0-9A-Za-z]{1,3}[-/., ]"
 _LOOKS_COUNTED = r"^[-+]?[0-9]{1,18}$"
 _SIGN = "(?:[A-Z]{3}|[$\u20ac\u00a3\u00a5])"
@@ -237,6 +239,12 @@ def _guess_footer(tail: str) -> str | None:
     return "^\\W*(" + "|".join(dict.fromkeys(re.escape(w) for w in words)) + ")"
 
 
+def read_times(column: str, text: str) -> pl.Expr:
+    """Times as `times.parse_times` reads them by one proposed format, which may end in a zone."""
+    plain = text.removesuffix(" %Z")
+    return times.parse_times(pl.col(column), formats=(plain,), zone="UTC", named_zone=plain != text)
+
+
 def _guess_dates(header: str, seen: pl.Series) -> ColumnGuess | None:
     formats = DATE_FORMATS
     if _share(seen, _LOOKS_DATED) < _FITS:
@@ -247,7 +255,9 @@ def _guess_dates(header: str, seen: pl.Series) -> ColumnGuess | None:
     frame = seen.alias("v").to_frame()
     read: dict[str, pl.Series] = {}
     for text in formats:
-        cell = times.parse_times(pl.col("v"), formats=(text,), zone="UTC").alias("v")
+        if text.endswith(" %Z") and _share(seen, _ENDS_IN_ZONE) < _FITS:
+            continue
+        cell = read_times("v", text).alias("v")
         parsed = frame.select(cell)["v"]
         instants = parsed.struct.field("ts")
         # Placeholders such as 1970-01-01 were read, if not accepted.

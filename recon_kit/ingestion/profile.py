@@ -16,9 +16,8 @@ from pathlib import Path
 import polars as pl
 
 from recon_kit import model, money
-from recon_kit.ingestion import times
 from recon_kit.ingestion.feed import ROW, Dialect, normal_header
-from recon_kit.ingestion.guess import ColumnGuess, guess_column, guess_dialect
+from recon_kit.ingestion.guess import ColumnGuess, guess_column, guess_dialect, read_times
 from recon_kit.ingestion.packed import kind_of
 from recon_kit.ingestion.proposal import propose
 from recon_kit.ingestion.reader import Caps, Records, check_path, open_records
@@ -241,7 +240,7 @@ def _extremes(filled: pl.Series, guess: ColumnGuess, decimal: str) -> tuple[str 
 
 
 def _instants(column: str, guess: ColumnGuess) -> pl.Expr:
-    return times.parse_times(pl.col(column), formats=guess.formats[:1], zone="UTC").struct["ts"]
+    return read_times(column, guess.formats[0]).struct["ts"]
 
 
 def _oddities(text: pl.Series, guess: ColumnGuess) -> str | None:

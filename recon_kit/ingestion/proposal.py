@@ -71,7 +71,7 @@ def _choose_fields(guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame) -> di
             if column not in chosen.values()
             and column not in twice
             and (guess.kind in fits if fits else guess.kind not in {"empty", "amount"})
-            and (field != "native_id" or vendor_marks.tells_apart(column, rows))
+            and vendor_marks.may_be(field, column, guesses, rows)
         }
         worded = (c for p in patterns for c, name in free.items() if re.fullmatch(p, name))
         best = next(worded, None)

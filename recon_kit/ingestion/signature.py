@@ -33,19 +33,24 @@ _PICKLE = re.compile(rb"^\x80[\x02-\x05][\x95\x63\x7d\x5d\x28]", re.DOTALL)
 _TAR_MARK, _TAR_AT = b"ustar", 257
 _PAGE = "A page instead of data is often a login or an error page: export it again."
 _BANK = "Ask the bank for CSV."
+# The first tags; a transport header or some lines of the bank's own may stand above them.
+_MT940 = (
+    rb"((\{1:[A-Z0-9]+\}.{0,200})?|(:940:\r?\n|[^\r\n,;\t:]{0,60}\r?\n){0,4})"
+    rb":20:[^\r\n]*\r?\n:(21|25):"
+)
 # Beginnings of texts that are no table, of which the first that fits is said.
 _TEXTS: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE | re.DOTALL), what, way)
     for pattern, what, way in (
         (rb"<(!doctype html|!--|(html|head|body|table|div|script|meta|title|form|p|h1)[\s>])",
          "a web page", _PAGE),
-        (rb"<\?ofx|<ofx>", "a bank statement in OFX (QFX, QBO)", _BANK),
-        (rb"<(\?xml|!doctype|document\s).{0,900}iso:20022", "XML (a bank statement in camt)",
-         _BANK),
+        (rb"(<\?xml[^>]{0,100}>\s*)?(<\?ofx|<ofx>|ofxheader:)",
+         "a bank statement in OFX (QFX, QBO)", _BANK),
+        (rb"<(\?xml|!doctype|document\s).{0,900}(iso:20022|<bktocstmr)",
+         "XML (a bank statement in camt)", _BANK),
         (rb"<(\?xml|!doctype|document[\s>]|soap)", "XML", TABLE_PLEASE),
-        (rb"(\{1:[A-Z0-9]+\}.{0,200})?:20:[^\r\n]*\r?\n:(21|25):", "a bank statement in MT940",
-         _BANK),
-        (rb"01,[0-9A-Z]+,[0-9A-Z]+,[0-9]{6},[0-9]{4},", "a bank statement in BAI2", _BANK),
+        (_MT940, "a bank statement in MT940", _BANK),
+        (rb"01,[0-9A-Z]+,[0-9A-Z]+,[0-9]{6},[0-9:]{4,8},", "a bank statement in BAI2", _BANK),
         (rb"(From|Return-Path|Received|Delivered-To|Subject|MIME-Version): \S", "an e-mail",
          "Save its attachment and ingest that."),
     )

@@ -200,6 +200,16 @@ def refunds_beside(guesses: Mapping[str, ColumnGuess]) -> list[str]:
     ]
 
 
+def may_be(field: str, column: str, guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame) -> bool:
+    """Whether a column that is worded like a field can be it.
+
+    Half of a pair of debit and credit is no amount: the other half would be lost.
+    """
+    if field == "native_id":
+        return tells_apart(column, rows)
+    return field != "amount" or column not in (debit_credit_pair(guesses) or ())
+
+
 def tells_apart(column: str, rows: pl.DataFrame) -> bool:
     """Whether these ids are of the rows themselves, not of an account or report they share."""
     if re.search(r"\b(reference|parent|related|original)\b", normal_header(column)):
