@@ -140,6 +140,7 @@ def test_half_of_a_pair_of_columns_is_never_the_amount_alone(tmp_path):
         ("Shop: Ana, Bo\nId;Name\n1;x, y\n2;z\n", TableStart(";", 1)),
         ('Id,"Note\nof two lines"\n1,x\n2,y\n', TableStart(",", 0)),
         ("Id|Day\n", TableStart("|", 0)),
+        ("RH,2026/01/06,A\nCH,Id,Sum,Fee\nSB,a,1,2\nSF,1\nRF,1\n", TableStart(",", 1)),
         ("14.03.2026;10,00;x\n15.03.2026;12,00;y\n", TableStart(";", 0, 3)),
     ],
 )

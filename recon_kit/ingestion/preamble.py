@@ -89,11 +89,18 @@ def _lines(text: str, mark: str, lines_max: int) -> Iterator[_Line]:
 
 
 def _rows_below(lines: list[_Line], place: int) -> int | None:
-    """How many rows a header would have; none where what follows is no table under it."""
+    """How many rows a header would have; none where what follows is no table under it.
+
+    Most lines are rows of it, or rows come first and then only totals, which are narrower.
+    """
     width = len(lines[place].cells)
     below = lines[place + 1 :]
-    rows = sum(_fits(line, width) for line in below)
-    return rows if width > 1 and rows and rows >= _BODY_SHARE_MIN * len(below) else None
+    fits = [_fits(line, width) for line in below]
+    rows = sum(fits)
+    last = next((i for i in reversed(range(len(fits))) if fits[i]), -1)
+    totals = all(len(line.cells) < width for line in below[last + 1 :])
+    whole = rows >= _BODY_SHARE_MIN * len(below) or (totals and all(fits[: last + 1]))
+    return rows if width > 1 and rows and whole else None
 
 
 def _fits(line: _Line, width: int) -> bool:
