@@ -16,7 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from shared_data import SHARED, recon
+from command import recon
+from shared_data import SHARED
 from test_shared_data import REFUSED, TAKEN, totals
 
 from recon_kit import money

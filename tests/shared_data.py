@@ -13,8 +13,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-
-from recon_kit.cli import main
+from command import recon
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 _TRANSACTIONS = SHARED / "data" / "splink_transactions"
@@ -262,13 +261,6 @@ def shared(path: str) -> Path:
     if not (SHARED / path).exists():
         pytest.skip(f"shared/{path} does not stand beside the repository")
     return SHARED / path
-
-
-def recon(*arguments: object) -> int:
-    """Run one command in this process; returns its exit code."""
-    with pytest.raises(SystemExit) as end:
-        main([str(a) for a in arguments])
-    return int(end.value.code)  # type: ignore[arg-type]
 
 
 def workspace(folder: Path, settings: str, files: dict[str, Path]) -> Path:

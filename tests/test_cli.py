@@ -8,17 +8,10 @@ import sys
 
 import polars as pl
 import pytest
+from command import recon
 
-from recon_kit.cli import main
 from recon_kit.cli.app import app
 from recon_kit.settings import loads
-
-
-def recon(*arguments):
-    """Run a command in this process; returns its exit code."""
-    with pytest.raises(SystemExit) as end:
-        main([str(a) for a in arguments])
-    return end.value.code
 
 
 @pytest.fixture

@@ -6,24 +6,14 @@ import json
 import shutil
 
 import pytest
+from command import recon
 
-from recon_kit.cli import main, typed
-
-
-def recon(*arguments):
-    """Run a command in this process; returns its exit code."""
-    with pytest.raises(SystemExit) as end:
-        main([str(a) for a in arguments])
-    return end.value.code
+from recon_kit.cli import typed
 
 
 @pytest.fixture
-def workspace(shop, capsys):
-    assert recon("ingest", "till", shop / "till.csv", "-w", shop) == 0
-    assert recon("ingest", "card", shop / "card.csv", "-w", shop) == 0
-    assert recon("run", "-w", shop) == 0
-    capsys.readouterr()
-    return shop
+def workspace(reconciled_shop):
+    return reconciled_shop
 
 
 @pytest.mark.parametrize("command", ["matches", "queue", "trace till.csv", "history 1001"])

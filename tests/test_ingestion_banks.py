@@ -133,6 +133,25 @@ def test_half_of_a_pair_of_columns_is_never_the_amount_alone(tmp_path):
     assert 'debit = "Withdrawal"' not in proposed
 
 
+def test_a_field_that_stands_twice_is_not_proposed(tmp_path):
+    """Two columns `Amount`: neither the first nor the second is taken for the amount."""
+    path = tmp_path / "statement.csv"
+    path.write_text("Date,Amount,Amount\n2026-03-14,12.00,5.00\n2026-03-15,7.00,5.50\n", "utf-8")
+    proposed = profile_file(path).toml
+
+    assert "# the header names 'Amount' twice: neither is read" in proposed
+    assert 'amount = "Amount' not in proposed
+
+
+def test_a_word_that_begins_like_a_currency_is_none(tmp_path):
+    """Sales in Europe may be in any currency."""
+    path = tmp_path / "sales.csv"
+    path.write_text("Date,Total amount (European sales)\n2026-03-14,12.00\n2026-03-15,7.00\n",
+                    "utf-8")  # fmt: skip
+
+    assert "no column holds one: put the right one" in profile_file(path).toml
+
+
 @pytest.mark.parametrize(
     ("text", "start"),
     [

@@ -8,7 +8,8 @@ import re
 import polars as pl
 import pytest
 import shared_data
-from shared_data import Scored, exported, recon, shared, workspace
+from command import recon
+from shared_data import Scored, exported, shared, workspace
 
 from recon_kit.workbench.bench import Workbench
 

@@ -79,3 +79,14 @@ def test_trace_tells_the_value_of_a_date_in_the_shops_zone(bench):
     assert "2026-11-19" in till
     assert "2026-11-18 18:00" not in till
     assert "2026-11-09 22:15:00 America/New_York" in card
+
+
+def test_lists_of_words_and_of_a_persons_events_keep_the_same_clock(bench):
+    """Said at noon UTC is seven in the morning in New York; the told day stays a day."""
+    bench.decide("#1004", verdict="no_counterpart", reviewer="ana")
+    said, found = bench.decisions().text(), bench.erase("#1004", reason="asked to").text()
+
+    assert "2026-11-20 07:00" in said
+    assert "2026-11-20 12:00" not in said
+    assert "2026-11-19 " in found
+    assert "2026-11-18" not in found

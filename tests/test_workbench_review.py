@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from datetime import timedelta
 
@@ -310,11 +311,17 @@ def test_drawn_events_are_not_recognised_in_the_queue(bench):
 
 
 def test_the_worklist_says_when_more_labels_stop_paying(bench):
-    """The sentence stands under the list, which can be narrowed."""
+    """The sentences stand under the list and speak of every question; minutes are a number."""
     every = bench.worklist()
     reason = every.frame["why_code"].sort()[0]
     one = bench.worklist(reason=reason)
 
     assert "questions settle" in every.notes[0]
+    assert "Minutes" in every.text()
+    assert re.search(r"\b1(\.[0-9]+)? +[0-9]+  probable", every.text())
+    counted = int(re.match(r"[0-9]+", every.notes[0])[0])
+    others = re.search(r"The other ([0-9]+) ", every.notes[0])
+    beside = re.match(r"([0-9]+) further questions? put", every.notes[1])
+    assert every.frame.height == counted + sum(int(m[1]) for m in (others, beside) if m)
     assert set(one.frame["why_code"]) == {reason}
     assert one.frame.height == every.frame.filter(pl.col("why_code") == reason).height

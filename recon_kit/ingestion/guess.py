@@ -65,7 +65,8 @@ _LOOKS_PAID = (
     rf"^[-+(\x{{2212}}]?\s*(?:{_SIGN}\s?)?[-+]?[0-9][0-9.,'\s\x{{a0}}\x{{202f}}]*\)?-?\s*{_SIGN}?$"
 )
 # An amount with its direction behind it, as many banks of the Commonwealth print it.
-MARKED_AMOUNT = r"^\s*([-+]?[0-9][0-9.,]*)\s*([CcDd][Rr]\.?)\s*$"
+BARE_AMOUNT, MARK_BEHIND = r"([-+]?[0-9][0-9.,]*)", r"([CcDd][Rr])"
+MARKED_AMOUNT = rf"^\s*{BARE_AMOUNT}\s*{MARK_BEHIND}\.?\s*$"
 _VENDOR_ID = r"^[a-z]{2,5}_[A-Za-z0-9_]{8,}$"  # `pi_3TRX...`, `cus_M5wW...`
 _EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$|^[0-9a-f]{64}$"
 _FOOTER = re.compile(r"^\W*(grand |sub)?totals?\b|^\W*copyright|^\W*confidential", re.IGNORECASE)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 DELIMITERS = (",", ";", "\t", "|")
 _ABOVE_MAX = 40  # lines that may stand above a table
 _BODY_SHARE_MIN = 0.8  # of the lines below a header, so many are as wide as it
-_CONFORM_MAX = 0.99
+_EVEN_SHARE_MIN = 0.99  # of the lines of a table without a header, so many are alike
 # What only a row of data holds: a day, a time, an amount with decimals.
 _A_DAY = r"[0-9]{1,4}([-/.][0-9A-Za-z]{1,3}){1,2}[-/.]?[0-9]{0,4}([ T][0-9]{1,2}:.*)?"
 _AN_AMOUNT = r"[-+(]?\s*[$€£¥]?\s*[0-9][0-9.,' \u00a0\u202f]*[.,][0-9]{1,3}\s*[)€$£%-]?"
@@ -128,7 +128,7 @@ def _without_header(lines: list[_Line], mark: str) -> TableStart | None:
     days = [any(re.fullmatch(_A_DAY, c) for c in line.filled) for line in lines]
     sums = [any(re.fullmatch(_AN_AMOUNT, c) for c in line.filled) for line in lines]
     told = sum(d and s for d, s in zip(days, sums, strict=True))
-    if width < 2 or min(even, told) < _CONFORM_MAX * len(lines):
+    if width < 2 or min(even, told) < _EVEN_SHARE_MIN * len(lines):
         return None
     return TableStart(mark, 0, width)
 

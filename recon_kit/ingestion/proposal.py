@@ -10,15 +10,13 @@ import polars as pl
 from recon_kit import money
 from recon_kit.ingestion import vendor_marks, words
 from recon_kit.ingestion.feed import Dialect, normal_header
-from recon_kit.ingestion.guess import MARKED_AMOUNT, ColumnGuess
+from recon_kit.ingestion.guess import BARE_AMOUNT, MARK_BEHIND, MARKED_AMOUNT, ColumnGuess
 from recon_kit.ingestion.toml_block import quoted, source_name, types_line
 
 _OWNER = '# owner = "finance"  # who answers for it; its cases go there'
 _COMMON_TYPES = "order, payment, refund, payout, bank_line, conversion"
 # Files whose rows are of one kind, whatever a column called `type` may say.
 _ONE_KIND = frozenset({"bank_line", "conversion", "invoice", "lead", "order"})
-_NEGATIVE = r"[-(\x{2212}]"
-_SYMBOLS = {"€": "EUR", "£": "GBP", "$": "USD", "¥": "JPY", "₹": "INR"}
 
 
 def propose(  # noqa: PLR0913 - everything that the profile found goes in
@@ -62,14 +60,14 @@ def _choose_fields(guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame) -> di
     """Field to column: per field the best-worded column of a fitting kind, each column once."""
     chosen: dict[str, str] = {}
     names = vendor_marks.plain_names(guesses)
-    twice = _twice(guesses)
+    doubled = _doubled(guesses)
     for field, patterns in words.FIELD_WORDS.items():
         fits = words.FIELD_KINDS.get(field)
         free = {
             column: names[column]
             for column, guess in guesses.items()
             if column not in chosen.values()
-            and column not in twice
+            and column not in doubled
             and (guess.kind in fits if fits else guess.kind not in {"empty", "amount"})
             and vendor_marks.may_be(field, column, guesses, rows)
         }
@@ -87,7 +85,7 @@ def _completed(
     dated = [c for c, g in guesses.items() if g.formats]
     if "event_ts" not in chosen and dated:
         chosen["event_ts"] = dated[0]
-    held = {*chosen.values(), *(n for t in _twice(guesses) for n in (t, f"{t} (2)"))}
+    held = {*chosen.values(), *_doubled(guesses)}
     coded = [c for c, g in guesses.items() if g.kind == "currency" and c not in held]
     other = {c for c in coded if re.search(words.OTHER_CURRENCY, normal_header(c))}
     if "currency" not in chosen and len(coded) == 1 and not other:
@@ -100,7 +98,8 @@ def _completed(
 
 def _complete_money(chosen: dict[str, str], guesses: Mapping[str, ColumnGuess]) -> None:
     """The amount or its pair of columns, and the currency that is named like it."""
-    paid = [c for c, g in guesses.items() if g.kind == "amount" and c not in chosen.values()]
+    held = {*chosen.values(), *_doubled(guesses)}
+    paid = [c for c, g in guesses.items() if g.kind == "amount" and c not in held]
     pair = vendor_marks.debit_credit_pair(guesses)
     if "amount" not in chosen and pair is not None:
         chosen["debit"], chosen["credit"] = pair
@@ -129,7 +128,7 @@ def _complete_direction(
     # Amounts that already carry a sign need no mark.
     of_fees = vendor_marks.fee_mark(guesses)
     marks = [c for c, g in guesses.items() if c != of_fees and _is_mark(c, g, rows)]
-    if marks and not _signed(rows, chosen["amount"]):
+    if marks and not vendor_marks.printed_below_zero(rows, chosen["amount"]):
         chosen["direction"] = marks[0]
 
 
@@ -144,13 +143,6 @@ def _is_mark(column: str, guess: ColumnGuess, rows: pl.DataFrame) -> bool:
     return signs == {-1, 1}
 
 
-def _signed(rows: pl.DataFrame, column: str | None) -> bool:
-    """Whether any of these amounts is printed below zero."""
-    if column is None or column not in rows.columns:
-        return False
-    return bool(rows[column].cast(pl.String).str.contains(_NEGATIVE).any())
-
-
 def _table(
     file: str,
     dialect: Dialect,
@@ -162,7 +154,7 @@ def _table(
     types = vendor_marks.types_told(guesses, rows, chosen.get("amount"))
     if kind in _ONE_KIND:
         types = None
-    signed = _signed(rows, chosen.get("amount"))
+    signed = vendor_marks.printed_below_zero(rows, chosen.get("amount"))
     if signed and kind in {"order", "payment"}:
         kind = "other"  # which may carry either sign
     lines = [
@@ -286,7 +278,8 @@ def _columns(
     ]
     lines += [
         f"# the header names {name!r} twice: neither is read; rename one, or name all in `header`"
-        for name in _twice(guesses)
+        for name, number in _doubled(guesses).items()
+        if number == 1
     ]
     if kind == "order" and "order_id" not in chosen and "native_id" in chosen:
         lines.append(f"order_id = {quoted(chosen['native_id'])}  # an order's own id")
@@ -323,14 +316,22 @@ def _source(field: str, chosen: Mapping[str, str]) -> str:
     part = {"amount": 1, "direction": 2}.get(field)
     if part is None or chosen.get("direction") != chosen.get("amount"):
         return column
-    groups = (r"([-+]?[0-9][0-9.,]*)", r"([CcDd][Rr])")
-    return f"{{ from = {column}, extract = {quoted(groups[part - 1])} }}"
+    return f"{{ from = {column}, extract = {quoted((BARE_AMOUNT, MARK_BEHIND)[part - 1])} }}"
 
 
-def _twice(columns: Iterable[str]) -> list[str]:
-    """Names that stand more than once: the reader numbers the second, and no field may read one."""
+def _doubled(columns: Iterable[str]) -> dict[str, int]:
+    """Columns of one name, as the reader numbers them (`Divisa`, `Divisa (2)`), and which it is.
+
+    None is proposed for a field: which of them is meant cannot be guessed.
+    """
     names = list(columns)
-    return [name for name in names if f"{name} (2)" in names]
+    found: dict[str, int] = {}
+    for name in names:
+        number = 2
+        while f"{name} ({number})" in names:
+            found |= {name: 1, f"{name} ({number})": number}
+            number += 1
+    return found
 
 
 def _one_currency(
@@ -360,7 +361,8 @@ def _currency_named(columns: Sequence[str]) -> str | None:
         code = next((c for c in codes.groups() if c), None) if codes else None
         if code in money.currency_exponents():
             found.add(str(code))
-        found |= {c for word, c in words.WORD_CURRENCY.items() if word in column.casefold()}
+        found |= {c for sign, c in words.CURRENCY_SIGNS.items() if sign in column}
+        found |= {"EUR"} if re.search(words.EURO, column, re.IGNORECASE) else set()
     return found.pop() if len(found) == 1 else None
 
 
@@ -375,7 +377,7 @@ def _currency_sign(
             text = rows[column].cast(pl.String).drop_nulls()
             found |= {
                 code
-                for sign, code in _SYMBOLS.items()
+                for sign, code in words.CURRENCY_SIGNS.items()
                 if text.str.contains(sign, literal=True).any()
             }
             found |= set(text.str.extract(r"\b([A-Z]{3})\b", 1).drop_nulls().to_list())

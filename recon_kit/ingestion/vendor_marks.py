@@ -106,6 +106,11 @@ def outgoing_unsigned(
     return above and not below
 
 
+def printed_below_zero(rows: pl.DataFrame, column: str | None) -> bool:
+    """Whether any of these amounts is printed below zero."""
+    return column is not None and column in rows.columns and _signs(rows, column)[0]
+
+
 def _signs(rows: pl.DataFrame, amount: str) -> tuple[bool, bool]:
     """Whether any amount is printed below zero, and any above."""
     told = rows.filter(_text(amount).str.contains("[1-9]"))[amount].cast(pl.String)

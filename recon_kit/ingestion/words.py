@@ -115,6 +115,8 @@ MARK_SIGNS: dict[str, int] = {
 }  # fmt: skip
 # A currency in the name of a column: `Amount (EUR)`, `Betrag (€)`, `Débit euros`.
 HEADER_CURRENCY = r"\(([A-Z]{3})\)|\bin ([A-Z]{3})$|[ _]([A-Z]{3})$"
-WORD_CURRENCY: dict[str, str] = {"€": "EUR", "euro": "EUR", "euros": "EUR", "£": "GBP", "₹": "INR"}
+EURO = r"\beuros?\b"
+# Signs in names and amounts; "$" and "¥" are those of the largest that bear them: to be checked.
+CURRENCY_SIGNS: dict[str, str] = {"€": "EUR", "£": "GBP", "$": "USD", "¥": "JPY", "₹": "INR"}
 # Currencies of another amount than the one that moved the account.
 OTHER_CURRENCY = r"foreign|local|original|fremd|origen|transaction currency|exchange"

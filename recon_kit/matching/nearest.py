@@ -96,11 +96,14 @@ join (select eid, event_key from pool) r on r.event_key = p.right_key""",
             "hints_open",
             """
 create or replace table near as
-select o.eid, arg_min(h.other, (h.rank, -coalesce(h.confidence, 0), p.event_key)) as other,
-       arg_min(h.why_code, (h.rank, -coalesce(h.confidence, 0), p.event_key)) as why_code,
-       arg_min(h.key_used, (h.rank, -coalesce(h.confidence, 0), p.event_key)) as key_used
-from open_rows o join hints h using (eid) left join pool p on p.eid = h.other
-where o.mid is null group by o.eid""",
+select eid, arg_min(other, place) as other, arg_min(why_code, place) as why_code,
+       arg_min(key_used, place) as key_used
+from (
+    select h.*, (h.rank, -coalesce(h.confidence, 0), p.event_key, h.why_code,
+                 coalesce(h.key_used, '')) as place
+    from open_rows o join hints h using (eid) left join pool p on p.eid = h.other
+    where o.mid is null)
+group by eid""",
             "the strongest of them",
         ),
     )

@@ -30,7 +30,7 @@ class RowsView(View):
     """Rows under a heading, with sentences below; numbers are right-aligned by their type.
 
     `shown` names the columns that people see, `rows_max` how many rows; `upwards` shows the last
-    row first. `.frame` has them all as they are.
+    row first; `zone` is that in which times are read. `.frame` has them all as they are.
     """
 
     title: str
@@ -39,6 +39,7 @@ class RowsView(View):
     shown: tuple[Column, ...] = ()
     rows_max: int = _ROWS_MAX
     upwards: bool = False
+    zone: str = "UTC"
 
     def columns(self) -> Sequence[Column]:
         """The columns in `shown`; without, every column of the frame under its own name."""
@@ -56,15 +57,15 @@ class RowsView(View):
     def html(self) -> str:
         """The table and its notes."""
         body = tables.html(
-            self._shown, self.columns(), caption=self.title, rows_max=self.rows_max,
-            more=tables.IN_FRAME,
+            self._shown, self.columns(), caption=self.title, zone=self.zone,
+            rows_max=self.rows_max, more=tables.IN_FRAME,
         )  # fmt: skip
         notes = "".join(f'<p class="rk-note">{prose_html(note)}</p>' for note in self.notes)
         return f'<section class="rk">{body}{notes}</section>'
 
     def text(self) -> str:
         """The table and its notes as plain text."""
-        body = tables.plain(self._shown, self.columns(), rows_max=self.rows_max)
+        body = tables.plain(self._shown, self.columns(), zone=self.zone, rows_max=self.rows_max)
         return "\n".join([self.title, body, *self.notes])
 
     def as_dict(self) -> dict[str, Any]:

@@ -114,6 +114,7 @@ class Distilling(Face):
                 "The author cannot approve; `recon promote` puts an approved rule in force.",
                 *self._steps(listed.filter(~late)["content_hash"].to_list()),
             ),
+            zone=self.settings.workspace.timezone,
         )
 
     def _steps(self, named: list[str]) -> list[str]:

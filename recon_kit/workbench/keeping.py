@@ -12,6 +12,7 @@ from recon_kit.errors import UnknownNameError, WorkspaceError
 from recon_kit.ledger.hashchain import Checkpoint
 from recon_kit.present.replays import ReplayView
 from recon_kit.present.rows import RowsView
+from recon_kit.present.tables import Column
 from recon_kit.present.traces import TraceView
 from recon_kit.present.views import FileView
 from recon_kit.resolution.identity import reviewer_name
@@ -148,7 +149,7 @@ class Keeping(Face):
             found = self.store.drop_old_files(self._clock(), days, actor=actor)
         else:
             found = self.store.old_files(self._clock(), days)
-        return oldfiles.view(found, days, dropped=drop)
+        return oldfiles.view(found, days, self.settings.workspace.timezone, dropped=drop)
 
     def erase(
         self,
@@ -182,4 +183,14 @@ class Keeping(Face):
                 recorded_at=self._clock(),
             )
             notes = people.erased_sentences(done)
-        return RowsView("Erased" if confirm else "To be erased", found, tuple(notes))
+        return RowsView(
+            "Erased" if confirm else "To be erased", found, tuple(notes), _PERSONS_EVENTS,
+            zone=self.settings.workspace.timezone,
+        )  # fmt: skip
+
+
+_PERSONS_EVENTS = (
+    Column("native_id", "Event", "code"), Column("event_type", "Type", "word"),
+    Column("source", "Source"), Column("event_ts", "Time", "time", precision="ts_precision"),
+    Column("event_key", "Event key", "hash"),
+)  # fmt: skip

@@ -17,12 +17,12 @@ _SCHEMA: dict[str, pl.DataType] = {
 }  # fmt: skip
 
 
-def view(found: Sequence[OldFile], days_min: int, *, dropped: bool) -> RowsView:
+def view(found: Sequence[OldFile], days_min: int, zone: str, *, dropped: bool) -> RowsView:
     """One row per file, and what its leaving means."""
     frame = pl.DataFrame([astuple(one) for one in found], schema=_SCHEMA, orient="row")
     if not found:
         note = f"every received file is younger than {days_min} days (`raw_days_min`): all are kept"
-        return RowsView("Old files", frame, (f"{note}.",))
+        return RowsView("Old files", frame, (f"{note}.",), zone=zone)
     quarantined = int(frame["quarantined"].sum())
     size = f"{int(frame['bytes'].sum()) / 1e6:,.1f} MB"
     lost = "can no longer be replayed"
@@ -31,11 +31,14 @@ def view(found: Sequence[OldFile], days_min: int, *, dropped: bool) -> RowsView:
     lost = f"Their facts stay, but {lost}."
     if dropped:
         return RowsView(
-            "Old files", frame, (f"{len(found):,} files of {size} were dropped, on record.", lost)
+            "Old files",
+            frame,
+            (f"{len(found):,} files of {size} were dropped, on record.", lost),
+            zone=zone,
         )
     notes = (
         f"{len(found):,} files of {size} are {days_min} days old or more (`raw_days_min`).",
         "Nothing was removed; `recon doctor --gc --raw` drops them.",
         lost,
     )
-    return RowsView("Old files", frame, notes)
+    return RowsView("Old files", frame, notes, zone=zone)

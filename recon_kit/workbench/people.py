@@ -9,7 +9,7 @@ import polars as pl
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.erase import Erased
 
-_SHOWN = "event_key, source, event_type, native_id, event_ts"
+_SHOWN = "event_key, source, event_type, native_id, event_ts, ts_precision"
 
 _BY_HAND = (
     "Descriptions, notes of decisions, exports and rendered reports may still name the person; "
@@ -26,7 +26,7 @@ def events_of(engine: Engine, ids: Sequence[str], email: str | None) -> pl.DataF
         email: an address, compared without case and spaces around it.
 
     Returns:
-        event_key, source, event_type, native_id, event_ts; by event key.
+        event_key, source, event_type, native_id, event_ts, ts_precision; by event key.
     """
     handles = "event_key, native_id, order_id, transaction_id, customer_id"
     return engine.rows(

@@ -9,7 +9,9 @@ import polars as pl
 
 from recon_kit.model import Run
 from recon_kit.present.base import About
+from recon_kit.present.questions import REASONS
 from recon_kit.present.rows import RowsView
+from recon_kit.present.tables import Column
 from recon_kit.resolution.identity import reviewer_name
 from recon_kit.settings import Reconciliation
 from recon_kit.tuning import agreement, audit, outcomes, worklist
@@ -104,8 +106,11 @@ class Reviewing(Distilling):
                   maintain_order="left")
             .select("native_id", "reconciliation", "amount_minor", "currency", "candidates",
                     *thought, blind=blind, event_key="asked_key")
+            .with_columns(item=pl.coalesce("native_id", pl.col("event_key").str.head(8)),
+                          why=_why_asked())
         )  # fmt: skip
-        return RowsView("Worklist", shown, (worklist.stop(kept, minute_cost).said,))
+        stop = worklist.stop(kept, minute_cost)
+        return RowsView("Worklist", shown, (stop.said, *_beside(kept, blind)), _WORKLIST)
 
     def _waiting(
         self, reconciliation: str | None, runs: dict[str, Run], reviewer: str | None = None
@@ -187,3 +192,35 @@ class Reviewing(Distilling):
             on_left = side == "left"
             key = naming.event_named(engine, rec, "left" if on_left else "right", text)
             return asked.facts(engine, [key], (rec,))
+
+
+# What `worklist` shows of its frame; a question that is asked blind tells nothing that is thought.
+_WORKLIST = (
+    Column("item", "Item", "code"), Column("reconciliation", "Reconciliation"),
+    Column("amount_minor", "Amount", "money"),
+    Column("stake_minor", "May be misjudged", "money"), Column("minutes", "Minutes", "number"),
+    Column("candidates", "Candidates", "count"), Column("method", "Method", "word"),
+    Column("confidence", "Confidence", "share"), Column("why", "Why a person is asked"),
+)  # fmt: skip
+
+
+def _why_asked() -> pl.Expr:
+    """The reason of a question in words; of one that is asked blind only that it is."""
+    reason = pl.col("why_code").replace_strict(REASONS, default=pl.col("why_code"))
+    return pl.when("blind").then(pl.lit("asked blind")).otherwise(reason)
+
+
+def _beside(questions: pl.DataFrame, blind: pl.Expr) -> list[str]:
+    """How many of the questions the sentence on what pays does not speak of, and why."""
+    drawn = questions.filter(stream="audit").height
+    worth = questions.filter(pl.col("stream") != "audit", pl.col("stake_minor") > 0).height
+    rest = questions.height - drawn - worth
+    told = []
+    if rest:
+        told.append(
+            f"{rest:,} further question{'s' * (rest != 1)} put no money in doubt: the amount is "
+            "unknown, or the answer hardly changes what is matched."
+        )
+    if questions.filter(blind).height:
+        told.append("Questions asked blind stand at random places among the first.")
+    return told

@@ -38,7 +38,7 @@ class Standing(Face):
         return RowsView(
             f"Decisions{_of_whom(reconciliation)}, latest first", told,
             tuple(f"{line}." for line in said if line), _DECISIONS,
-            rows_max=_DECISIONS_SHOWN, upwards=True,
+            rows_max=_DECISIONS_SHOWN, upwards=True, zone=self.settings.workspace.timezone,
         )  # fmt: skip
 
     def conflicts(self, reconciliation: str | None = None) -> RowsView:
@@ -50,7 +50,8 @@ class Standing(Face):
         for rec in self._decided(reconciliation):
             with self._standing(rec) as (engine, _):
                 found.append(_of(rec, standing.conflicts(engine, rec)))
-        return RowsView(f"Conflicts{_of_whom(reconciliation)}", pl.concat(found))
+        title, zone = f"Conflicts{_of_whom(reconciliation)}", self.settings.workspace.timezone
+        return RowsView(title, pl.concat(found), zone=zone)
 
     def reopened(self, reconciliation: str | None = None) -> RowsView:
         """Decisions whose facts have changed since: every field that differs, then and now."""
@@ -58,7 +59,8 @@ class Standing(Face):
         for rec in self._decided(reconciliation):
             with self._standing(rec) as (engine, _):
                 found.append(_of(rec, changes.diffs(engine)))
-        return RowsView(f"Changed since decided{_of_whom(reconciliation)}", pl.concat(found))
+        title = f"Changed since decided{_of_whom(reconciliation)}"
+        return RowsView(title, pl.concat(found), zone=self.settings.workspace.timezone)
 
     def _decided(self, name: str | None) -> Sequence[Reconciliation]:
         """The reconciliation of that name; else those in which something was decided."""
