@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# Every run tries the same examples, so that what fails once fails again; the long form explores.
+settings.register_profile("same_examples", derandomize=True, database=None)
+if "RECON_LONG" not in os.environ:
+    settings.load_profile("same_examples")
 
 SHOP = """
 [workspace]

@@ -207,10 +207,13 @@ def _latest(
 
 
 def _excused(decisions: list[dict[str, Any]], by_key: dict[str, dict[str, Any]]) -> set[str]:
-    """Events that the one person took out, and did not give a counterpart to later."""
-    words = _latest(decisions, by_key)
-    named = [d for d in words if d["verdict"] == "same"]
-    return {k for d in words if d["verdict"] == "no_counterpart"
+    """Events that the one person took out, and did not give a counterpart to later.
+
+    A change of mind holds even where the counterpart that it named is told no more.
+    """
+    last = {(d["left_key"], d["right_key"]): d for d in decisions}.values()
+    named = [d for d in last if d["verdict"] == "same"]
+    return {k for d in _latest(decisions, by_key) if d["verdict"] == "no_counterpart"
             for k in (d["left_key"], d["right_key"])
             if not any(n["seq"] > d["seq"] and (n["left_key"] == d["left_key"]
                                                 or n["right_key"] == d["right_key"])

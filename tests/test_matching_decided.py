@@ -71,6 +71,15 @@ def test_no_counterpart_takes_the_event_out() -> None:
         assert world.open("event_key") == [("p1",)]
 
 
+def test_who_named_a_counterpart_later_took_back_that_there_is_none() -> None:
+    """The counterpart is told no more: it is asked again, and the event stands in no way."""
+    events = [order("o1", 100, order_id="1"), payment("p1", 100, order_id="1")]
+    words = [said(1, "no_counterpart", "o1", None), said(2, "same", "o1", "gone")]
+    with reconciled(events, decisions=words) as world:
+        assert world.groups() == ["o1+p1"]
+        assert world.outcome.reopened.rows() == [(2, "o1", "gone", "same", "event_gone")]
+
+
 def test_a_decision_on_changed_evidence_is_asked_again() -> None:
     """The hash of what was shown must be the hash of what is there."""
     stands = model.digest("payload of o1", "payload of p2")
