@@ -247,6 +247,22 @@ def test_a_common_word_of_a_name_is_looked_at_only_beside_close_amounts():
     assert found.rows() == [(8_000, 1), (9_710, 6)]
 
 
+def test_a_word_that_is_common_beside_close_amounts_too_is_looked_at_on_the_day():
+    """Ten called Ana paid 97.10 for 100.00 on ten days: whose it is only the day can tell."""
+    rule = next(r for r in blocking.rules({"name", "amount"}) if r.name == "a word of the name")
+    words, day = pl.Series("words", [["ANA"]] * 10), 86_400 * (10 + pl.col("seq"))
+    with open_engine() as engine:
+        for side, amount in (("left", 10_000), ("right", 9_710)):
+            daily = rows([amount] * 10, ["-"] * 10).with_columns(words, ts=day)
+            engine.put(f"side_{side}", daily)
+        counts = blocking.block(engine, [rule], (2 * 86_400, 30 * 86_400), 10_000)
+        apart = engine.rows("select r - l as d, count(*) as n from candidate_pairs group by d")
+    assert [(c.form, c.keys_over) for c in counts] == [
+        ("near", 1), ("close", 1), ("close on the day", 0),
+    ]  # fmt: skip
+    assert sorted(apart.rows()) == [(0, 10), (1, 9)]
+
+
 @pytest.mark.parametrize(("form", "low", "high"), [("near", 70, 130), ("close", 90, 103)])
 def test_near_amounts_are_found_across_bucket_borders(form, low, high):
     """Every pair within the form's range and the window is a candidate, and no other."""

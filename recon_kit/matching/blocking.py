@@ -16,18 +16,23 @@ from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import enrich
 from recon_kit.matching.ladders import RARITY
 
-Form = Literal["window", "near", "close", "equal", "day"]
+Form = Literal["window", "near", "close", "close on the day", "equal", "day"]
 
 # The right amount may be this much lower or higher where a rule asks for a near or a close amount
 # (percent of the left one): fees and part refunds below, tips and currency above; of close ones
 # the fees alone, and what rounding adds.
-RANGES: dict[Form, tuple[int, int]] = {"near": (70, 130), "close": (90, 103)}
+RANGES: dict[Form, tuple[int, int]] = {
+    "near": (70, 130), "close": (90, 103), "close on the day": (90, 103),
+}  # fmt: skip
+# Forms that ask for the same or the next day instead of the whole window.
+_DAILY: frozenset[Form] = frozenset({"day", "close on the day"})
 # A key value that gives its rows more partners than this says too little; the next form tries.
 PARTNERS_MAX = 100
 # A fact that tells little (a price, a forename) names nobody among many: that many partners share
 # what probability there is, and with more of them none could be told from the others by it.
 WEAK_MAX = 3
-# The widest form of such a fact is cheap to leave: a closer amount finds the same payments.
+# The widest forms of such a fact are cheap to leave: a closer amount, or a closer day, finds the
+# same payments.
 WEAKEST_MAX = 1
 _RARE_START = 8  # fewer than one row in 2^8 shares it: rare enough to look at any amount
 _DAY = 86_400
@@ -41,9 +46,9 @@ class Rung:
 
     `left` and `right` are expressions over a side's row. The forms, all within the window:
     `window` nothing further, `near` an amount from 30 percent lower to 30 percent higher, `close`
-    one from 10 percent lower to 3 percent higher, `equal` the same amount, `day` the same or the
-    next day. A key value that gives its rows more than `partners_max` partners goes on to the next
-    rung.
+    one from 10 percent lower to 3 percent higher, `close on the day` that on the same or the next
+    day, `equal` the same amount, `day` the same or the next day. A key value that gives its rows
+    more than `partners_max` partners goes on to the next rung.
     """
 
     left: str
@@ -100,11 +105,12 @@ def rules(
         return Rule(name, tuple(Rung(key, key, form, WEAK_MAX) for form in forms))
 
     def a_word() -> Rule:
-        rungs = [Rung("words", "words", form, WEAK_MAX) for form in near]
+        forms: dict[Form, int] = dict.fromkeys(near, WEAK_MAX)
         if "amount" in has:
-            rungs.insert(1, Rung("words", "words", "close", WEAK_MAX))
-            rungs[0] = replace(rungs[0], partners_max=WEAKEST_MAX)
-        return Rule("a word of the name", tuple(rungs), listed=True)
+            weakest: dict[Form, int] = {"near": WEAKEST_MAX, "close": WEAKEST_MAX}
+            forms = weakest | {"close on the day": WEAK_MAX, "equal": WEAK_MAX}
+        rungs = tuple(Rung("words", "words", form, most) for form, most in forms.items())
+        return Rule("a word of the name", rungs, listed=True)
 
     by_field = (
         *((f"x{i}", same(f"same {field}", f"x{i}", wide)) for i, field in enumerate(extra)),
@@ -259,7 +265,7 @@ def _keyed_sql(rule: Rule, step: int, side: str, window: tuple[int, int]) -> str
     """
     rung = rule.rungs[step]
     expression = _key(rule, step, side)
-    buckets = [_day_buckets(side) if rung.form == "day" else _time_buckets(side, window)]
+    buckets = [_day_buckets(side) if rung.form in _DAILY else _time_buckets(side, window)]
     parts = ["value"]
     if rung.form in RANGES or rung.form == "equal":
         parts.append("currency")
