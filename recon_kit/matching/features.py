@@ -7,6 +7,7 @@ numbers the rows of a side in order of `event_key`: unlike `eid` it is the same 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from recon_kit.errors import MatchingError
 from recon_kit.ledger.engine import Engine, Step
@@ -29,12 +30,24 @@ _OPTIONAL: dict[str, str] = {
     "source": "varchar", "type": "varchar", "payment_method": "varchar", "fee": "bigint",
     "order_id": "varchar", "invoice_number": "varchar", "click_id": "varchar",
 }  # fmt: skip
+# Columns of an open event in which numbers stand, and what is made of them.
+_TELL_NUMBERS: tuple[str, ...] = ("description", "order_id", "invoice_number")
+_NUMBERS: dict[str, str] = {"invoice": "varchar", "refs": "varchar[]", "text_refs": "varchar[]"}
 # What a company is called beside its name; the same one is written with and without it.
 _LEGAL_FORMS: tuple[str, ...] = (
     "AB", "AG", "APS", "AS", "BV", "CO", "CORP", "CORPORATION", "EURL", "GMBH", "INC",
     "INCORPORATED", "KG", "LIMITED", "LLC", "LLP", "LTD", "LTDA", "MBH", "NV", "OG", "OHG", "OY",
     "OYJ", "PLC", "PTE", "PTY", "SA", "SARL", "SAS", "SE", "SL", "SPA", "SRL", "UG",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """A side, the columns that its open events have, and those of a row that are left empty."""
+
+    name: str
+    given: frozenset[str]
+    idle: frozenset[str]
 
 
 def prepare(
@@ -58,80 +71,130 @@ def prepare(
     """
     notes = enrich.run(engine, customers or Customers())
     told = bool(customers and customers.sources)
-    for side in SIDES:
-        given = engine.rows(f"select * from open_{side} limit 0").columns
+    engine.run(_who_step(personal="raw_personal" in str(extra)))
+    given = {side: engine.rows(f"select * from open_{side} limit 0").columns for side in SIDES}
+    numbers = {side: _tells_numbers(engine, side, given[side]) for side in SIDES}
+    for side, other in (SIDES, SIDES[::-1]):
+        asked = _Side(side, frozenset(given[side]), _idle(numbers[side], numbers[other]))
         engine.run(
             Step(
                 f"row_{side}",
                 f"create or replace temp table row_{side} as "
-                f"{_rows_sql(side, extra, given, rated=rated, told=told)}",
+                f"{_rows_sql(asked, extra, rated=rated, told=told)}",
                 "one spelling of every field that is compared",
             )
         )
+    engine.drop("open_who")
     return notes
 
 
-def _rows_sql(
-    side: str, extra: Sequence[str], given: Sequence[str], *, rated: bool, told: bool
-) -> str:
+def _who_step(*, personal: bool) -> Step:
+    """`open_who`: what the open events of both sides tell of their customers, one row an event."""
+    fields = ("email", "customer_name", "phone", "postcode", *(("raw_personal",) * personal))
+    return Step(
+        "open_who",
+        f"""
+create or replace temp table open_who as
+select event_key, {", ".join(f"min({name}) as {name}" for name in fields)}
+from who where event_key in (
+    select event_key from open_left union all select event_key from open_right)
+group by event_key""",
+        "personal fields are read once for both sides",
+    )
+
+
+def _tells_numbers(engine: Engine, side: str, given: Sequence[str]) -> set[str]:
+    """Of the columns in which numbers stand, those that any open event of a side fills."""
+    names = [name for name in _TELL_NUMBERS if name in given]
+    if not names:
+        return set()
+    flags = engine.one(f"select {', '.join(f'count({n}) > 0' for n in names)} from open_{side}")
+    return {name for name, flag in zip(names, flags, strict=True) if flag}
+
+
+def _idle(own: set[str], other: set[str]) -> frozenset[str]:
+    """Numbers that need not be spelt out, as nothing on the other side could meet them."""
+    meets = {
+        "invoice": {"invoice_number"} & own,
+        "refs": {"description"},
+        "text_refs": {"order_id", "invoice_number"},
+    }
+    return frozenset(name for name, columns in meets.items() if not columns & other)
+
+
+def _rows_sql(side: _Side, extra: Sequence[str], *, rated: bool, told: bool) -> str:
+    """Query of a side's rows. Each stage reads what the one before it wrote down.
+
+    DuckDB works out again what an expression repeats inside a `case`; a column it does not.
+    """
     own = [f"{_further(field)} as x{i}" for i, field in enumerate(extra)]
     origins = [f"w.{name}" for name in enrich.ORIGINS if told]
     further = ", ".join(["", *own, *origins])
     from_events = "join events e using (event_key)" if extra else ""
-    personal = ", min(raw_personal) as raw_personal" if "raw_personal" in str(extra) else ""
     optional = ", ".join(
-        f"{f'o.{name}' if name in given else 'null'}::{kind} as {name}"
+        f"{f'o.{name}' if name in side.given else 'null'}::{kind} as {name}"
         for name, kind in _OPTIONAL.items()
     )
-    unique_who = f"""(select event_key, min(email) as email, min(customer_name) as customer_name,
-            min(phone) as phone, min(postcode) as postcode{personal}
-            from who where event_key in (select event_key from open_{side}) group by event_key)"""
-    if told:
-        unique_who = enrich.who_sql(unique_who)
+    numbers = {
+        "invoice": "case when length(invoice_digits) >= 3 then invoice_digits end",
+        "refs": _numbers("concat_ws(' ', order_id, invoice_number)"),
+        "text_refs": _numbers("text"),
+    }
+    numbered = ", ".join(
+        f"{f'null::{_NUMBERS[name]}' if name in side.idle else sql} as {name}"
+        for name, sql in numbers.items()
+    )
+    worth = fx.worth_sql("o.amount", "o.currency", "o.told_ts") if rated else "null::bigint"
     return f"""
     with plain as (
-        select o.eid, o.event_key, o.amount::bigint as amount, coalesce(o.currency, '') as currency,
+        select o.eid, o.event_key, row_number() over (order by o.event_key) as seq,
+            o.amount::bigint as amount, coalesce(o.currency, '') as currency,
             o.presentment_amount::bigint as shown,
             coalesce(o.presentment_currency, '') as shown_currency,
             epoch(o.event_ts)::bigint as ts, o.event_ts as told_ts, {optional},
             coalesce(o.ts_precision, 'unknown') not in ('date', 'day', 'unknown') as instant,
-            {_folded("o.description")} as text,
-            nullif(lower(trim(w.email)), '') as email,
-            {_folded("w.customer_name")} as full_name,
-            nullif(ltrim(regexp_replace(w.phone, '[^0-9]', '', 'g'), '0'), '') as digits,
+            o.description
+        from open_{side.name} o
+    ), known as (
+        select o.*, upper(strip_accents(o.description)) as loud_text,
+            upper(strip_accents(w.customer_name)) as loud_name, lower(trim(w.email)) as mail,
+            nullif({_digits("w.phone")}, '') as digits,
             nullif(regexp_replace(upper(w.postcode), '[^0-9A-Z]', '', 'g'), '') as postcode
             {further}
-        from open_{side} o left join {unique_who} w using (event_key) {from_events}
-    ), words as (
-        select *, {_name_words("full_name")} as words, {_words("text")} as text_words,
-            {_letters("full_name")} as letters from plain
+        from plain o left join {enrich.who_sql("open_who") if told else "open_who"} w
+            using (event_key) {from_events}
+    ), folded as (
+        select *, nullif(mail, '') as email, {_single_spaced("loud_text")} as text,
+            {_single_spaced("loud_name")} as full_name from known
+    ), split as (
+        select *, {_parts("full_name")} as parts, {_parts("text")} as text_parts,
+            {_user("email")} as plain_user, {_digits("invoice_number")} as invoice_digits
+        from folded
+    ), listed as (
+        select *, {_unformed(_words("parts"), "full_name")} as all_words,
+            {_words("text_parts")} as all_text_words from split
+    ), named as (
+        select *, list_sort({_distinct("all_words")}) as words,
+            {_distinct("all_text_words")} as text_words from listed
+    ), known_last as (
+        select *, {_longest("words")} as name_last from named
     )
-    select * exclude (full_name, digits, letters, told_ts, order_id, invoice_number, click_id),
-        row_number() over (order by event_key) as seq,
-        regexp_replace(replace(split_part(regexp_replace(email, '[+][^@]*@', '@'), '@', 1),
-            '.', ''), '^$', email) as email_user,
+    select * exclude (description, loud_text, loud_name, mail, plain_user, full_name, digits,
+            parts, text_parts, all_words, all_text_words, invoice_digits, told_ts, order_id,
+            invoice_number, click_id),
+        coalesce(nullif(plain_user, ''), email) as email_user,
         split_part(email, '@', 2) as email_domain,
         case when length(digits) >= 6 then right(digits, 9) end as phone,
         case when length(digits) >= 6 then right(digits, 7) end as phone_end,
-        array_to_string(list_sort(words), ' ') as name,
-        {_longest("words")} as name_last,
-        left(list_sort(list_filter(letters, lambda w: w <> {_longest("words")}))[1], 1)
-            as name_first,
-        split_part(text, ' ', 1) as text_word,
-        nullif(upper(trim(click_id)), '') as click,
-        {_number("invoice_number")} as invoice,
-        {_numbers("concat_ws(' ', order_id, invoice_number)")} as refs,
-        {_numbers("text")} as text_refs,
-        {
-        fx.worth_sql("words.amount", "words.currency", "words.told_ts") if rated else "null::bigint"
-    } as worth
-    from words"""
+        array_to_string(words, ' ') as name,
+        left(list_min(list_filter(parts, lambda w: w <> name_last and w <> '')), 1) as name_first,
+        nullif(upper(trim(click_id)), '') as click, {numbered}, {worth} as worth
+    from known_last o"""
 
 
-def _number(column: str) -> str:
-    """The digits of an invoice number without leading zeros; null below three digits."""
-    digits = f"ltrim(regexp_replace({column}, '[^0-9]', '', 'g'), '0')"
-    return f"case when length({digits}) >= 3 then {digits} end"
+def _digits(column: str) -> str:
+    """The digits of a text without leading zeros."""
+    return f"ltrim(regexp_replace({column}, '[^0-9]', '', 'g'), '0')"
 
 
 def _numbers(column: str) -> str:
@@ -140,38 +203,56 @@ def _numbers(column: str) -> str:
     return f"nullif(list_distinct(list_filter({found}, lambda n: length(n) >= 4)), [])"
 
 
-def _folded(column: str) -> str:
-    """Upper case, no accents, single spaces; empty is null."""
-    return f"nullif(trim(regexp_replace(upper(strip_accents({column})), '\\s+', ' ', 'g')), '')"
-
-
-def _words(column: str) -> str:
-    """The distinct words of a folded text, without punctuation; null when there is none."""
+def _single_spaced(column: str) -> str:
+    """A text without double, leading and trailing spaces; empty is null."""
+    spaced = f"regexp_replace({column}, '\\s+', ' ', 'g')"
     return (
-        f"case when {column} is not null then "
-        f"nullif(list_distinct(list_filter({_parts(column)}, lambda w: length(w) >= 2)), []) end"
+        f"nullif(trim(case when regexp_matches({column}, '  |[\\t\\n\\f\\r]')"
+        f" then {spaced} else {column} end), '')"
     )
 
 
-def _name_words(column: str) -> str:
-    """The words of a name without legal forms, unless nothing else is left."""
-    forms = ", ".join(quote_text(form) for form in _LEGAL_FORMS)
-    words = _words(column)
-    return f"coalesce(nullif(list_filter({words}, lambda w: w not in ({forms})), []), {words})"
-
-
-def _letters(column: str) -> str:
-    """The words of a name with those of one letter: initials."""
-    return f"list_distinct(list_filter({_parts(column)}, lambda w: length(w) >= 1))"
+def _user(email: str) -> str:
+    """Whose mailbox it is, without dots and what follows a plus."""
+    untagged = f"""case when contains({email}, '+')
+        then regexp_replace({email}, '[+][^@]*@', '@') else {email} end"""
+    return f"replace(split_part({untagged}, '@', 1), '.', '')"
 
 
 def _parts(column: str) -> str:
-    return f"string_split(regexp_replace({column}, '[^0-9A-Z ]+', ' ', 'g'), ' ')"
+    """A folded text without punctuation, cut at its spaces; parts may be empty."""
+    plain = f"regexp_replace({column}, '[^0-9A-Z ]+', ' ', 'g')"
+    return (
+        f"string_split(case when regexp_matches({column}, '[^0-9A-Z ]') then {plain}"
+        f" else {column} end, ' ')"
+    )
+
+
+def _words(parts: str) -> str:
+    """The words among the parts of a text: two letters or more. A word may stand there twice."""
+    return f"list_filter({parts}, lambda w: length(w) >= 2)"
+
+
+def _unformed(words: str, column: str) -> str:
+    """The words of a name without legal forms, unless nothing else is left."""
+    forms = ", ".join(quote_text(form) for form in _LEGAL_FORMS)
+    any_form = f"(^|[^0-9A-Z])({'|'.join(_LEGAL_FORMS)})([^0-9A-Z]|$)"
+    others = f"list_filter({words}, lambda w: w not in ({forms}))"
+    return (
+        f"case when regexp_matches({column}, '{any_form}')"
+        f" then coalesce(nullif({others}, []), {words}) else {words} end"
+    )
+
+
+def _distinct(words: str) -> str:
+    """Each word once; null when there is none. Two different ones are what most names have."""
+    plain = f"len({words}) = 1 or len({words}) = 2 and {words}[1] <> {words}[2]"
+    return f"case when {plain} then {words} when len({words}) > 0 then list_distinct({words}) end"
 
 
 def _longest(words: str) -> str:
-    """The longest word, the first in the alphabet of several."""
-    return f"list_sort(list_transform({words}, lambda w: [(100 - length(w))::varchar, w]))[1][2]"
+    """The longest of sorted words, the first in the alphabet of several."""
+    return f"list_reduce({words}, lambda x, y: case when length(y) > length(x) then y else x end)"
 
 
 def _further(field: str) -> str:
