@@ -83,8 +83,8 @@ def look(
     extra = trained.extra if trained else rec.probable.compare
     customers = enrich.heard(rec.customers, trained.customers) if trained else rec.customers
     features.prepare(engine, extra, rated=probable.put_rates(engine), customers=customers)
-    rarity.attach_rarity(engine, trained.rarity if trained else {"else": "0"})
-    rarity.attach_usual_fees(engine, trained.schedules if trained else ())
+    rare, schedules = (trained.rarity, trained.schedules) if trained else ({"else": "0"}, ())
+    rarity.attach_rarity(engine, rare, schedules)
     ladders = trained.ladders if trained else _written(engine, rec, extra)
     found = _compared(engine, ladders, names[1], scale.prior, customers)
     return Beside(found, ladders, scale.prior)

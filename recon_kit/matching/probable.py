@@ -97,7 +97,7 @@ def score(
     filled = features.filled(engine, extra)
     notes = [*told, *_not_filled(extra, filled)]
     rare = rarity.count_terms(engine) if learns else known.rarity
-    rarity.attach_rarity(engine, rare)
+    rarity.attach_rarity(engine, rare, known.schedules)
     chosen = blocking.rules(filled, extra, records=bool(customers.sources))
     counts = blocking.block(
         engine, chosen, _window(rec), rec.probable.pairs_max, barred=_has(engine, "barred")
@@ -115,8 +115,6 @@ def score(
             _empty(engine)
             return Scored(model, TABLE, False, 0, tuple(counts), tuple(notes))
         trained = anew
-    else:
-        rarity.attach_usual_fees(engine, known.schedules)
     model = stored.write(rec.name, trained) if trained is not known else model
     rescore(engine, rec, trained)
     return Scored(
@@ -146,8 +144,6 @@ def _learn(
     ladders = comparisons(filled, terms)
     if not ladders or not blocking.rules(filled, extra):
         return None, ["the two sides fill no field in common that could be compared"]
-    if terms.usual:
-        rarity.attach_usual_fees(engine, known.schedules)
     guarded = enrich.guarded(ladders, rec.customers)
     odds = estimate.learn(engine, guarded, rec.cardinality, seed)
     notes: list[str] = []

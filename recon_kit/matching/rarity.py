@@ -17,6 +17,7 @@ from recon_kit.matching.schedules import SPLITS, Schedule, frame
 
 _HASH_DIGITS = 10
 _WHOLE = 1_000_000  # the whole text counts as longer than any start
+_MONEY = "r.amount::varchar || ' ' || r.currency"
 _TERM_SCHEMA = {"term": pl.String(), "class": pl.Int64()}
 _TERMS_MAX = 20_000  # kept in the model: about 200 kB
 SHARED_MIN, SHARED_CLASS = 10, 10  # rows, and class of rarity, of an e-mail user
@@ -27,17 +28,26 @@ def _terms(side: str) -> str:
 
     `size` orders the starts of one row from short to long; the whole text comes last.
     """
-    starts = f"""select seq, 's' as kind, size, left(text, size) as term
+    money = f"select seq, 'a', 0, {_MONEY} from row_{side} r where amount is not null"
+    mail = f"select seq, 'e', 0, email_user from row_{side} where email_user is not null"
+    return _hashed(f"{_texts(side)} union all {money} union all {mail}")
+
+
+def _texts(side: str) -> str:
+    """Query of (seq, kind, size, term) of the starts and the whole text of every row."""
+    return f"""select seq, 's' as kind, size, left(text, size) as term
         from (select seq, text, unnest({list(STARTS)}) as size from row_{side}
             where text is not null)
-        where size <= length(text) or size = {STARTS[0]}"""
-    whole = f"select seq, 't', {_WHOLE}, text from row_{side} where text is not null"
-    money = f"""select seq, 'a', 0, amount::varchar || ' ' || currency from row_{side}
-        where amount is not null"""
-    mail = f"select seq, 'e', 0, email_user from row_{side} where email_user is not null"
-    hashed = f"left(md5(kind || size || ':' || term), {_HASH_DIGITS})"
-    return f"""select seq, kind, size, {hashed} as term
-        from ({starts} union all {whole} union all {money} union all {mail})"""
+        where size <= length(text) or size = {STARTS[0]}
+        union all select seq, 't', {_WHOLE}, text from row_{side} where text is not null"""
+
+
+def _hashed(terms: str) -> str:
+    return f"""select seq, kind, size, {_hash_sql("kind", "size", "term")} as term from ({terms})"""
+
+
+def _hash_sql(kind: str, size: str, term: str) -> str:
+    return f"left(md5({kind} || {size} || ':' || {term}), {_HASH_DIGITS})"
 
 
 def count_terms(engine: Engine) -> dict[str, str]:
@@ -71,17 +81,19 @@ def count_terms(engine: Engine) -> dict[str, str]:
     return classes
 
 
-def attach_rarity(engine: Engine, classes: Mapping[str, str]) -> None:
+def attach_rarity(
+    engine: Engine, classes: Mapping[str, str], schedules: Sequence[Schedule] = ()
+) -> None:
     """Make `side_left` and `side_right`: the rows with `amount_rare`, `shared_mail`, `start_<k>`.
 
     `shared_mail` says that more than one row in 1,024, and at least ten, have the e-mail's user:
     an office's mailbox, which tells little about who it was. `usual_bp`, `usual_fixed` and
-    `usual_cap` are empty until `attach_usual_fees`.
+    `usual_cap` are what `schedules` say (see `attach_usual_fees`).
 
     `start_<k>` is the shortest start of the row's text that fewer than one row in 2^k has (the
     whole text if only that is so rare), or null. Two texts share a start that rare if and only if
     their `start_<k>` agree, as a start of a shared start is shared; one comparison of whole
-    numbers a level answers it.
+    numbers a level answers it. Where a side has no texts, no start is looked for.
     """
     width = _HASH_DIGITS
     terms: list[str] = []
@@ -90,32 +102,47 @@ def attach_rarity(engine: Engine, classes: Mapping[str, str]) -> None:
         if k != "else":
             terms += [text[i : i + width] for i in range(0, len(text), width)]
             ranks += [int(k)] * (len(text) // width)
-    engine.put("rare_terms", pl.DataFrame({"term": terms, "class": ranks}, schema=_TERM_SCHEMA))
-    other = int(classes["else"])
-    starts = ", ".join(
-        f"min_by(term, size) filter (kind in ('s', 't') and class >= {k}) as start_{k}"
-        for k in RARITY
+    listed = pl.DataFrame({"term": terms, "class": ranks}, schema=_TERM_SCHEMA)
+    # two terms may share a hash: each of them then counts as the one or the other
+    engine.put(
+        "rare_terms",
+        listed.group_by("term").agg(
+            pl.col("class").max().alias("most"), pl.col("class").min().alias("least")
+        ),
     )
-    hashed = ", ".join(f"('0x' || start_{k})::bigint as start_{k}" for k in RARITY)
+    net = _net(engine, schedules)
+    texts = all(engine.one(f"select count(text) from row_{side}")[0] for side in SIDES)
     for side in SIDES:
+        fees = net if side == "right" else []
         engine.run(
             Step(
                 f"side_{side}",
-                f"""create or replace temp table side_{side} as
-                select r.*, coalesce(amount_rare, 0) as amount_rare,
-                    coalesce(shared_mail, false) as shared_mail, null::bigint as usual_bp,
-                    null::bigint as usual_fixed, null::bigint as usual_cap, {hashed}
-                from row_{side} r left join (
-                    select seq, max(class) filter (kind = 'a') as amount_rare,
-                        bool_or(listed < {SHARED_CLASS}) filter (kind = 'e') as shared_mail,
-                        {starts}
-                    from (select seq, kind, size, term, class as listed,
-                            coalesce(class, {other}) as class
-                        from ({_terms(side)}) left join rare_terms using (term))
-                    group by seq) using (seq)""",
+                _side_sql(side, int(classes["else"]), fees, texts=texts),
                 "how rare each text's start and each amount is, by the model",
             )
         )
+
+
+def _side_sql(side: str, other: int, net: Sequence[Schedule], *, texts: bool) -> str:
+    """`other` is the class of every term that is not listed."""
+    starts = ", ".join(f"('0x' || start_{k})::bigint as start_{k}" for k in RARITY)
+    found = ", ".join(
+        f"min_by(term, size) filter (coalesce(most, {other}) >= {k}) as start_{k}" for k in RARITY
+    )
+    started = f"""left join (
+            select seq, {found} from ({_hashed(_texts(side))}) left join rare_terms using (term)
+            group by seq) s using (seq)"""
+    if not texts:
+        starts, started = ", ".join(f"null::bigint as start_{k}" for k in RARITY), ""
+    fees, charged = _fees_sql(net, f"row_{side}")
+    return f"""create or replace temp table side_{side} as
+        select r.*, case when r.amount is null then 0 else coalesce(a.most, {other}) end
+                as amount_rare,
+            coalesce(m.least < {SHARED_CLASS}, false) as shared_mail, {fees}, {starts}
+        from row_{side} r
+        left join rare_terms a on a.term = {_hash_sql("'a'", "0", _MONEY)}
+        left join rare_terms m on m.term = {_hash_sql("'e'", "0", "r.email_user")}
+        {started} {charged}"""
 
 
 def attach_usual_fees(engine: Engine, schedules: Sequence[Schedule]) -> None:
@@ -124,29 +151,44 @@ def attach_usual_fees(engine: Engine, schedules: Sequence[Schedule]) -> None:
     Only schedules of basis `net` count: where an event tells its own fee nothing need be guessed.
     Those that a further field tells apart (the card's country) need `events`.
     """
-    net = [s for s in schedules if s.basis == "net"]
-    engine.put("usual_fees", frame(net))
-    told = "side_right r"
-    value = "''"
-    if any(s.split for s in net):
-        names = ", ".join(
-            f"coalesce(json_extract_string(raw_keys, '$.{name}'), '') as {name}" for name in SPLITS
-        )
-        told += f""" join (select event_key, {names}
-            from events semi join side_right using (event_key)) t using (event_key)"""
-        arms = " ".join(f"when '{name}' then t.{name}" for name in SPLITS)
-        value = f"case u.split {arms} else '' end"
+    fees, charged = _fees_sql(_net(engine, schedules), "side_right")
     engine.run(
         Step(
             "side_right",
             f"""create or replace temp table side_right as
-            select r.* replace (u.rate_bp as usual_bp, u.fixed_minor as usual_fixed,
-                u.cap_minor as usual_cap)
-            from {told} left join usual_fees u on u.source = coalesce(r.source, '')
-                and u.event_type = coalesce(r.type, '')
-                and u.method = coalesce(r.payment_method, '') and u.currency = r.currency
-                and u.is_foreign = (r.shown is not null and r.shown_currency <> r.currency)
-                and u.value = {value}""",
+            select r.* exclude (usual_bp, usual_fixed, usual_cap), {fees}
+            from side_right r {charged}""",
             "the usual fee of each source, method and, where it matters, country, by the model",
         )
+    )
+
+
+def _net(engine: Engine, schedules: Sequence[Schedule]) -> list[Schedule]:
+    """The schedules of basis `net`, put into `usual_fees`."""
+    net = [s for s in schedules if s.basis == "net"]
+    engine.put("usual_fees", frame(net))
+    return net
+
+
+def _fees_sql(net: Sequence[Schedule], rows: str) -> tuple[str, str]:
+    """Columns of the usual fee of a row `r` of a table, and the joins that they need."""
+    if not net:
+        return ", ".join(f"null::bigint as usual_{name}" for name in ("bp", "fixed", "cap")), ""
+    told, value = "", "''"
+    if any(s.split for s in net):
+        names = ", ".join(
+            f"coalesce(json_extract_string(raw_keys, '$.{name}'), '') as {name}" for name in SPLITS
+        )
+        told = f"""join (select event_key, {names}
+            from events semi join {rows} using (event_key)) t using (event_key)"""
+        arms = " ".join(f"when '{name}' then t.{name}" for name in SPLITS)
+        value = f"case u.split {arms} else '' end"
+    columns = "u.rate_bp as usual_bp, u.fixed_minor as usual_fixed, u.cap_minor as usual_cap"
+    return (
+        columns,
+        f"""{told} left join usual_fees u on u.source = coalesce(r.source, '')
+        and u.event_type = coalesce(r.type, '') and u.method = coalesce(r.payment_method, '')
+        and u.currency = r.currency
+        and u.is_foreign = (r.shown is not null and r.shown_currency <> r.currency)
+        and u.value = {value}""",
     )
