@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import amounts, keys
+from recon_kit.model import members_id_sql
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -170,8 +171,8 @@ select {_ASKED} from pool where eid in (
     select {keys.one_side(rec)}_eid from offered_answers)
     and eid in (select mid from needy) and eid not in (select eid from rest);
 create or replace table answer_ids as
-select method, aid, left(sha256({quote_text(rec.name)} || chr(31)
-           || string_agg(event_key || chr(31), '' order by event_key)), 32) as match_id
+select method, aid,
+       {members_id_sql(quote_text(rec.name), "list(event_key order by event_key)")} as match_id
 from (select distinct method, aid, unnest([left_eid, right_eid]) as eid from offered_answers) m
 left join askable r using (eid)
 group by method, aid having count(r.eid) = count(*)""",

@@ -176,26 +176,22 @@ group by mid""",
 def out_steps(rec: Reconciliation, certificate: str, *, hanging: bool) -> tuple[Step, ...]:
     """`heads` (a row per match, with what identifies it), and the two tables of a run on it.
 
-    Most matches are pairs, and stand already in the join that made them, identity and all: they
-    are read from there. What else is a match is in `larger_heads`. Each pair is read once and
-    written twice, as its principal and as its part. `certificate` is SQL of the certificate of a
-    match.
+    Most matches are pairs, and stand already in the join that made them: they are read from there.
+    What else is a match is in `larger_heads`. Each pair is read once and written twice, as its
+    principal and as its part. `certificate` is SQL of the certificate of a match.
     """
-    pair = model.digest_sql(
-        quote_text(rec.name), "least(left_key, right_key)", "greatest(left_key, right_key)"
-    )
-    many = f"left(sha256({quote_text(rec.name)} || chr(31) || listed), 32)"
+    pair = model.pair_id_sql(quote_text(rec.name))
+    many = model.members_id_sql(quote_text(rec.name), "listed")
     constant = {
         "reconciliation": f"{quote_text(rec.name)} as reconciliation",
         "certificate_id": f"{certificate} as certificate_id",
         "inputs_hash": "null::varchar as inputs_hash",
     }
-    same = f"coalesce(match_id, {pair})"
     one, part = ("right", "left") if keys.one_side(rec) == "right" else ("left", "right")
     pairs = "live_pairs anti join hung using (mid)" if hanging else "live_pairs"
     larger = "live_groups"
     if hanging:
-        larger = """(select * exclude (left_eid, right_eid, left_key, right_key, match_id)
+        larger = """(select * exclude (left_eid, right_eid, left_key, right_key)
       from live_pairs semi join hung using (mid) union all by name from live_groups)"""
     return (
         Step(
@@ -205,10 +201,10 @@ create or replace table larger_heads as
 select {many} as match_id, {_head(rec)}, mid
 from {larger}
 left join said_of using (mid)
-join (select mid, array_to_string(list(event_key order by event_key), chr(31)) || chr(31) as listed
-      from member_rows group by mid) using (mid);
+join (select mid, list(event_key order by event_key) as listed from member_rows group by mid)
+using (mid);
 create or replace view heads as
-select {same} as match_id, {_head(rec)}, mid
+select {pair} as match_id, {_head(rec)}, mid
 from (from {pairs}) left join said_of using (mid)
 union all
 from larger_heads""",
@@ -226,12 +222,12 @@ from heads left join live_rules using (mid)""",
             "out_match_members",
             f"""
 create or replace view out_match_members as
-select {same} as match_id, case n when 0 then {one}_key else {part}_key end as event_key,
+select match_id, case n when 0 then {one}_key else {part}_key end as event_key,
        case n when 0 then '{one}' else '{part}' end as side,
        case n when 0 then 'principal' else 'part' end as role, true as counts,
        (case n when 0 then {one}_sum else {part}_sum end)::bigint as allocated_minor, key_used,
        null::varchar as parent
-from (from {pairs}) cross join (values (0), (1)) twice(n)
+from (select *, {pair} as match_id from {pairs}) cross join (values (0), (1)) twice(n)
 union all
 select h.match_id, m.event_key, case m.side when 0 then 'left' else 'right' end, m.role,
        m.counts, m.allocated::bigint, m.key_used, m.parent

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recon_kit import model
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import (
     amounts,
@@ -50,7 +49,7 @@ create or replace table live_members (mid bigint, eid bigint, role varchar, coun
     allocated hugeint);
 create or replace table more_pairs ({LIVE_COLUMNS}, left_eid bigint, right_eid bigint,
     left_key varchar, right_key varchar);
-create or replace view live_pairs as select *, null::varchar as match_id from more_pairs;
+create or replace view live_pairs as from more_pairs;
 create or replace table conflicts (left_eid bigint, right_eid bigint, key_used varchar,
     why_code varchar);
 create or replace table ambiguous (left_eid bigint, right_eid bigint, key_used varchar)""",
@@ -203,16 +202,10 @@ def _keyed(rec: Reconciliation) -> str:
 
 def _pairs(rec: Reconciliation, joined: str, *, barred: bool, shown: bool) -> str:
     """Query of a key's join: the two events, their money, whether they met and stand."""
-    same = model.digest_sql(
-        quote_text(rec.name),  # a plain comparison costs half of `least` and `greatest`
-        "case when left_key < right_key then left_key else right_key end",
-        "case when left_key < right_key then right_key else left_key end",
-    )
     return f"""
 select left_eid, right_eid, left_key, right_key, currency, left_sum, right_sum, amount_note,
        status_note, coalesce(same_text, false) as met,
-       met and (amount_note is null or amount_note = 'no_amount') as stands,
-       case when met then {same} end as match_id
+       met and (amount_note is null or amount_note = 'no_amount') as stands
 from (
     select l.eid as left_eid, r.eid as right_eid, l.event_key as left_key,
            r.event_key as right_key, l.dead <> r.dead as status_note,
@@ -239,7 +232,7 @@ def live_step(rec: Reconciliation) -> Step:
         "live_pairs",
         f"""
 create or replace view live_pairs as{stand}
-select *, null::varchar as match_id from more_pairs""",
+from more_pairs""",
         "matches of one left and one right event",
     )
 
@@ -261,7 +254,7 @@ def _joined(rec: Reconciliation, number: int) -> str:
        right_sum::hugeint as right_sum, amount_note, status_note,
        case when amount_note = 'currency' then 'currency' end as doubt, 1.0::double as confidence,
        null::double as margin, null::varchar as model_hash, left_eid, right_eid, left_key,
-       right_key, match_id
+       right_key
 from joined_{number}"""
 
 
@@ -299,7 +292,7 @@ join ({contradictions.verdicts_sql(rec, zone, "suspect_pairs")}) v using (left_e
 insert into conflicts
 select left_eid, right_eid, key_used, 'id_conflict' from judged where vetoed;
 insert into more_pairs
-select * exclude (customer, plausible, vetoed, match_id) replace (
+select * exclude (customer, plausible, vetoed) replace (
     case when plausible then 'fx_residue' else amount_note end as amount_note,
     case when plausible then null when customer = 'disagree' then 'id_conflict'
          else doubt end as doubt)

@@ -34,11 +34,7 @@ def run(engine: Engine, rec: Reconciliation) -> None:
 
 def steps(rec: Reconciliation) -> tuple[Step, ...]:
     """The pairs alone; questions about answers come after them."""
-    pair = model.digest_sql(
-        quote_text(rec.name),
-        "least(left_key, right_key)",
-        "greatest(left_key, right_key)",
-    )
+    pair = model.pair_id_sql(quote_text(rec.name))
     return (
         Step(
             "out_proposals",

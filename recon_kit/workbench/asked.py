@@ -99,11 +99,7 @@ _SECOND = f"""
     where (reconciliation, asked_key) in (select (reconciliation, asked_key) from review_again);
     insert into review_pairs
     select reconciliation,
-      {
-    model.digest_sql(
-        "reconciliation", "least(left_key, right_key)", "greatest(left_key, right_key)"
-    )
-},
+      {model.pair_id_sql("reconciliation")},
       null, null, null, '{SECOND}', left_key, right_key, stream, asked_key,
       case when asked_key = left_key then right_key else left_key end
     from review_again

@@ -70,11 +70,7 @@ _RIVALS = f"""
       group by n.reconciliation, n.asked_key, n.rival_key
     )
     select reconciliation,
-      {
-    model.digest_sql(
-        "reconciliation", "least(left_key, right_key)", "greatest(left_key, right_key)"
-    )
-},
+      {model.pair_id_sql("reconciliation")},
       null, null, null, code, left_key, right_key, 'work', asked_key, rival_key
     from told anti join review_pairs using (reconciliation, left_key, right_key)
 """
