@@ -84,6 +84,23 @@ class RuleCount:
     keys_over: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Bucket:
+    """The first bucket of a row, the step to the next one, and when there is a next one."""
+
+    first: str
+    step: str
+    has_next: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """Seconds before and after the left event, and the sides with amounts in two currencies."""
+
+    window: tuple[int, int]
+    presented: tuple[str, ...]
+
+
 def rules(
     filled: Collection[str], extra: Sequence[str] = (), *, records: bool = False
 ) -> tuple[Rule, ...]:
@@ -169,11 +186,12 @@ def block(
     counts: list[RuleCount] = []
     parts: list[str] = []
     left_over = pairs_max
+    sides = _Sides(window, tuple(s for s in ("left", "right") if _presents(engine, s)))
     for number, rule in enumerate(chosen):
         share = max(left_over // (len(chosen) - number), 1)
         for step in range(len(rule.rungs)):
             table = f"found_{number}_{step}"
-            count = _run(engine, (rule, step), window, share, table)
+            count = _run(engine, (rule, step), sides, share, table)
             if count.pairs or count.pairs_over:
                 counts.append(count)
             parts.append(f"select l, r from {table}")
@@ -210,51 +228,54 @@ def _distinct_sql(union: str, barred: bool) -> str:
             where x.left_eid = a.eid and x.right_eid = b.eid)"""
 
 
+def _presents(engine: Engine, side: str) -> bool:
+    """Whether any row of a side tells an amount in a second currency."""
+    told = "shown is not null and shown_currency <> currency"
+    return bool(engine.one(f"select count(*) from side_{side} where {told}")[0])
+
+
 def _run(
-    engine: Engine, place: tuple[Rule, int], window: tuple[int, int], budget: int, table: str
+    engine: Engine, place: tuple[Rule, int], sides: _Sides, budget: int, table: str
 ) -> RuleCount:
     """Count one rung by key value, take the values that fit, remember the others."""
     rule, step = place
     rung = rule.rungs[step]
-    for side in ("left", "right"):
-        engine.run(Step(f"key_{side}", _keyed_sql(rule, step, side, window), rule.name))
+    for side in ("right", "left"):
+        engine.run(Step(f"key_{side}", _keyed_sql(rule, step, side, sides), rule.name))
     apart = f" and not ({enrich.BORROWED})" if rule.records else ""
     engine.run(
         Step(
             "key_pairs",
-            """create or replace temp table key_pairs as
-            select value, sum(n_left * n_right)::bigint as pairs, sum(n_left + n_right) as rows
-            from (select value, key, count(*) as n_left from key_left group by value, key)
-            join (select value, key, count(*) as n_right from key_right group by value, key)
-            using (value, key) group by value""",
-            "pairs per key value, before any join",
-        ),
-        Step(
-            "key_over",
-            f"""create or replace temp table key_over as select value, pairs from (
-                select *, sum(pairs) over (order by pairs, value) as so_far from key_pairs)
-            where so_far > {budget} or pairs > {rung.partners_max} * rows""",
-            "values with too many pairs go on to the next form",
+            f"""create or replace temp table key_pairs as
+            select value, pairs, so_far > {budget} or pairs > {rung.partners_max} * rows as over
+            from (
+                select *, sum(pairs) over (order by pairs, value) as so_far from (
+                    select value, sum(n_left * n_right)::bigint as pairs,
+                        sum(n_left + n_right) as rows
+                    from (select value, count(*) as n_left, min(n_right) as n_right
+                        from key_left join (select key, count(*) as n_right from key_right
+                            group by key) using (key) group by value, key)
+                    group by value))""",
+            "pairs per key value, before any join; what is over goes on to the next form",
         ),
         Step(
             table,
-            f"""create temp table {table} as select distinct a.seq as l, b.seq as r
-            from key_left a join key_right b using (key)
-            where a.value not in (select value from key_over)
-                and {_range_sql(rung.form, window)}{apart}""",
+            f"""create temp table {table} as select a.seq as l, b.seq as r
+            from key_left a join (from key_right
+                where value not in (select value from key_pairs where over)) b using (key)
+            where {_range_sql(rung.form, sides.window)}{apart}""",
             rule.name,
         ),
     )
-    taken, over, keys_over = engine.one(
-        """select coalesce((select sum(pairs) from key_pairs
-                where value not in (select value from key_over)), 0)::bigint,
-            coalesce(sum(pairs), 0)::bigint, count(*) from key_over"""
+    counts = engine.one(
+        """select coalesce(sum(pairs) filter (not over), 0)::bigint,
+            coalesce(sum(pairs) filter (over), 0)::bigint, count(*) filter (over) from key_pairs"""
     )
-    numbers = [n if isinstance(n, int) else 0 for n in (taken, over, keys_over)]
+    numbers = [n if isinstance(n, int) else 0 for n in counts]
     return RuleCount(rule.name, step, rung.left, rung.form, *numbers)
 
 
-def _keyed_sql(rule: Rule, step: int, side: str, window: tuple[int, int]) -> str:
+def _keyed_sql(rule: Rule, step: int, side: str, sides: _Sides) -> str:
     """`key_left` or `key_right`: (seq, value, key, amount, ts) for one rung of a rule.
 
     The range of time and amount becomes buckets in the key, as wide as the range itself: a left
@@ -264,30 +285,40 @@ def _keyed_sql(rule: Rule, step: int, side: str, window: tuple[int, int]) -> str
     `borrowed` say whether a row names a customer, and whether a record told the value.
     """
     rung = rule.rungs[step]
-    expression = _key(rule, step, side)
-    buckets = [_day_buckets(side) if rung.form in _DAILY else _time_buckets(side, window)]
+    own = rung.left if side == "left" else rung.right
+    buckets = [_day_bucket() if rung.form in _DAILY else _time_bucket(side, sides.window)]
     parts = ["value"]
     if rung.form in RANGES or rung.form == "equal":
         parts.append("currency")
     if rung.form in RANGES:
-        buckets.append(_amount_buckets(side, *RANGES[rung.form]))
+        buckets.append(_amount_bucket(side, *RANGES[rung.form]))
     if rung.form == "equal":
         parts.append("amount")
-    money = f"""(select * from side_{side} union all
-        select * replace (shown as amount, shown_currency as currency) from side_{side}
-        where shown is not null and shown_currency <> currency)"""
+    rows, once = f"side_{side}", ""
+    if side in sides.presented:
+        once = "distinct"
+        rows = f"""(select * from {rows} union all
+            select * replace (shown as amount, shown_currency as currency) from {rows}
+            where shown is not null and shown_currency <> currency)"""
     before = f", {_key(rule, step - 1, side)} as wider" if step else ""
-    own = rung.left if side == "left" else rung.right
+    over = " and hash(wider) in (select value from key_pairs where over)" if step else ""
     flags = f", named, {enrich.borrowed_sql(own)} as borrowed" if rule.records else ""
-    spread = f"select seq, amount, ts, currency, {expression} as value{before}{flags} from {money}"
-    for i, bucket in enumerate(buckets):
-        spread = f"select *, unnest({bucket}) as b{i} from ({spread})"
-        parts.append(f"b{i}")
-    over = " and hash(wider) in (select value from key_over)" if step else ""
+    first = ", ".join(f"{bucket.first} as b{i}" for i, bucket in enumerate(buckets))
+    spread = ""
+    if side == "left":
+        spread = "".join(f", (values (0), (1)) as s{i}(n{i})" for i in range(len(buckets)))
+        again = " and ".join(f"(n{i} = 0 or {b.has_next})" for i, b in enumerate(buckets))
+        spread += f" where {again}"
+        parts += [f"b{i} + n{i} * {bucket.step}" for i, bucket in enumerate(buckets)]
+    else:
+        parts += [f"b{i}" for i in range(len(buckets))]
     return f"""create or replace temp table key_{side} as
-        select distinct seq, hash(value) as value, hash({", ".join(parts)}) as key, amount, ts
+        select {once} seq, value, hash({", ".join(parts)}) as key, amount, ts
             {", named, borrowed" if rule.records else ""}
-        from ({spread}) where value is not null{over}"""
+        from (select *, hash(told) as value from (
+            select seq, amount, ts, currency, {first}, {_key(rule, step, side)} as told
+                {before}{flags}
+            from {rows}) where told is not null{over}){spread}"""
 
 
 def _key(rule: Rule, step: int, side: str) -> str:
@@ -296,24 +327,22 @@ def _key(rule: Rule, step: int, side: str) -> str:
     return f"unnest({expression})" if rule.listed else expression
 
 
-def _time_buckets(side: str, window: tuple[int, int]) -> str:
+def _time_bucket(side: str, window: tuple[int, int]) -> _Bucket:
     before, after = window
-    width = max(before + after, 1)
-    low = f"(ts - {before}) // {width}"
-    return f"[{low}, {low} + 1]" if side == "left" else f"[ts // {width}]"
+    low = f"ts - {before}" if side == "left" else "ts"
+    return _Bucket(f"({low}) // {max(before + after, 1)}", "1", "ts is not null")
 
 
-def _day_buckets(side: str) -> str:
-    return f"[ts // {_DAY}, ts // {_DAY} + 1]" if side == "left" else f"[ts // {_DAY}]"
+def _day_bucket() -> _Bucket:
+    return _Bucket(f"ts // {_DAY}", "1", "ts is not null")
 
 
-def _amount_buckets(side: str, low: int, high: int) -> str:
+def _amount_bucket(side: str, low: int, high: int) -> _Bucket:
     """Logarithmic classes as wide as the range; zero alone, the sign kept apart."""
     width = f"ln({high} / {low}::double)"
     shift = f" + ln({low} / 100.0)" if side == "left" else ""
     own = f"sign(amount) * (1000 + floor((ln(abs(amount)){shift}) / {width}))"
-    both = f"{own}, {own} + sign(amount)" if side == "left" else own
-    return f"case when amount = 0 then [0.0] else [{both}] end"
+    return _Bucket(f"case when amount = 0 then 0.0 else {own} end", "sign(amount)", "amount <> 0")
 
 
 def _range_sql(form: Form, window: tuple[int, int]) -> str:

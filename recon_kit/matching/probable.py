@@ -34,7 +34,7 @@ _DAY = 86_400
 # Working tables that nobody reads afterwards; whoever asked for scores reads the others and drops
 # them.
 _SCRATCH = (
-    "row_left", "row_right", "term_counts", "key_left", "key_right", "key_pairs", "key_over",
+    "row_left", "row_right", "term_counts", "key_left", "key_right", "key_pairs",
     "keyed_rows", "training_rows", "always_rows", "pair_levels", "patterns", "pattern_pairs",
     "pattern_weights", "level_patterns",
 )  # fmt: skip
