@@ -87,7 +87,7 @@ def run(
             engine.run(suspects_step(rec, number))
         unequal = crowded and groups.run(engine, rec, key, barred=barred)
         if number == 0:
-            engine.run(*late.steps(rec, _lone()))
+            engine.run(*late.steps(rec, _lone(), crowded=crowded))
         if suspected:
             engine.run(*(fx.steps(rec) if rated else ()), *veto_steps(rec, zone, rated=rated))
         if unequal:
@@ -136,7 +136,7 @@ def first_steps(
     """
     k, t = f"k{number}", f"t{number}"
     left, right = (
-        f"(select *, {t} as t from rest anti join keyed on keyed.k = {k} where side = {side})"
+        f"(select *, {t} as t from rest anti join crowd_keys c on c.k = {k} where side = {side})"
         for side in (pool.LEFT, pool.RIGHT)
     )
     joined = f"{left} l full join {right} r using ({k})"
@@ -144,9 +144,11 @@ def first_steps(
         Step(
             f"{key}.crowd",
             f"""
+create or replace table crowd_keys as
+select {k} as k from rest where {k} is not null group by {k} having count(*) > 2;
 create or replace table keyed as
 select {_keyed(rec)}, {k} as k, {t} as t, true as crowded
-from rest where {k} in (select {k} from rest group by {k} having count(*) > 2);
+from rest semi join crowd_keys c on c.k = {k};
 create or replace view crowd_rows as from keyed where crowded""",
             "events with a key that more than two open ones carry",
         ),

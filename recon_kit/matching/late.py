@@ -27,7 +27,7 @@ def key_columns(rec: Reconciliation) -> str:
     return pool.COLUMNS + "".join(f", k{i}, t{i}" for i in range(len(rec.keys)))
 
 
-def steps(rec: Reconciliation, lone: str) -> tuple[Step, ...]:
+def steps(rec: Reconciliation, lone: str, *, crowded: bool = False) -> tuple[Step, ...]:
     """Make the three tables; to be run when the plain matches of the first key stand.
 
     Their rows of the pool are told anew from the events that are read here anyway: for so few,
@@ -36,12 +36,25 @@ def steps(rec: Reconciliation, lone: str) -> tuple[Step, ...]:
     Args:
         rec: its keys and measure.
         lone: query of the `eid, event_key` that found nobody by the first key.
+        crowded: whether `groups` went through larger groups of that key.
     """
     further = range(1, len(rec.keys))
     texts = "".join(f", {keys.key_text(rec.keys[i])} as t{i}" for i in further)
     hashes = "".join(f", {keys.key_hash(f't{i}')} as k{i}, t{i}" for i in further)
     noted = "select mid from live_groups where amount_note is not null"
-    plain = "select mid from live_groups where amount_note is null"
+    # whole groups first: their members are many, their keys few
+    in_crowds = (
+        """
+    select eid, event_key
+    from (from crowd_rows anti join (from alike where way is not null) whole using (k, t))
+    anti join (
+        select eid from live_members where mid in (
+            select mid from live_groups where amount_note is null
+            and mid not in (select mid from alike where way is not null))) plain using (eid)
+    union all"""
+        if crowded
+        else ""
+    )
     return (
         Step(
             "second_look",
@@ -53,13 +66,13 @@ from (
     {lone}
     union all
     select unnest([left_eid, right_eid]), unnest([left_key, right_key]) from suspect_pairs
+    union all{in_crowds}
+    select eid, event_key from pool where side = {pool.ATTACHED}
     union all
-    select eid, event_key from crowd_rows anti join (
-        select eid from live_members where mid in ({plain})) plain using (eid)
-    union all
-    select eid, event_key from pool where side = {pool.ATTACHED} or eid in (
+    select eid, event_key from pool semi join (
         select eid from live_members where mid in ({noted})
-        and eid not in (select eid from crowd_rows))
+        and eid not in (select eid from crowd_rows)) noted using (eid)
+    where side < {pool.ATTACHED}
 ) wanted join (select *{texts} from ({pool.told_sql(rec)})) e using (event_key);
 create or replace table further_facts as select eid, {FACTS} from second_look limit 0;
 create or replace view facts as
