@@ -125,22 +125,26 @@ def carriers_step(
         f"(select t{number} from {asking} where k{number} is not null{further})"
         for number in range(len(rec.keys))
     ]
-    arms = "\nunion all\n".join(
-        f"""select {number} as number, t, event_key
-from (select event_key, {keys.key_text(key)} as t from events where {sides})
-where t in {wanted[number]}"""
-        for number, key in enumerate(rec.keys)
-        if number
+    later = range(1, len(rec.keys))
+    asked = ", ".join(
+        f"case when {keys.key_text(rec.keys[n])} in {wanted[n]} then {keys.key_text(rec.keys[n])}"
+        f" end as t{n}"
+        for n in later
     )
+    texts, numbers = ", ".join(f"t{n}" for n in later), ", ".join(map(str, later))
     told = f"""
 union all
-select number, t, eid, event_key, side from ({arms}) join pool using (event_key)
-where side < {pool.ATTACHED}"""
+select number, t, eid, event_key, side
+from (
+    select unnest([{numbers}]) as number, unnest([{texts}]) as t, event_key
+    from (select event_key, {asked} from events where {sides}) where coalesce({texts}) is not null
+) join pool using (event_key)
+where t is not null and side < {pool.ATTACHED}"""
     return Step(
         "carriers",
         f"""
 create or replace table {name} as
 select 0 as number, t0 as t, eid, event_key, side from pool
-where side < {pool.ATTACHED} and k0 is not null and t0 in {wanted[0]}{told if arms else ""}""",
+where side < {pool.ATTACHED} and k0 is not null and t0 in {wanted[0]}{told if later else ""}""",
         "who carries the same keys",
     )
