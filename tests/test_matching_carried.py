@@ -55,21 +55,29 @@ def rows_of(engine):
     return {name: engine.rows(f"from out_{name} order by all") for name in TABLES}
 
 
-def late_and_full(first, later, declared, *, who=(), decisions=(), before=()):
+TOLD_OF = (*model.CARRIED_TABLES, "open_items")  # what a late day reads of the run before
+
+
+def late_and_full(
+    first, later, declared, *, who=(), decisions=(), before=(), kept=TOLD_OF, gone=()
+):
     """Rows of a late day and of a full run on the same facts, and what was matched again.
 
-    `later` is told on the second day; `before` are the decisions of the first.
+    `later` is told on the second day; `before` are the decisions of the first. Of its tables those
+    that are not `kept` are empty on the second day, on which keys that are `gone` are told no more.
     """
     day_one = [{"recorded_seq": 1, "artefact_sha256": "f1"} | e for e in first]
     facts = [*day_one, *({"recorded_seq": 2, "artefact_sha256": "f2"} | e for e in later)]
+    facts = [e for e in facts if e["event_key"] not in gone]
     with ExitStack() as opened:
         engines = [opened.enter_context(open_engine()) for _ in range(3)]
         put(engines[0], day_one, who, before)
         evaluate(engines[0], declared)
         for engine in engines[1:]:
             put(engine, facts, who, decisions)
-        for table in model.CARRIED_TABLES:
+        for table in TOLD_OF:
             run = engines[0].rows(f"select 'r1' as run_id, * from out_{table}")
+            run = run if table in kept else run.clear()
             engines[1].put(table, run)
         keys = [k for d in (*before, *decisions) for k in (d["left_key"], d["right_key"]) if k]
         decided = pl.DataFrame({"event_key": keys}, schema={"event_key": pl.String})
@@ -163,6 +171,25 @@ def test_each_kind_of_neighbour_is_needed(name, monkeypatch):
     assert whole[2].why_not == ""
     assert differing(whole) == []
     assert differing(without) != []
+
+
+def test_what_the_run_before_does_not_name_is_matched_again():
+    """An open order of which it kept no open item finds its late payment all the same."""
+    first = [*CALM, order("o9", 700, order_id="open-9")]
+    later = [payment("p9", 700, order_id="open-9")]
+
+    found = late_and_full(first, later, rec(keys=KEYS), kept=model.CARRIED_TABLES)
+
+    assert differing(found) == []
+    assert str(found[2]) == "2 of 82 events were matched again"
+
+
+def test_an_event_that_is_gone_is_noticed():
+    """A paid order that the ledger tells no more: nothing stands then, and the record says so."""
+    found = late_and_full(CALM, [], rec(keys=KEYS), gone=["ocalm-001"])
+
+    assert differing(found) == []
+    assert str(found[2]) == "in full: events of the run before are gone"
 
 
 ids = st.sampled_from(["a-1", "b-1", "c-1", "web-a-1", "A-1", None, None])

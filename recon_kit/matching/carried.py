@@ -50,14 +50,9 @@ def narrow(engine: Engine, rec: Reconciliation, earlier: Earlier) -> Narrowed:
         matches of the earlier run that do not stand as they are, and `carried_told(m, is_left,
         counted, event_ts, money, currency, received_at)` the principals and parts of the others.
     """
-    touched.find(engine, rec, earlier)
-    again, events, lost = engine.one(
-        """select count(*) filter (not gone and a.e is not null), count(*) filter (not gone),
-                  count(*) filter (gone and a.e is null)
-           from late_rows r left join again a using (e)"""
-    )
-    counted = Narrowed(int(str(again)), int(str(events)))
-    if lost != 0:
+    found = touched.find(engine, rec, earlier)
+    counted = Narrowed(found.again, found.events)
+    if not found.whole:
         return Narrowed(0, 0, "events of the run before are gone")
     if counted.again > AGAIN_SHARE_MAX * counted.events:
         return Narrowed(0, 0, "most events would be matched again")
@@ -79,9 +74,8 @@ def place_steps(rec: Reconciliation, earlier: Earlier) -> tuple[Step, ...]:
             "retaken",
             f"""
 create or replace temp table retaken as
-select match_id from late_others
-union
-select match_id from match_members where run_id = {run} and hash(event_key) in (from again)""",
+select match_id from matches where run_id = {run} and hash(match_id) in (
+    select m from late_members semi join again using (e))""",
             "matches of the run before that are found again, or not",
         ),
         Step(
@@ -100,8 +94,16 @@ create temp table who as from every_who where hash(event_key) in (from again)"""
 create or replace temp table carried_told as
 select m, is_left, coalesce(is_left and own, false) as counted, ts as event_ts, money, currency,
        received_at
-from late_rows anti join again using (e) where counts""",
+from (from late_rows anti join again using (e))
+join (from late_members where counts and plain) using (e)""",
             "what indicators need of the events that stand",
+        ),
+        Step(
+            "late_span",
+            """
+create or replace temp table late_span as
+select unnest([min(ts), max(ts)]) as ts from late_rows""",
+            "from when to when events go",
         ),
         *(Step("late_drop", f"drop table if exists {name}") for name in touched.TABLES),
     )
@@ -109,7 +111,7 @@ from late_rows anti join again using (e) where counts""",
 
 def whole_step(rec: Reconciliation) -> Step:
     """`whole_pool` over every event, for a narrowed engine."""
-    return pool.whole_step(f"({pool.rows_sql(rec, 'every_event')})")
+    return pool.whole_step(f"({pool.rows_sql(rec, 'every_event')})", "late_span")
 
 
 def widen(engine: Engine, earlier: Earlier) -> None:

@@ -258,7 +258,7 @@ def _begin(
 def put_calendar(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:
     """Table `calendar`, wide enough for every due day of the pool and for a look back as far."""
     # through a frame: DuckDB hands single zoned times over only where pytz is installed
-    first, last = engine.rows("select min(ts), max(ts) from whole_pool").row(0)
+    first, last = engine.rows("from whole_span").row(0)
     days = [t.astimezone(UTC).date() for t in (first, last, context.as_of)
             if isinstance(t, datetime)]  # fmt: skip
     longest = max(d.count for d in (rec.settles_within, rec.window.before, rec.window.after))

@@ -47,11 +47,17 @@ def build(engine: Engine, rec: Reconciliation) -> None:
     engine.run(*steps(rec, shown=shown), whole_step("pool"))
 
 
-def whole_step(rows: str) -> Step:
-    """`whole_pool(side, amount, currency, ts)`: what common amounts are counted among."""
+def whole_step(rows: str, span: str = "pool") -> Step:
+    """`whole_pool(side, amount, currency, ts)`: what common amounts are counted among.
+
+    And `whole_span(first_ts, last_ts)`: from when to when they go; `span` has their `ts`.
+    """
     return Step(
         "whole_pool",
-        f"create or replace view whole_pool as select side, amount, currency, ts from {rows}",
+        f"""
+create or replace view whole_pool as select side, amount, currency, ts from {rows};
+create or replace view whole_span as
+select min(ts) as first_ts, max(ts) as last_ts from {span}""",
         "also where matching looks at a part of the pool alone (see `carried`)",
     )
 

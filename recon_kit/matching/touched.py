@@ -44,6 +44,8 @@ _PLAIN = (
 )
 # Tables of this module that nobody needs afterwards.
 TABLES: tuple[str, ...] = (
+    "late_others",
+    "late_members",
     "late_rows",
     "late_links",
     "late_children",
@@ -52,6 +54,7 @@ TABLES: tuple[str, ...] = (
     "late_asked",
     "late_words",
 )
+_STANDS = "(from late_members where plain) anti join again using (e)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,31 +69,70 @@ class Earlier:
     decided: pl.DataFrame
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How many events are matched again, of how many.
+
+    `whole` says that these and the ones that stand are all events there are, and that none of those
+    that stood is gone.
+    """
+
+    again: int
+    events: int
+    whole: bool
+
+
 def find(
     engine: Engine,
     rec: Reconciliation,
     earlier: Earlier,
     neighbours: Collection[str] = (*LINKS, *ASKED),
-) -> None:
-    """Leave `again(e)`, who is matched again, and `late_rows`, every event by its links.
+) -> Found:
+    """Leave `again(e)`, who is matched again, and all events and members by their links.
 
     Args:
         engine: of a snapshot, opened with the earlier run.
         rec: the reconciliation, under the settings of that run.
         earlier: the run.
         neighbours: which of `LINKS` and `ASKED` are followed; less than all is unsound.
+
+    Returns:
+        What was found; `late_rows` has every event of the pool, `late_members` every member of the
+        earlier run.
     """
     engine.put("late_decided", earlier.decided.select("event_key"))
     engine.run(*row_steps(rec, earlier), children_step(rec, found="parents" in neighbours))
     if engine.count("late_children"):
         engine.run(parents_step(rec))
     _spread(engine, rec, neighbours)
+    if not _found(engine).whole:
+        engine.run(strays_step())
+        _spread(engine, rec, neighbours)
     engine.run(*asked_steps(rec, neighbours))
     _spread(engine, rec, neighbours)
+    return _found(engine)
+
+
+def _found(engine: Engine) -> Found:
+    """Whether each event of the pool either is matched again or stands, and nothing else stands.
+
+    Both are sets of 64-bit hashes, so their numbers and sums say it without a look-up of each.
+    """
+    again, events, whole = engine.one(f"""
+        select a.n, p.n, p.n = a.n + s.n and p.total = a.total + s.total
+        from (select count(*) as n, coalesce(sum(e), 0) as total from late_rows) p,
+             (select count(*) as n, coalesce(sum(e), 0) as total
+              from late_rows semi join again using (e)) a,
+             (select count(*) as n, coalesce(sum(e), 0) as total from ({_STANDS})) s""")
+    return Found(int(str(again)), int(str(events)), bool(whole))
 
 
 def row_steps(rec: Reconciliation, earlier: Earlier) -> tuple[Step, ...]:
     """`late_rows`: every event of the pool by its links; `again(e)`: who is matched again."""
+    return (*_told_steps(rec, earlier), _again_step(earlier))
+
+
+def _told_steps(rec: Reconciliation, earlier: Earlier) -> tuple[Step, ...]:
     named = ", ".join(map(quote_text, (*rec.keys, "parent_key")))
     run = quote_text(earlier.run_id)
     # the first key is in the pool
@@ -107,7 +149,6 @@ def row_steps(rec: Reconciliation, earlier: Earlier) -> tuple[Step, ...]:
     money = f"abs({quote_ident(rec.measure.left)})"
     more = f", artefact_sha256, source, {own} as own, {money} as money, {precise} as precise"
     rows = pool.rows_sql(rec, "events", (texts, hashes + more))
-    since = earlier.as_of_seq
     return (
         receipts_step(),
         Step(
@@ -121,32 +162,39 @@ where run_id = {run} and (key_used is null or key_used not in ({named}))""",
             "matches of the run before that are more than plain",
         ),
         Step(
+            "late_members",
+            f"""
+create or replace temp table late_members as
+select hash(event_key) as e, hash(match_id) as m, side = 'left' as is_left,
+       role in ('principal', 'part') as counts, match_id not in (from late_others) as plain
+from match_members where run_id = {run}""",
+            "who stands in which match of the run before",
+        ),
+        Step(
             "late_rows",
             f"""
 create or replace temp table late_rows as
-with told as (
-    select hash(e.event_key) as e, hash(side, currency, amount) as alike, {bucket} as bucket,
-           side < {pool.ATTACHED} and ts is not null and amount is not null
-               and coalesce(precise, false) as asks, ts, currency, own, money,
-           coalesce(f.first_at, r.received_at) as received_at{listed}
-    from ({rows}) e
-    {joins_sql("e")}
-), members as (
-    select hash(event_key) as e, hash(match_id) as m, side = 'left' as is_left,
-           role in ('principal', 'part') as counts
-    from (from match_members where run_id = {run}) anti join late_others using (match_id)
-)
-select coalesce(t.e, s.e) as e, t.e is null as gone, alike, bucket, coalesce(asks, false) as asks,
-       m, is_left, counts, ts, currency, own, money, received_at{listed}
-from told t full join members s on s.e = t.e""",
-            "every event by its keys, and by the plain match that it stands in",
+select hash(e.event_key) as e, hash(side, currency, amount) as alike, {bucket} as bucket,
+       side < {pool.ATTACHED} and ts is not null and amount is not null
+           and coalesce(precise, false) as asks, ts, currency, own, money,
+       coalesce(f.first_at, r.received_at) as received_at{listed}
+from ({rows}) e
+{joins_sql("e")}""",
+            "every event of the pool by its keys",
         ),
-        Step(
-            "again",
-            f"""
+    )
+
+
+def _again_step(earlier: Earlier) -> Step:
+    run, since = quote_text(earlier.run_id), earlier.as_of_seq
+    return Step(
+        "again",
+        f"""
 create or replace temp table again as
 select distinct e from (
-    select e from late_rows where m is null
+    select e from late_members where not plain
+    union all
+    select hash(event_key) from open_items where run_id = {run} and event_key is not null
     union all
     select hash(event_key) from event_versions where recorded_seq > {since}
     union all
@@ -155,8 +203,23 @@ select distinct e from (
     union all
     select hash(event_key) from late_decided);
 create or replace temp table late_front as from again""",
-            "what stands in none, what was told since, what anybody decided about",
-        ),
+        "what is more than plain or open, what was told since, what anybody decided about",
+    )
+
+
+def strays_step() -> Step:
+    """The next front: events that stand in no match and are no open item either.
+
+    Such as refunds that wait with what they refund.
+    """
+    return Step(
+        "late_strays",
+        """
+create or replace temp table late_front as
+select distinct e from late_rows
+anti join (select e from late_members where plain) using (e) anti join again using (e);
+insert into again from late_front""",
+        "what else stands in no plain match",
     )
 
 
@@ -206,23 +269,27 @@ def _spread(engine: Engine, rec: Reconciliation, neighbours: Collection[str]) ->
 def spread_steps(rec: Reconciliation, neighbours: Collection[str]) -> tuple[Step, ...]:
     """One step along all links: the next `late_front`, added to `again`."""
     columns = [f"k{i}" for i in range(len(rec.keys))] if "keys" in neighbours else []
-    columns += ["m"] if "match" in neighbours else []
+    linked = [(c, "late_rows") for c in columns]
+    linked += [("m", "late_members")] if "match" in neighbours else []
     shared = "".join(
         f"""
 create or replace temp table late_{c} as
-select distinct {c} from late_rows semi join late_front using (e) where {c} is not null;"""
-        for c in columns
+select {c} from {table} semi join late_front using (e) where {c} is not null;"""
+        for c, table in linked
     )
-    tests = " or ".join(f"{c} in (from late_{c})" for c in columns) or "false"
+    found = "".join(
+        f"""
+    select e from {table} where {c} in (from late_{c})
+    union all"""
+        for c, table in linked
+    )
     return (
         Step("late_shared", shared or "select 1", "keys and matches of who came last"),
         Step(
             "late_next",
             f"""
 create or replace temp table late_next as
-select distinct e from (
-    select e from late_rows where {tests}
-    union all
+select distinct e from ({found}
     select b from late_links semi join late_front on e = a
     union all
     select a from late_links semi join late_front on e = b
