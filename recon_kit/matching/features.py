@@ -6,17 +6,17 @@ numbers the rows of a side in order of `event_key`: unlike `eid` it is the same 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 
 from recon_kit.errors import MatchingError
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import enrich, fx
+from recon_kit.matching import enrich, folding, fx
 from recon_kit.model import MONEY_FACTS
 from recon_kit.safe import quote_ident, quote_text
 from recon_kit.settings import Customers
 
 SIDES: tuple[str, str] = ("left", "right")
+TABLE = "told_rows"
 # Fields of which a comparison is made where both sides fill them: name -> column that tells.
 _ONE_SIDED: tuple[str, ...] = ("words", "text_words", "shown", "refs", "text_refs")
 SINGLE_FIELDS: tuple[str, ...] = (
@@ -32,22 +32,13 @@ _OPTIONAL: dict[str, str] = {
 }  # fmt: skip
 # Columns of an open event in which numbers stand, and what is made of them.
 _TELL_NUMBERS: tuple[str, ...] = ("description", "order_id", "invoice_number")
-_NUMBERS: dict[str, str] = {"invoice": "varchar", "refs": "varchar[]", "text_refs": "varchar[]"}
-# What a company is called beside its name; the same one is written with and without it.
-_LEGAL_FORMS: tuple[str, ...] = (
-    "AB", "AG", "APS", "AS", "BV", "CO", "CORP", "CORPORATION", "EURL", "GMBH", "INC",
-    "INCORPORATED", "KG", "LIMITED", "LLC", "LLP", "LTD", "LTDA", "MBH", "NV", "OG", "OHG", "OY",
-    "OYJ", "PLC", "PTE", "PTY", "SA", "SARL", "SAS", "SE", "SL", "SPA", "SRL", "UG",
+_NUMBERS: tuple[str, ...] = ("invoice", "refs", "text_refs")
+# Columns of a row that need no last touch.
+_KEPT: tuple[str, ...] = (
+    "side", "seq", "eid", "event_key", "amount", "currency", "shown", "shown_currency", "ts",
+    "source", "type", "payment_method", "fee", "instant", "text", "email", "postcode", "words",
+    "text_words", "name_last", "email_user",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """A side, the columns that its open events have, and those of a row that are left empty."""
-
-    name: str
-    given: frozenset[str]
-    idle: frozenset[str]
 
 
 def prepare(
@@ -57,7 +48,10 @@ def prepare(
     rated: bool = False,
     customers: Customers | None = None,
 ) -> list[str]:
-    """Make `row_left` and `row_right` from `open_left`, `open_right`, `who` and `events`.
+    """Make `told_rows` from `open_left`, `open_right`, `who` and `events`.
+
+    The rows of both sides stand in one table (`side` is `left` or `right`): so they are worked on
+    side by side, and a column that is read late is read once.
 
     Args:
         engine: holds those tables.
@@ -71,19 +65,21 @@ def prepare(
     """
     notes = enrich.run(engine, customers or Customers())
     told = bool(customers and customers.sources)
-    engine.run(_who_step(personal="raw_personal" in str(extra)))
     given = {side: engine.rows(f"select * from open_{side} limit 0").columns for side in SIDES}
     numbers = {side: _tells_numbers(engine, side, given[side]) for side in SIDES}
-    for side, other in (SIDES, SIDES[::-1]):
-        asked = _Side(side, frozenset(given[side]), _idle(numbers[side], numbers[other]))
-        engine.run(
-            Step(
-                f"row_{side}",
-                f"create or replace temp table row_{side} as "
-                f"{_rows_sql(asked, extra, rated=rated, told=told)}",
-                "one spelling of every field that is compared",
-            )
-        )
+    plain = [
+        _plain_sql(side, given[side], _idle(numbers[side], numbers[other]))
+        for side, other in (SIDES, SIDES[::-1])
+    ]
+    engine.run(
+        _who_step(personal="raw_personal" in str(extra)),
+        Step(
+            TABLE,
+            f"create or replace temp table {TABLE} as "
+            f"{_rows_sql(' union all by name '.join(plain), extra, rated=rated, told=told)}",
+            "one spelling of every field that is compared",
+        ),
+    )
     engine.drop("open_who")
     return notes
 
@@ -122,8 +118,25 @@ def _idle(own: set[str], other: set[str]) -> frozenset[str]:
     return frozenset(name for name, columns in meets.items() if not columns & other)
 
 
-def _rows_sql(side: _Side, extra: Sequence[str], *, rated: bool, told: bool) -> str:
-    """Query of a side's rows. Each stage reads what the one before it wrote down.
+def _plain_sql(side: str, given: Sequence[str], idle: Collection[str]) -> str:
+    """Query of a side's open events, in the columns that both sides have."""
+    optional = ", ".join(
+        f"{name if name in given else 'null'}::{kind} as {name}" for name, kind in _OPTIONAL.items()
+    )
+    return f"""
+        select '{side}' as side, eid, event_key, row_number() over (order by event_key) as seq,
+            amount::bigint as amount, coalesce(currency, '') as currency,
+            presentment_amount::bigint as shown,
+            coalesce(presentment_currency, '') as shown_currency,
+            epoch(event_ts)::bigint as ts, event_ts as told_ts,
+            coalesce(ts_precision, 'unknown') not in ('date', 'day', 'unknown') as instant,
+            description, {optional},
+            {", ".join(f"{name not in idle} as tells_{name}" for name in _NUMBERS)}
+        from open_{side}"""
+
+
+def _rows_sql(plain: str, extra: Sequence[str], *, rated: bool, told: bool) -> str:
+    """Query of the rows of both sides. Each stage reads what the one before it wrote down.
 
     DuckDB works out again what an expression repeats inside a `case`; a column it does not.
     """
@@ -131,128 +144,49 @@ def _rows_sql(side: _Side, extra: Sequence[str], *, rated: bool, told: bool) -> 
     origins = [f"w.{name}" for name in enrich.ORIGINS if told]
     further = ", ".join(["", *own, *origins])
     from_events = "join events e using (event_key)" if extra else ""
-    optional = ", ".join(
-        f"{f'o.{name}' if name in side.given else 'null'}::{kind} as {name}"
-        for name, kind in _OPTIONAL.items()
-    )
-    numbers = {
-        "invoice": "case when length(invoice_digits) >= 3 then invoice_digits end",
-        "refs": _numbers("concat_ws(' ', order_id, invoice_number)"),
-        "text_refs": _numbers("text"),
-    }
-    numbered = ", ".join(
-        f"{f'null::{_NUMBERS[name]}' if name in side.idle else sql} as {name}"
-        for name, sql in numbers.items()
-    )
     worth = fx.worth_sql("o.amount", "o.currency", "o.told_ts") if rated else "null::bigint"
     return f"""
-    with plain as (
-        select o.eid, o.event_key, row_number() over (order by o.event_key) as seq,
-            o.amount::bigint as amount, coalesce(o.currency, '') as currency,
-            o.presentment_amount::bigint as shown,
-            coalesce(o.presentment_currency, '') as shown_currency,
-            epoch(o.event_ts)::bigint as ts, o.event_ts as told_ts, {optional},
-            coalesce(o.ts_precision, 'unknown') not in ('date', 'day', 'unknown') as instant,
-            o.description
-        from open_{side.name} o
-    ), known as (
+    with known as (
         select o.*, upper(strip_accents(o.description)) as loud_text,
             upper(strip_accents(w.customer_name)) as loud_name, lower(trim(w.email)) as mail,
-            nullif({_digits("w.phone")}, '') as digits,
-            nullif(regexp_replace(upper(w.postcode), '[^0-9A-Z]', '', 'g'), '') as postcode
+            nullif({folding.digits("w.phone")}, '') as phone_digits,
+            nullif(regexp_replace(upper(w.postcode), '[^0-9A-Z]', '', 'g'), '') as postcode,
+            case when tells_refs then concat_ws(' ', order_id, invoice_number) end as keys_text
             {further}
-        from plain o left join {enrich.who_sql("open_who") if told else "open_who"} w
+        from ({plain}) o left join {enrich.who_sql("open_who") if told else "open_who"} w
             using (event_key) {from_events}
     ), folded as (
-        select *, nullif(mail, '') as email, {_single_spaced("loud_text")} as text,
-            {_single_spaced("loud_name")} as full_name from known
+        select *, nullif(mail, '') as email, {folding.single_spaced("loud_text")} as text,
+            {folding.single_spaced("loud_name")} as full_name,
+            case when tells_invoice then {folding.digits("invoice_number")} end as invoice_digits
+        from known
     ), split as (
-        select *, {_parts("full_name")} as parts, {_parts("text")} as text_parts,
-            {_user("email")} as plain_user, {_digits("invoice_number")} as invoice_digits
+        select *, {folding.parts("full_name")} as parts, {folding.parts("text")} as text_parts,
+            {folding.user("email")} as plain_user, case when tells_text_refs then text end as memo
         from folded
     ), listed as (
-        select *, {_unformed(_words("parts"), "full_name")} as all_words,
-            {_words("text_parts")} as all_text_words from split
+        select *, {folding.unformed(folding.words("parts"), "full_name")} as all_words,
+            {folding.words("text_parts")} as all_text_words from split
     ), named as (
-        select *, list_sort({_distinct("all_words")}) as words,
-            {_distinct("all_text_words")} as text_words from listed
-    ), known_last as (
-        select *, {_longest("words")} as name_last from named
+        select *, list_sort({folding.distinct("all_words")}) as words,
+            {folding.distinct("all_text_words")} as text_words from listed
+    ), last_named as (
+        select *, {folding.longest("words")} as name_last,
+            coalesce(nullif(plain_user, ''), email) as email_user from named
     )
-    select * exclude (description, loud_text, loud_name, mail, plain_user, full_name, digits,
-            parts, text_parts, all_words, all_text_words, invoice_digits, told_ts, order_id,
-            invoice_number, click_id),
-        coalesce(nullif(plain_user, ''), email) as email_user,
+    select {", ".join(_KEPT)} {"".join(f", x{i}" for i in range(len(extra)))}
+        {"".join(f", {name}" for name in enrich.ORIGINS if told)},
         split_part(email, '@', 2) as email_domain,
-        case when length(digits) >= 6 then right(digits, 9) end as phone,
-        case when length(digits) >= 6 then right(digits, 7) end as phone_end,
+        case when length(phone_digits) >= 6 then right(phone_digits, 9) end as phone,
+        case when length(phone_digits) >= 6 then right(phone_digits, 7) end as phone_end,
         array_to_string(words, ' ') as name,
         left(list_min(list_filter(parts, lambda w: w <> name_last and w <> '')), 1) as name_first,
-        nullif(upper(trim(click_id)), '') as click, {numbered}, {worth} as worth
-    from known_last o"""
-
-
-def _digits(column: str) -> str:
-    """The digits of a text without leading zeros."""
-    return f"ltrim(regexp_replace({column}, '[^0-9]', '', 'g'), '0')"
-
-
-def _numbers(column: str) -> str:
-    """The distinct runs of four or more digits in a text, without leading zeros; null if none."""
-    found = f"list_transform(regexp_extract_all({column}, '[0-9]{{4,}}'), lambda n: ltrim(n, '0'))"
-    return f"nullif(list_distinct(list_filter({found}, lambda n: length(n) >= 4)), [])"
-
-
-def _single_spaced(column: str) -> str:
-    """A text without double, leading and trailing spaces; empty is null."""
-    spaced = f"regexp_replace({column}, '\\s+', ' ', 'g')"
-    return (
-        f"nullif(trim(case when regexp_matches({column}, '  |[\\t\\n\\f\\r]')"
-        f" then {spaced} else {column} end), '')"
-    )
-
-
-def _user(email: str) -> str:
-    """Whose mailbox it is, without dots and what follows a plus."""
-    untagged = f"""case when contains({email}, '+')
-        then regexp_replace({email}, '[+][^@]*@', '@') else {email} end"""
-    return f"replace(split_part({untagged}, '@', 1), '.', '')"
-
-
-def _parts(column: str) -> str:
-    """A folded text without punctuation, cut at its spaces; parts may be empty."""
-    plain = f"regexp_replace({column}, '[^0-9A-Z ]+', ' ', 'g')"
-    return (
-        f"string_split(case when regexp_matches({column}, '[^0-9A-Z ]') then {plain}"
-        f" else {column} end, ' ')"
-    )
-
-
-def _words(parts: str) -> str:
-    """The words among the parts of a text: two letters or more. A word may stand there twice."""
-    return f"list_filter({parts}, lambda w: length(w) >= 2)"
-
-
-def _unformed(words: str, column: str) -> str:
-    """The words of a name without legal forms, unless nothing else is left."""
-    forms = ", ".join(quote_text(form) for form in _LEGAL_FORMS)
-    any_form = f"(^|[^0-9A-Z])({'|'.join(_LEGAL_FORMS)})([^0-9A-Z]|$)"
-    others = f"list_filter({words}, lambda w: w not in ({forms}))"
-    return (
-        f"case when regexp_matches({column}, '{any_form}')"
-        f" then coalesce(nullif({others}, []), {words}) else {words} end"
-    )
-
-
-def _distinct(words: str) -> str:
-    """Each word once; null when there is none. Two different ones are what most names have."""
-    plain = f"len({words}) = 1 or len({words}) = 2 and {words}[1] <> {words}[2]"
-    return f"case when {plain} then {words} when len({words}) > 0 then list_distinct({words}) end"
-
-
-def _longest(words: str) -> str:
-    """The longest of sorted words, the first in the alphabet of several."""
-    return f"list_reduce({words}, lambda x, y: case when length(y) > length(x) then y else x end)"
+        nullif(upper(trim(click_id)), '') as click,
+        case when length(invoice_digits) >= 3 then invoice_digits end as invoice,
+        {folding.numbers("keys_text")} as refs, {folding.numbers("memo")} as text_refs,
+        {folding.term("'a'", "0", "amount::varchar || ' ' || currency")} as amount_term,
+        {folding.term("'e'", "0", "email_user")} as user_term, {worth} as worth
+    from last_named o"""
 
 
 def _further(field: str) -> str:
@@ -280,9 +214,9 @@ def filled(engine: Engine, extra: Sequence[str]) -> tuple[str, ...]:
     """
     names = (*SINGLE_FIELDS, *_ONE_SIDED, *(f"x{i}" for i in range(len(extra))))
     counted = ", ".join(f"count({name}) * 100 >= count(*) and count({name}) > 0" for name in names)
-    told: dict[str, set[str]] = {}
-    for side in SIDES:
-        flags = engine.one(f"select {counted} from row_{side}")
+    told: dict[str, set[str]] = {side: set() for side in SIDES}
+    rows = engine.rows(f"select side, {counted} from {TABLE} group by side order by side")
+    for side, *flags in rows.iter_rows():
         told[side] = {name for name, flag in zip(names, flags, strict=True) if flag}
     left, right = told["left"], told["right"]
     found = [n for n in names if n in left & right and n not in _ONE_SIDED]
@@ -301,18 +235,18 @@ def filled(engine: Engine, extra: Sequence[str]) -> tuple[str, ...]:
 
 
 def _tells_fees(engine: Engine) -> bool:
-    told = " union all ".join(f"select fee from row_{side}" for side in SIDES)
-    return bool(engine.one(f"select coalesce(bool_or(fee > 0), false) from ({told})")[0])
+    return bool(engine.one(f"select coalesce(bool_or(fee > 0), false) from {TABLE}")[0])
 
 
 def _one_money(engine: Engine) -> bool:
     """Whether nine rows in ten of either side are in a currency that the other side has too."""
-    shares = [
+    return bool(
         engine.one(
-            f"""select count(*) filter (currency in (select currency from row_{other}
-                union select shown_currency from row_{other} where shown is not null)) * 10
-                >= count(*) * 9 from row_{side}"""
+            f"""with has as (
+                select distinct side, currency from {TABLE} union
+                select distinct side, shown_currency from {TABLE} where shown is not null)
+            select bool_and(enough) from (
+                select count(h.currency) * 10 >= count(*) * 9 as enough from {TABLE} r
+                left join has h on h.side <> r.side and h.currency = r.currency group by r.side)"""
         )[0]
-        for side, other in (SIDES, SIDES[::-1])
-    ]
-    return all(shares)
+    )

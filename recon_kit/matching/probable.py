@@ -34,7 +34,7 @@ _DAY = 86_400
 # Working tables that nobody reads afterwards; whoever asked for scores reads the others and drops
 # them.
 _SCRATCH = (
-    "row_left", "row_right", "term_counts", "key_left", "key_right", "key_pairs",
+    "told_rows", "term_counts", "key_left", "key_right", "key_pairs",
     "keyed_rows", "training_rows", "always_rows", "pair_levels", "patterns", "pattern_pairs",
     "pattern_weights", "level_patterns",
 )  # fmt: skip
@@ -91,7 +91,7 @@ def score(
     rated = put_rates(engine)
     customers = rec.customers if learns else enrich.heard(rec.customers, known.customers)
     told = features.prepare(engine, extra, rated=rated, customers=customers)
-    if not (engine.count("row_left") and engine.count("row_right")):
+    if engine.one(f"select count(distinct side) from {features.TABLE}") != (2,):
         _empty(engine)
         return Scored(model, TABLE, False, 0, (), ("one side has no open rows",))
     filled = features.filled(engine, extra)

@@ -11,43 +11,28 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching.features import SIDES
+from recon_kit.matching import folding
+from recon_kit.matching.features import SIDES, TABLE
 from recon_kit.matching.ladders import RARE_MAX, RARITY, STARTS
 from recon_kit.matching.schedules import SPLITS, Schedule, frame
 
-_HASH_DIGITS = 10
 _WHOLE = 1_000_000  # the whole text counts as longer than any start
-_MONEY = "r.amount::varchar || ' ' || r.currency"
 _TERM_SCHEMA = {"term": pl.String(), "class": pl.Int64()}
 _TERMS_MAX = 20_000  # kept in the model: about 200 kB
 SHARED_MIN, SHARED_CLASS = 10, 10  # rows, and class of rarity, of an e-mail user
 
 
-def _terms(side: str) -> str:
-    """Query of (seq, kind, size, term): the hashed starts, whole text and amount of every row.
+def _texts(rows: str) -> str:
+    """Query of (seq, kind, size, term): the hashed starts and the whole text of every row.
 
     `size` orders the starts of one row from short to long; the whole text comes last.
     """
-    money = f"select seq, 'a', 0, {_MONEY} from row_{side} r where amount is not null"
-    mail = f"select seq, 'e', 0, email_user from row_{side} where email_user is not null"
-    return _hashed(f"{_texts(side)} union all {money} union all {mail}")
-
-
-def _texts(side: str) -> str:
-    """Query of (seq, kind, size, term) of the starts and the whole text of every row."""
-    return f"""select seq, 's' as kind, size, left(text, size) as term
-        from (select seq, text, unnest({list(STARTS)}) as size from row_{side}
+    return f"""select seq, kind, size, {folding.term("kind", "size", "text")} as term from (
+        select seq, 's' as kind, size, left(text, size) as text
+        from (select seq, text, unnest({list(STARTS)}) as size from {rows}
             where text is not null)
         where size <= length(text) or size = {STARTS[0]}
-        union all select seq, 't', {_WHOLE}, text from row_{side} where text is not null"""
-
-
-def _hashed(terms: str) -> str:
-    return f"""select seq, kind, size, {_hash_sql("kind", "size", "term")} as term from ({terms})"""
-
-
-def _hash_sql(kind: str, size: str, term: str) -> str:
-    return f"left(md5({kind} || {size} || ':' || {term}), {_HASH_DIGITS})"
+        union all select seq, 't', {_WHOLE}, text from {rows} where text is not null)"""
 
 
 def count_terms(engine: Engine) -> dict[str, str]:
@@ -56,15 +41,16 @@ def count_terms(engine: Engine) -> dict[str, str]:
     Class k: between one row in 2^(k+1) and one in 2^k of both sides has the term. The key `else`
     holds the class of every term that is not listed. Hashes, because memos name people.
     """
-    rows = engine.count("row_left") + engine.count("row_right")
+    rows = engine.count(TABLE)
     engine.run(
         Step(
             "term_counts",
             f"""create or replace temp table term_counts as
             select term, count(*) as n from (
-                select kind, term from ({_terms("left")})
-                union all select kind, term from ({_terms("right")}))
-            group by kind, term
+                select kind, term from ({_texts(TABLE)})
+                union all select 'a', amount_term from {TABLE}
+                union all select 'e', user_term from {TABLE})
+            where term is not null group by kind, term
             having count(*) >= case kind when 'e' then {SHARED_MIN} else 2 end""",
             "how many rows share a start, a text, an amount, a mailbox",
         )
@@ -95,7 +81,7 @@ def attach_rarity(
     their `start_<k>` agree, as a start of a shared start is shared; one comparison of whole
     numbers a level answers it. Where a side has no texts, no start is looked for.
     """
-    width = _HASH_DIGITS
+    width = folding.TERM_DIGITS
     terms: list[str] = []
     ranks: list[int] = []
     for k, text in classes.items():
@@ -111,7 +97,7 @@ def attach_rarity(
         ),
     )
     net = _net(engine, schedules)
-    texts = all(engine.one(f"select count(text) from row_{side}")[0] for side in SIDES)
+    texts = engine.one(f"select count(distinct side) from {TABLE} where text is not null")[0] == 2
     for side in SIDES:
         fees = net if side == "right" else []
         engine.run(
@@ -129,19 +115,20 @@ def _side_sql(side: str, other: int, net: Sequence[Schedule], *, texts: bool) ->
     found = ", ".join(
         f"min_by(term, size) filter (coalesce(most, {other}) >= {k}) as start_{k}" for k in RARITY
     )
+    rows = f"(from {TABLE} where side = '{side}')"
     started = f"""left join (
-            select seq, {found} from ({_hashed(_texts(side))}) left join rare_terms using (term)
+            select seq, {found} from ({_texts(rows)}) left join rare_terms using (term)
             group by seq) s using (seq)"""
     if not texts:
         starts, started = ", ".join(f"null::bigint as start_{k}" for k in RARITY), ""
-    fees, charged = _fees_sql(net, f"row_{side}")
+    fees, charged = _fees_sql(net, "open_right")
     return f"""create or replace temp table side_{side} as
-        select r.*, case when r.amount is null then 0 else coalesce(a.most, {other}) end
-                as amount_rare,
+        select r.* exclude (side, amount_term, user_term),
+            case when r.amount is null then 0 else coalesce(a.most, {other}) end as amount_rare,
             coalesce(m.least < {SHARED_CLASS}, false) as shared_mail, {fees}, {starts}
-        from row_{side} r
-        left join rare_terms a on a.term = {_hash_sql("'a'", "0", _MONEY)}
-        left join rare_terms m on m.term = {_hash_sql("'e'", "0", "r.email_user")}
+        from {rows} r
+        left join rare_terms a on a.term = r.amount_term
+        left join rare_terms m on m.term = r.user_term
         {started} {charged}"""
 
 
