@@ -16,7 +16,7 @@ from recon_kit.matching.comparisons import Terms, comparisons
 from recon_kit.matching.ladders import Comparison, Level
 from recon_kit.matching.schedules import Lag, Schedule
 from recon_kit.matching.stored import Trained
-from recon_kit.model import WHO_SCHEMA, StoredModel
+from recon_kit.model import EVENT_SCHEMA, WHO_SCHEMA, StoredModel
 from recon_kit.settings import Probable, Reconciliation, Side
 
 BOOKING = pl.concat_str(pl.lit('{"booking":"BK-'), pl.col("true") + 70_000, pl.lit('"}'))
@@ -280,10 +280,16 @@ def test_declared_field_is_compared():
     rec = REC.model_copy(update={"probable": Probable(compare=("raw_keys.booking",))})
     left, right = side(0, 80), side(1, 80)
     silent = [pl.lit(None, pl.String).alias("description"), pl.lit(None, pl.Int64).alias("amount")]
-    events = pl.concat(frame.select("event_key", raw_keys=BOOKING) for frame in (left, right))
+    unsaid = [pl.lit(None).cast(t).alias(c) for c, t in EVENT_SCHEMA.items()]
+    events = pl.concat(
+        frame.select("event_key", raw_keys=BOOKING).with_columns(
+            e for e in unsaid if e.meta.output_name() not in ("event_key", "raw_keys")
+        )
+        for frame in (left, right)
+    )
     with open_engine() as engine:
         fill(engine, left.with_columns(silent), right.with_columns(silent))
-        engine.put("events", events)
+        engine.put("events", events)  # all columns of the ledger, as the views of a snapshot have
         assign(engine, probable.score(engine, rec, None).table, rec.cardinality)
         assert true_share(engine, left, right) == (80, 80)
         told = engine.rows("select distinct levels ->> 'x0' as level from scored_pairs")

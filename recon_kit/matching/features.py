@@ -151,7 +151,7 @@ def _rows_sql(plain: str, extra: Sequence[str], *, rated: bool, told: bool) -> s
             upper(strip_accents(w.customer_name)) as loud_name, lower(trim(w.email)) as mail,
             nullif({folding.digits("w.phone")}, '') as phone_digits,
             nullif(regexp_replace(upper(w.postcode), '[^0-9A-Z]', '', 'g'), '') as postcode,
-            case when tells_refs then concat_ws(' ', order_id, invoice_number) end as keys_text
+            case when tells_refs then concat_ws(' ', o.order_id, o.invoice_number) end as keys_text
             {further}
         from ({plain}) o left join {enrich.who_sql("open_who") if told else "open_who"} w
             using (event_key) {from_events}
