@@ -18,13 +18,13 @@ import numpy as np
 import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
+from recon_kit.matching import standing
 from recon_kit.matching.assign import Cardinality, posterior
+from recon_kit.matching.by_chance import GRID, count_all, draw, shares
 from recon_kit.matching.ladders import Comparison
 from recon_kit.matching.optimum import Floats, Graph, Ints, graph
 
 ROWS_MIN = 50  # a side with fewer rows teaches nothing; default odds are used
-_GRID = 700  # rows a side in the grid of random pairs: 490,000 pairs
-_KEYED_PAIRS = 300_000
 _TRAINING_PAIRS = 400_000
 _MATCHES_MIN = 10.0
 _ROUNDS_MAX = 60
@@ -58,7 +58,7 @@ class Sample:
     """What is learned from: pairs (`seq` of either side) with their levels.
 
     `levels` has a row for each of `ladders`, `total` counts all pairs by level; `drawn` counts the
-    left rows that the pairs belong to.
+    left rows that the pairs belong to. `stood` is how the ladders of `pair_levels` read.
     """
 
     left: Ints
@@ -70,12 +70,13 @@ class Sample:
     drawn: int
     lefts: int
     rights: int
+    stood: tuple[str, ...]
 
 
 def defaults(ladders: Sequence[Comparison], note: str) -> Learned:
     """The odds as written in the ladders, and even chances that a row has a partner."""
-    m = {c.name: _shares([level.m for level in c.levels]) for c in ladders}
-    u = {c.name: _shares([level.u for level in c.levels]) for c in ladders}
+    m = {c.name: shares([level.m for level in c.levels]) for c in ladders}
+    u = {c.name: shares([level.u for level in c.levels]) for c in ladders}
     return Learned(m, u, 0.5, notes=(note,))
 
 
@@ -140,8 +141,8 @@ def draw_sample(
     lefts, rights = engine.count("side_left"), engine.count("side_right")
     if min(lefts, rights) < ROWS_MIN:
         return f"fewer than {ROWS_MIN} open rows on one side: default odds, nothing was learned"
-    _draw(engine, seed)
-    total = _count_all(engine, ladders, lefts * rights)
+    draw(engine, seed)
+    total = count_all(engine, ladders, lefts * rights)
     engine.put("always_rows", pl.DataFrame({"seq": list(always)}, schema={"seq": pl.Int64}))
     sample = _training_pairs(engine, ladders, total, (lefts, rights))
     return sample or "no candidate pairs to learn from: default odds"
@@ -149,17 +150,17 @@ def draw_sample(
 
 def _looked_anew(engine: Engine, ladders: Sequence[Comparison], earlier: Sample) -> Sample:
     """The same pairs on other ladders, of which those that are the same need no second look."""
-    known = dict(zip(earlier.ladders, earlier.levels, strict=True))
-    new = [c for c in ladders if c not in known]
+    new = [c for c in ladders if c not in earlier.ladders]
     total = dict(earlier.total)
     if new:
-        known |= zip(new, _pair_levels(engine, new)[2], strict=True)
-        total |= _count_all(engine, new, earlier.lefts * earlier.rights)
+        total |= count_all(engine, new, earlier.lefts * earlier.rights)
+    stood = standing.stand(engine, ladders, earlier.stood)
     return replace(
         earlier,
         ladders=tuple(ladders),
-        levels=np.stack([known[c] for c in ladders]),
+        levels=_pair_levels(engine, len(ladders))[2],
         total={c.name: total[c.name] for c in ladders},
+        stood=stood,
     )
 
 
@@ -170,79 +171,6 @@ def _keep_sure(engine: Engine, sample: Sample | None, chance: Floats | None) -> 
         sure = chance >= _SURE
         pairs = pl.DataFrame({"l": sample.left[sure], "r": sample.right[sure]})
     engine.put("sure_pairs", pairs)
-
-
-def _draw(engine: Engine, seed: int) -> None:
-    """`draw_left`, `draw_right`: rows in an order that only their keys and the seed decide."""
-    for side in ("left", "right"):
-        engine.run(
-            Step(
-                f"draw_{side}",
-                f"""create or replace temp table draw_{side} as select seq, row_number() over (
-                    order by md5(event_key || {int(seed)}::varchar), event_key) as turn
-                from side_{side}""",
-                "a random order that is the same in every run",
-            )
-        )
-
-
-def _count_all(engine: Engine, ladders: Sequence[Comparison], everything: int) -> dict[str, Floats]:
-    """How many of all pairs stand on each level, true ones included: comparison -> counts."""
-    columns = ", ".join(f"{c.level_sql()} as g{i}" for i, c in enumerate(ladders))
-    names = ", ".join(f"g{i}" for i in range(len(ladders)))
-    grid = engine.rows(
-        f"""select {names}, count(*) as n from (select {columns}
-            from (select s.* from side_left s join draw_left d using (seq) where turn <= {_GRID}) l,
-            (select s.* from side_right s join draw_right d using (seq) where turn <= {_GRID}) r)
-        group by all order by all"""
-    )
-    n = grid["n"].to_numpy().astype(np.float64)
-    totals: dict[str, Floats] = {}
-    for i, ladder in enumerate(ladders):
-        level = grid[f"g{i}"].to_numpy().astype(np.int64)
-        known = level >= 0
-        seen = np.bincount(level[known], n[known], len(ladder.levels))
-        opinion = np.array(_shares([step.u for step in ladder.levels]))
-        compared = float(n[known].sum()) / float(n.sum())
-        count = (seen + 5 * opinion) / (seen.sum() + 5) * everything * max(compared, 1e-6)
-        for key in sorted({level.key for level in ladder.levels if level.key}):
-            keyed = _count_keyed(engine, ladder, key)
-            on_key = np.array([level.key == key for level in ladder.levels])
-            count = np.where(on_key, keyed + 0.5, count)
-        totals[ladder.name] = count
-    return totals
-
-
-def _count_keyed(engine: Engine, ladder: Comparison, key: str) -> Floats:
-    """Pairs per level among those that share a key, scaled up from a share of the left rows."""
-    engine.run(
-        Step(
-            "keyed_rows",
-            f"""create or replace temp table keyed_rows as
-            select seq, turn, sum(n) over (order by turn) as so_far from (
-                select l.seq, d.turn, k.n from side_left l join draw_left d using (seq)
-                join (select {key}, count(*) as n from side_right
-                    where {key} is not null group by {key}) k using ({key}))""",
-            "how many partners share a left row's key, in drawn order",
-        )
-    )
-    taken, all_pairs, drawn_pairs = engine.one(
-        f"""select count(*) filter (so_far <= {_KEYED_PAIRS}), coalesce(max(so_far), 0)::bigint,
-            coalesce(max(so_far) filter (so_far <= {_KEYED_PAIRS}), 0)::bigint from keyed_rows"""
-    )
-    assert isinstance(all_pairs, int)  # noqa: S101 - cast to bigint above
-    assert isinstance(drawn_pairs, int)  # noqa: S101 - cast to bigint above
-    if not taken:
-        return np.full(len(ladder.levels), float(all_pairs) / len(ladder.levels))
-    found = engine.rows(
-        f"""select g, count(*) as n from (select {ladder.level_sql()} as g
-            from (select s.* from side_left s join keyed_rows k using (seq)
-                where so_far <= {_KEYED_PAIRS}) l
-            join side_right r on l.{key} = r.{key}) where g >= 0 group by g order by g"""
-    )
-    level, n = found["g"].to_numpy().astype(np.int64), found["n"].to_numpy()
-    scale = all_pairs / max(drawn_pairs, 1)
-    return np.asarray(np.bincount(level, n, len(ladder.levels)) * scale)
 
 
 def _training_pairs(
@@ -259,27 +187,26 @@ def _training_pairs(
                 select d.seq, d.turn, sum(coalesce(n, 0)) over (order by d.turn) as so_far
                 from draw_left d left join (select l as seq, count(*) as n from candidate_pairs
                     group by l) using (seq))
-            where so_far <= {_TRAINING_PAIRS} or turn <= {_GRID} or seq in (from always_rows)""",
+            where so_far <= {_TRAINING_PAIRS} or turn <= {GRID} or seq in (from always_rows)""",
             "left rows to learn from, with all their partners",
         )
     )
-    left, right, levels = _pair_levels(engine, ladders)
+    stood = standing.stand(engine, ladders)
+    left, right, numbers = _pair_levels(engine, len(ladders))
     if not len(left):
         return None
     pairs = graph(left, right, np.zeros(len(left), dtype=np.int64))
     drawn = engine.count("training_rows")
-    return Sample(left, right, pairs, tuple(ladders), levels, total, drawn, *sizes)
+    return Sample(left, right, pairs, tuple(ladders), numbers, total, drawn, *sizes, stood)
 
 
-def _pair_levels(engine: Engine, ladders: Sequence[Comparison]) -> tuple[Ints, Ints, Ints]:
+def _pair_levels(engine: Engine, ladders: int) -> tuple[Ints, Ints, Ints]:
     """Left and right `seq` of the pairs of `training_rows`, in their order, and their levels."""
-    columns = "".join(f", ({c.level_sql()})::tinyint as g{i}" for i, c in enumerate(ladders))
     found = engine.rows(
-        f"""select p.l, p.r{columns} from candidate_pairs p join training_rows t on t.seq = p.l
-            join side_left l on l.seq = p.l join side_right r on r.seq = p.r order by p.l, p.r"""
+        f"select * from {standing.TABLE} where l in (select seq from training_rows) order by l, r"
     )
-    levels = [found[f"g{i}"].to_numpy().astype(np.int64) for i in range(len(ladders))]
-    return found["l"].to_numpy(), found["r"].to_numpy(), np.stack(levels)
+    numbers = [found[f"g{i}"].to_numpy().astype(np.int64) for i in range(ladders)]
+    return found["l"].to_numpy(), found["r"].to_numpy(), np.stack(numbers)
 
 
 def fit(
@@ -304,7 +231,7 @@ def fit(
         1 if cardinality in ("one_to_one", "many_to_one") else None,
         1 if cardinality in ("one_to_one", "one_to_many") else None,
     )
-    opinion = [np.array(_shares([level.m for level in c.levels])) for c in ladders]
+    opinion = [np.array(shares([level.m for level in c.levels])) for c in ladders]
     total = [sample.total[c.name] for c in ladders]
     m, share, moved = list(opinion), 0.5, 1.0
     u = [_random_share(t, np.zeros(len(t))) for t in total]
@@ -346,8 +273,8 @@ def fit(
         if s[i] < 0.5
     )
     learned = Learned(
-        {c.name: _shares(v) for c, v in zip(ladders, m, strict=True)},
-        {c.name: _shares(v) for c, v in zip(ladders, u, strict=True)},
+        {c.name: shares(v) for c, v in zip(ladders, m, strict=True)},
+        {c.name: shares(v) for c, v in zip(ladders, u, strict=True)},
         round(max(share, 1 / sample.drawn), 9),
         unseen,
         tuple(notes),
@@ -387,9 +314,3 @@ def _random_share(total: Floats, true: Floats) -> Floats:
     """Share of untrue pairs on each level: all pairs less the true ones, never quite none."""
     rest = np.maximum.reduce([total - true, 0.02 * total, np.full_like(total, 0.5)])
     return np.asarray(rest / rest.sum())
-
-
-def _shares(values: Sequence[float] | Floats) -> tuple[float, ...]:
-    """Values as shares of their sum, to nine digits."""
-    whole = float(sum(values))
-    return tuple(float(f"{float(v) / whole:.9g}") for v in values)

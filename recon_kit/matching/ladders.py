@@ -19,7 +19,8 @@ RARITY: tuple[int, ...] = (14, 12, 10, 8, 6, 4, 2, 0)
 RARE_MAX = 16
 # A side as it stands in a label; no article goes before it where a word of its own follows.
 _SIDE = re.compile(r"\b(left|right)\b(?=( name| text| number)?)")
-_COLUMN = re.compile(r"\b([lr])\.([a-z_][a-z0-9_]*)")
+# A column of either row in a condition.
+COLUMN = re.compile(r"\b([lr])\.([a-z_][a-z0-9_]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def _splink_comparison(
 
 def splink_sql(sql: str) -> str:
     """Conditions over `l.column` and `r.column` in Splink's spelling: `"column_l"`."""
-    return _COLUMN.sub(lambda found: f'"{found[2]}_{found[1]}"', sql)
+    return COLUMN.sub(lambda found: f'"{found[2]}_{found[1]}"', sql)
 
 
 def spoken(text: str, left: str, right: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import blocking, enrich, estimate, features, fx, rarity, stored
+from recon_kit.matching import blocking, enrich, estimate, features, fx, rarity, standing, stored
 from recon_kit.matching.comparisons import Terms, comparisons, days
 from recon_kit.matching.ladders import Comparison, splink_settings
 from recon_kit.matching.stored import Trained
@@ -35,8 +35,8 @@ _DAY = 86_400
 # them.
 _SCRATCH = (
     "told_rows", "term_counts", "key_left", "key_right", "key_pairs",
-    "keyed_rows", "training_rows", "always_rows", "pair_levels", "patterns", "pattern_pairs",
-    "pattern_weights", "level_patterns",
+    "keyed_rows", "training_rows", "always_rows", "patterns", "pattern_pairs", "pattern_weights",
+    "level_patterns",
 )  # fmt: skip
 
 
@@ -104,19 +104,22 @@ def score(
     )
     notes += blocking.notes(counts, chosen)
     trained = known
+    read: tuple[str, ...] = ()
     if learns:
         seed = rec.probable.seed if seed is None else seed
-        anew, taught = _learn(engine, rec, filled, replace(known, rarity=rare), seed)
+        anew, taught, read = _learn(engine, rec, filled, replace(known, rarity=rare), seed)
         notes += taught
         if anew is None and known.ladders:
             kept = score(engine, rec, model)
             return replace(kept, notes=(*notes, *kept.notes))
         if anew is None:
             _empty(engine)
+            engine.drop(*_SCRATCH, standing.TABLE)
             return Scored(model, TABLE, False, 0, tuple(counts), tuple(notes))
         trained = anew
     model = stored.write(rec.name, trained) if trained is not known else model
-    rescore(engine, rec, trained)
+    rescore(engine, rec, trained, read)
+    engine.drop(standing.TABLE)
     return Scored(
         model, TABLE, trained is not known,
         engine.count("candidate_pairs"), tuple(counts), tuple(notes),
@@ -125,11 +128,12 @@ def score(
 
 def _learn(
     engine: Engine, rec: Reconciliation, filled: Sequence[str], known: Trained, seed: int
-) -> tuple[Trained | None, list[str]]:
+) -> tuple[Trained | None, list[str], tuple[str, ...]]:
     """The model with odds from the open rows, and what there is to say about it.
 
-    None where nothing can be compared, or where learning did not settle though a model is there.
-    Where the pairs that are all but certain show a usual fee, it is learned again with that fee.
+    There is none where nothing can be compared, or where learning did not settle though a model is
+    there. Where the pairs that are all but certain show a usual fee, it is learned again with that
+    fee. Third comes how the ladders of `pair_levels` read (see `standing.stand`).
     """
     extra = rec.probable.compare
     terms = Terms(
@@ -143,7 +147,7 @@ def _learn(
     )
     ladders = comparisons(filled, terms)
     if not ladders or not blocking.rules(filled, extra):
-        return None, ["the two sides fill no field in common that could be compared"]
+        return None, ["the two sides fill no field in common that could be compared"], ()
     guarded = enrich.guarded(ladders, rec.customers)
     odds = estimate.learn(engine, guarded, rec.cardinality, seed)
     notes: list[str] = []
@@ -161,10 +165,10 @@ def _learn(
     notes += odds.notes
     if not odds.settled and known.ladders:
         notes.append("the model that was there is kept: learning a new one did not settle")
-        return None, notes
+        return None, notes, ()
     if odds.unseen:
-        levels = sum(len(c.levels) for c in ladders)
-        notes.append(f"{len(odds.unseen)} of {levels} levels met no true pair while learning")
+        steps = sum(len(c.levels) for c in ladders)
+        notes.append(f"{len(odds.unseen)} of {steps} levels met no true pair while learning")
     trained = replace(
         known,
         ladders=stored.with_odds(ladders, odds.m, odds.u),
@@ -178,7 +182,7 @@ def _learn(
         calibration=None,
         card=None,
     )
-    return trained, notes
+    return trained, notes, odds.sample.stood if odds.sample else ()
 
 
 def put_rates(engine: Engine) -> bool:
@@ -231,28 +235,20 @@ def as_splink(model: StoredModel, lefts: int, rights: int, rec: Reconciliation) 
 
 
 # --- scoring --------------------------------------------------------------------------------------
-def rescore(engine: Engine, rec: Reconciliation, trained: Trained) -> None:
+def rescore(
+    engine: Engine, rec: Reconciliation, trained: Trained, stood: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Make `scored_pairs` anew with other odds, over the candidate pairs that `score` left.
 
     A weight depends on nothing but the levels a pair stands on. So the levels of every pair are
-    found once, and Splink weighs each distinct pattern of levels, of which there are few.
+    found once (`stood`: they are there already, see `standing.stand`), and Splink weighs each
+    distinct pattern of levels, of which there are few. `pair_levels` stays; returns how the
+    ladders read.
     """
     lefts, rights = engine.count("side_left"), engine.count("side_right")
     odds = estimate.prior_odds(trained.share, lefts, rights, rec.cardinality)
     heard = enrich.heard(rec.customers, trained.customers)
-    columns = ", ".join(
-        f"({c.level_sql()})::tinyint as g{i}"
-        for i, c in enumerate(enrich.guarded(trained.ladders, heard))
-    )
-    engine.run(
-        Step(
-            "pair_levels",
-            f"""create or replace temp table pair_levels as
-            select p.l, p.r, {columns} from candidate_pairs p
-            join side_left l on l.seq = p.l join side_right r on r.seq = p.r""",
-            "on which level each comparison of each pair stands",
-        )
-    )
+    read = standing.stand(engine, enrich.guarded(trained.ladders, heard), stood)
     names = ", ".join(f"g{i}" for i in range(len(trained.ladders)))
     engine.run(
         Step(
@@ -266,6 +262,7 @@ def rescore(engine: Engine, rec: Reconciliation, trained: Trained) -> None:
     _splink_weights(engine, trained, odds / (1 + odds))
     _explained(engine, trained, math.log2(odds))
     engine.drop(*_SCRATCH)
+    return read
 
 
 def _splink_weights(engine: Engine, trained: Trained, prior: float) -> None:

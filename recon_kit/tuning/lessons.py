@@ -94,6 +94,7 @@ class Lessons:
             self.seed,
             self.events["seq"].to_list(),
         )
+        self._read = () if isinstance(self._sample, str) else self._sample.stood
 
     @property
     def learnable(self) -> bool:
@@ -118,7 +119,7 @@ class Lessons:
     def score(self, model: Trained) -> Scored:
         """Score the candidate pairs with a model, as a run would."""
         engine = self.engine
-        probable.rescore(engine, self.rec, model)
+        self._read = probable.rescore(engine, self.rec, model, self._read)
         splits.assign(engine, self.rec, model.ladders)
         pairs_of = splits.cardinality_of_pairs(self.rec)
         chances = assign.chances(engine, probable.TABLE, pairs_of)
