@@ -321,9 +321,9 @@ def match_id(reconciliation: str, member_keys: Iterable[str]) -> str:
 
 def pair_id_sql(reconciliation: str, one: str = "left_key", other: str = "right_key") -> str:
     """DuckDB expression equal to `match_id` of a pair, over text expressions."""
-    # a plain comparison costs half of `least` and `greatest`
-    smaller = f"right(case when {one} < {other} then {one} else {other} end, {_KEY_DIGITS})"
-    greater = f"right(case when {one} < {other} then {other} else {one} end, {_KEY_DIGITS})"
+    # a plain comparison costs half of `least` and `greatest`, a part of a text half of its `right`
+    smaller = f"substring(case when {one} < {other} then {one} else {other} end, -{_KEY_DIGITS})"
+    greater = f"substring(case when {one} < {other} then {other} else {one} end, -{_KEY_DIGITS})"
     return (
         f"concat({smaller}, {greater}, {digest_sql(reconciliation, length=_RECONCILIATION_DIGITS)})"
     )

@@ -170,3 +170,16 @@ def test_a_memory_that_is_no_size_is_refused(monkeypatch):
     assert str(refused.value) == (
         "RECON_MEMORY or memory_max = 'plenty' is no size; write one such as '2GB'"
     )
+
+
+@pytest.mark.parametrize("rows_held", [3, 1_000])
+def test_what_stands_twice_is_found_at_once_and_in_parts(
+    monkeypatch: pytest.MonkeyPatch, rows_held: int
+) -> None:
+    """Where there are too many to be sorted together, equal ones still come into one part."""
+    monkeypatch.setattr("recon_kit.ledger.engine._SORTED_ROWS_MAX", rows_held)
+    once = "select hash(range) from range(100)"
+    with open_engine() as engine:
+        assert engine.repeated(once, 100) == (100, False)
+        assert engine.repeated(f"{once} union all select hash(41)", 101) == (101, True)
+        assert engine.repeated("select hash(1) where false", 0) == (0, False)

@@ -28,6 +28,7 @@ from recon_kit.safe import quote_ident, quote_text
 # What reading a file may raise that is no longer what it was.
 EngineError = duckdb.Error
 _BATCH_ROWS = 100_000
+_SORTED_ROWS_MAX = 8_000_000  # 64 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,22 @@ class Engine:
                 if told is not None:
                     texts.update(memoryview(told)[ends[0] : ends[-1]])
         return hashlib.sha256(lengths.digest() + texts.digest()).hexdigest()
+
+    def repeated(self, query: str, rows: int) -> tuple[int, bool]:
+        """How many 64-bit integers a query gives in its one column, and whether one stands twice.
+
+        To sort them takes a tenth of the time that it takes to count how many are distinct.
+        `rows` is about how many there may be: of more than 8 million a part is held at a time.
+        """
+        parts, counted, twice = 1 + rows // _SORTED_ROWS_MAX, 0, False
+        for part in range(parts):
+            some = f"from ({query}) t(h) where h % {parts} = {part}" if parts > 1 else query
+            told = self.con.sql(some).to_arrow_table().column(0).chunks
+            numbers = np.concatenate([np.empty(0, np.uint64), *(c.to_numpy() for c in told)])
+            numbers.sort()
+            counted += len(numbers)
+            twice = twice or bool((numbers[1:] == numbers[:-1]).any())
+        return counted, twice
 
     def count(self, table: str) -> int:
         """Number of rows of a table or view."""
