@@ -23,8 +23,9 @@ def run(engine: Engine, rec: Reconciliation) -> None:
     if not rec.attach or not engine.count("attached"):
         return
     engine.run(*parent_steps(rec))
-    if engine.one(f"select count(*) from {_UNTOLD}") != (0,):
-        engine.run(external_step(rec))
+    asking = engine.rows(f"select distinct source from {_UNTOLD} order by source")["source"]
+    if asking.len():
+        engine.run(external_step(tuple(asking)))
     if engine.count("parents_told"):
         engine.run(*ranked_steps(), *by_parent_steps())
     if rec.keys:
@@ -80,9 +81,8 @@ _UNTOLD = """(from attached where parent_key is not null
       and eid not in (select eid from parents_told))"""
 
 
-def external_step(rec: Reconciliation) -> Step:
-    """Candidate parents among the vendor's ids of other objects."""
-    sources = keys.texts(tuple(sorted({*rec.left.sources, *rec.right.sources})))
+def external_step(sources: tuple[str, ...]) -> Step:
+    """Candidate parents among the vendor's ids of other objects, in the sources that still ask."""
     return Step(
         "parents_external",
         f"""
@@ -90,7 +90,7 @@ insert into parents_told
 select distinct a.eid, e.event_key
 from {_UNTOLD} a
 join (select event_key, source, unnest(json_extract_string(external_ids, '$.*')) as handle
-      from events where source in ({sources}) and external_ids is not null) e
+      from events where source in ({keys.texts(sources)}) and external_ids is not null) e
   on e.source = a.source and e.handle = a.parent_key and e.event_key <> a.event_key""",
         "else a row that names it as another object's id",
     )
