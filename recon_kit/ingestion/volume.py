@@ -30,20 +30,21 @@ def odd_days_sql(settings: Settings) -> str:
     """
     day = workdays.local_day_sql("event_ts", settings.workspace.timezone)
     return f"""
-        with told as (
-            select source, {day} as day, currency, amount from events
-            where event_ts is not null and records > 0),
+        with told as materialized (
+            select source, {day} as day, currency, count(*) as events, count(amount) as amounts,
+                sum(abs(amount::hugeint)) as money
+            from events where event_ts is not null and records > 0 group by all),
         spans as (select source, min(day) as first, max(day) as last from told group by source),
         calendar as (
             select source, unnest(generate_series(first, last - 1, interval 1 day))::date as day
             from spans),
         measured as (
             select source, day, 'events' as what, null::varchar as currency,
-                count(*)::double as value, count(*) as events
+                sum(events)::double as value, sum(events)::bigint as events
             from told group by all
             union all
-            select source, day, 'money', currency, sum(abs(amount::hugeint))::double, count(*)
-            from told where amount is not null and currency is not null group by all),
+            select source, day, 'money', currency, money::double, amounts
+            from told where amounts > 0 and currency is not null),
         series as (select distinct source, what, currency from measured),
         daily as (
             select c.source, c.day, s.what, s.currency, coalesce(m.value, 0) as value,

@@ -9,14 +9,15 @@ def receipts_step() -> Step:
     """`receipts(sha256, source, received_at)` and `first_told(event_key, first_at)`.
 
     The second has those events alone that several files tell with other content; of all others the
-    file of their one telling says it. Reads the views `artefacts` and `event_versions`.
+    file of their one telling says it. Reads the views `artefacts` and `event_versions`, once for
+    an engine: what a snapshot shows stays as it is.
     """
     return Step(
         "receipts",
         """
-create or replace table receipts as
+create table if not exists receipts as
 select sha256, source, min(received_at) as received_at from artefacts group by sha256, source;
-create or replace table first_told as
+create table if not exists first_told as
 select v.event_key, min(r.received_at) as first_at
 from event_versions v
 join receipts r on r.sha256 = v.artefact_sha256 and r.source = v.source

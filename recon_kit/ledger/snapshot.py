@@ -95,12 +95,13 @@ class Snapshot:
         return in_force(self._decisions)
 
     @contextmanager
-    def engine(
+    def engine(  # noqa: PLR0913 - each says of another part what is shown, or how it is read
         self,
         *,
         runs: Sequence[str] = (),
         precedence: Mapping[str, int] | None = None,
         batch: int | None = None,
+        facts: bool = True,
         threads: int | None = None,
         memory_max: str | None = None,
     ) -> Iterator[Engine]:
@@ -108,6 +109,8 @@ class Snapshot:
 
         Args:
             runs: ids of the runs whose tables are wanted.
+            facts: whether events are read, by any of the views that tell what is current; to look
+                up which telling is takes a while.
             batch: sequence of a batch whose own rows are wanted as well: views `batch_events`
                 (its tellings), `batch_retold` and `batch_quarantine`.
             precedence: of two sources that tell one movement the lower is read; 100 if not named.
@@ -128,14 +131,19 @@ class Snapshot:
             self._put_small_tables(engine)
             _make_views(engine, {k: [cut.get(p, p) for p in paths] for k, paths in files.items()})
             changes.make_views(engine, run_files, parts)
-            facts = self._segments.filter(pl.col("run_id").is_null())
-            tellings.make_views(engine, tellings.files_of(self._places, facts, cut))
-            contested = bool(self._segments["contested"].sum())
-            _make_events(engine, precedence or {}, contested=contested)
+            if facts:
+                self._make_fact_views(engine, cut, precedence or {})
             if batch is not None:
                 self._make_batch_views(engine, batch)
             engine.trail.clear()
             yield engine
+
+    def _make_fact_views(
+        self, engine: Engine, cut: Mapping[Path, Path], precedence: Mapping[str, int]
+    ) -> None:
+        of_facts = self._segments.filter(pl.col("run_id").is_null())
+        tellings.make_views(engine, tellings.files_of(self._places, of_facts, cut))
+        _make_events(engine, precedence, contested=bool(self._segments["contested"].sum()))
 
     def _cut(self, engine: Engine) -> dict[Path, Path]:
         """Merged files that hold later rows as well, each with a copy of its rows up to now."""

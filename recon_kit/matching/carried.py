@@ -68,7 +68,8 @@ def place_steps(rec: Reconciliation, earlier: Earlier) -> tuple[Step, ...]:
     """`retaken`, and the smaller `events` and `who`."""
     run = quote_text(earlier.run_id)
     facts = [c for c in model.MONEY_FACTS if c not in _UNREAD or c in rec.probable.compare]
-    columns = ", ".join(map(quote_ident, ("event_key", "payload_hash", "source", *facts)))
+    told = ("event_key", "payload_hash", "source", "artefact_sha256", *facts)
+    columns = ", ".join(map(quote_ident, told))
     return (
         Step(
             "retaken",
@@ -99,6 +100,17 @@ join (from late_members where counts and plain) using (e)""",
             "what indicators need of the events that stand",
         ),
         Step(
+            "late_standing",
+            f"""
+create or replace temp table late_standing as
+select 'match_members' as name, 'exact' as method, 'auto' as disposition, (
+    select count(*) from (from late_members where plain) anti join again using (e)) as n
+union all
+select 'matches', 'exact', 'auto',
+    (select count(*) from matches where run_id = {run}) - (select count(*) from retaken)""",
+            "how many rows stand as they are",
+        ),
+        Step(
             "late_span",
             """
 create or replace temp table late_span as
@@ -117,19 +129,31 @@ def whole_step(rec: Reconciliation) -> Step:
 def widen(engine: Engine, earlier: Earlier) -> None:
     """Put `events` and `who` back, and the rows that stand as they are beside the new ones.
 
-    The rows made anew are in `new_matches` and `new_match_members` then: see `made`.
+    The rows made anew are in `new_matches` and `new_match_members` then (see `made`), the events
+    that were matched again in `again_events`; `hung_members` has those members of matches that
+    stand which are neither principal nor part.
     """
     engine.run(
         Step(
             "late_back",
             """
-drop table events;
+alter table events rename to again_events;
 alter view every_event rename to events;
 drop table who;
 alter view every_who rename to who""",
             "every event again",
         ),
         *(carried_step(name, earlier) for name in model.CARRIED_TABLES),
+        Step(
+            "hung_members",
+            f"""
+create view hung_members as
+select {_columns("match_members")}
+from (from match_members where run_id = {quote_text(earlier.run_id)}
+      and role not in ('principal', 'part'))
+anti join retaken using (match_id)""",
+            "refunds, disputes and duplicates of what stands",
+        ),
     )
 
 
@@ -150,12 +174,33 @@ def retaken(engine: Engine, narrowed: Narrowed | None) -> Path | None:
     return engine.write("select match_id from retaken order by match_id", "retaken")
 
 
+def stands(engine: Engine, table: str) -> int:
+    """How many rows of a table of the earlier run stand as they are."""
+    found = engine.one(f"select n from late_standing where name = {quote_text(table)}")
+    return int(str(found[0]))
+
+
+def methods_sql(narrowed: Narrowed | None) -> str:
+    """Query of `method, disposition, n`, how many matches there are of each.
+
+    Matches that stand are plain, so they have one method and disposition and are not read.
+    """
+    told = (
+        f"select method, disposition, count(*) as n from {made('matches', narrowed)} group by all"
+    )
+    if not is_late(narrowed):
+        return told
+    stood = "select method, disposition, n from late_standing where name = 'matches' and n > 0"
+    return f"""
+select method, disposition, sum(n)::bigint as n from ({told} union all {stood}) group by all"""
+
+
 def carried_step(table: str, earlier: Earlier) -> Step:
     """`out_...` of a table: rows made anew and rows of the earlier run that stand as they are.
 
     A plain match leaves nothing open and asks nothing, so it has rows in no other table.
     """
-    columns = ", ".join(f'"{c}"' for c in model.RUN_TABLES[table])
+    columns = _columns(table)
     return Step(
         f"out_{table}",
         f"""
@@ -168,3 +213,7 @@ select {columns} from (from {table} where run_id = {quote_text(earlier.run_id)})
 anti join retaken using (match_id)""",
         "what was matched again, and what stands",
     )
+
+
+def _columns(table: str) -> str:
+    return ", ".join(map(quote_ident, model.RUN_TABLES[table]))

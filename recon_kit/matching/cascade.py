@@ -215,9 +215,9 @@ def reconcile(
     counted = {"match_members": members, "matches": matches}
     if late:
         carried.widen(engine, late)
-        counted = {}
-    outcome = _outcome(engine, rec, context.model, began, counted)
-    return replace(outcome, narrowed=narrowed)
+        counted = {name: n + carried.stands(engine, name) for name, n in counted.items()}
+    outcome = _outcome(engine, rec, context.model, counted, narrowed)
+    return replace(outcome, trail=tuple(engine.trail[began:]))
 
 
 def leave_open(engine: Engine, rec: Reconciliation, context: MatchingContext) -> StoredModel | None:
@@ -328,10 +328,11 @@ def _outcome(
     engine: Engine,
     rec: Reconciliation,
     model: StoredModel | None,
-    began: int,
     counted: Mapping[str, int],
+    narrowed: carried.Narrowed | None,
 ) -> Outcome:
     """What stands in the tables; `counted` are rows of those that need not be counted again."""
+    methods = carried.methods_sql(narrowed)
     return Outcome(
         reconciliation=rec.name,
         tables={
@@ -340,8 +341,7 @@ def _outcome(
             if name != "findings"
         },
         methods=engine.rows(
-            "select method, disposition, count(*) as matches from out_matches"
-            " group by all order by all"
+            f"select method, disposition, n as matches from ({methods}) order by all"
         ),
         states=engine.rows(
             "select side, state, count(*) as items from out_open_items group by all order by all"
@@ -349,5 +349,6 @@ def _outcome(
         reopened=engine.rows("from reopened order by seq"),
         model=model,
         notes=tuple(engine.rows("from method_notes")["note"]),
-        trail=tuple(engine.trail[began:]),
+        trail=(),
+        narrowed=narrowed,
     )

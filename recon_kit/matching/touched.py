@@ -51,6 +51,8 @@ TABLES: tuple[str, ...] = (
     "late_children",
     "late_front",
     "late_next",
+    "late_carried",
+    "late_stood",
     "late_asked",
     "late_words",
 )
@@ -268,23 +270,25 @@ def _spread(engine: Engine, rec: Reconciliation, neighbours: Collection[str]) ->
 
 def spread_steps(rec: Reconciliation, neighbours: Collection[str]) -> tuple[Step, ...]:
     """One step along all links: the next `late_front`, added to `again`."""
-    columns = [f"k{i}" for i in range(len(rec.keys))] if "keys" in neighbours else []
-    linked = [(c, "late_rows") for c in columns]
-    linked += [("m", "late_members")] if "match" in neighbours else []
-    shared = "".join(
-        f"""
-create or replace temp table late_{c} as
-select {c} from {table} semi join late_front using (e) where {c} is not null;"""
-        for c, table in linked
-    )
+    shared = [f"k{i}" for i in range(len(rec.keys))] if "keys" in neighbours else []
+    links = [("late_rows", "late_carried", c) for c in shared]
+    links += [("late_members", "late_stood", "m")] if "match" in neighbours else []
     found = "".join(
         f"""
-    select e from {table} where {c} in (from late_{c})
+    select e from {table} where {c} in (select {c} from {last} where {c} is not null)
     union all"""
-        for c, table in linked
+        for table, last, c in links
     )
     return (
-        Step("late_shared", shared or "select 1", "keys and matches of who came last"),
+        Step(
+            "late_shared",
+            f"""
+create or replace temp table late_carried as
+select {", ".join(shared) or "e"} from late_rows semi join late_front using (e);
+create or replace temp table late_stood as
+select m from late_members semi join late_front using (e)""",
+            "keys and matches of who came last",
+        ),
         Step(
             "late_next",
             f"""

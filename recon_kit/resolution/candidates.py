@@ -13,8 +13,9 @@ from datetime import datetime
 from recon_kit import workdays
 from recon_kit.ledger.engine import Step
 from recon_kit.resolution import kinds
+from recon_kit.resolution.asking import Asking, attached_sql, gather_steps, side_sql, texts
 from recon_kit.safe import quote_text
-from recon_kit.settings import Reconciliation, Settings, Side
+from recon_kit.settings import Reconciliation, Settings
 
 # Why-codes with which matching says that several answers are equally good.
 AMBIGUOUS_CODES: tuple[str, ...] = ("ambiguous", "equal_answers", "undecidable")
@@ -22,7 +23,9 @@ AMBIGUOUS_CODES: tuple[str, ...] = ("ambiguous", "equal_answers", "undecidable")
 ENDED_DISPUTES: tuple[str, ...] = ("won", "lost", "reversed", "closed", "accepted", "expired")
 
 
-def candidate_steps(rec: Reconciliation, settings: Settings, as_of: datetime) -> tuple[Step, ...]:
+def candidate_steps(
+    rec: Reconciliation, settings: Settings, as_of: datetime, asking: Asking
+) -> tuple[Step, ...]:
     """Statements that leave `case_candidates`."""
     zone = settings.workspace.timezone
     return (
@@ -34,7 +37,7 @@ create or replace table case_candidates (anchor_key varchar, kind varchar, class
   diffs varchar)""",
             "an empty table to fill",
         ),
-        *_gather_steps(rec),
+        *gather_steps(rec, asking),
         _matches_step(),
         _residuals_step(rec),
         _noted_step(),
@@ -46,66 +49,6 @@ create or replace table case_candidates (anchor_key varchar, kind varchar, class
         _told_again_step(rec),
         _disputes_step(rec),
         _feeds_step(),
-    )
-
-
-def _texts(values: tuple[str, ...]) -> str:
-    return "(" + (", ".join(quote_text(v) for v in values) or "null") + ")"
-
-
-def _side(side: Side, alias: str = "e") -> str:
-    return (
-        f"({alias}.source in {_texts(side.sources)} and {alias}.event_type in {_texts(side.types)})"
-    )
-
-
-def _attached(rec: Reconciliation, alias: str = "e") -> str:
-    """Events that hang on a side without entering its sum."""
-    if not rec.attach:
-        return "false"
-    sources = (*rec.left.sources, *rec.right.sources)
-    return (
-        f"({alias}.source in {_texts(sources)} and {alias}.event_type in {_texts(rec.attach)}"
-        f" and not {_side(rec.left, alias)} and not {_side(rec.right, alias)})"
-    )
-
-
-def _gather_steps(rec: Reconciliation) -> tuple[Step, ...]:
-    """What the later steps read, in one pass over matches, members and events each."""
-    return (
-        Step(
-            "case_heads",
-            """
-create or replace table case_heads as
-from out_matches
-where disposition = 'review' or residual_minor <> 0 or discrepancies is not null
-  or match_id in (select match_id from out_open_items where match_id is not null)""",
-            "the matches that may be cases",
-        ),
-        Step(
-            "case_members",
-            """
-create or replace table case_members as
-from out_match_members
-where role not in ('principal', 'part') or match_id in (select match_id from case_heads)""",
-            "their members, and what is a duplicate or hangs on any match",
-        ),
-        Step(
-            "case_events",
-            f"""
-create or replace table case_keys as
-select event_key from case_members
-union select event_key from out_open_items where event_key is not null
-union select left_key from out_proposals union select right_key from out_proposals
-union select event_key from duplicates union select kept_key from duplicates;
-create or replace table case_events as
-select event_key, source, event_type, status, amount, refunded_amount, fee, currency,
-  artefact_sha256
-from events e
-where event_key in (select event_key from case_keys where event_key is not null)
-  or ({_attached(rec)} and event_type = 'chargeback')""",
-            "and every event that a case may speak of",
-        ),
     )
 
 
@@ -259,7 +202,7 @@ from (
     case when row_number() over (partition by match_id, right_key order by left_key) = 1
       then right_amount end as distinct_right,
     coalesce(why_code in """
-        + _texts(AMBIGUOUS_CODES)
+        + texts(AMBIGUOUS_CODES)
         + """, false) as ambiguous
   from out_proposals
 )
@@ -284,13 +227,13 @@ where g.anchor_key is not null""",
 
 
 def _overdue_step(rec: Reconciliation) -> Step:
-    attached = _texts(rec.attach)
+    attached = texts(rec.attach)
     return Step(
         "case_overdue",
         f"""
 insert into case_candidates
 select o.event_key,
-  case when o.why_code in {_texts(AMBIGUOUS_CODES)} then 'ambiguous'
+  case when o.why_code in {texts(AMBIGUOUS_CODES)} then 'ambiguous'
     when o.why_code in ('id_conflict', 'possible_duplicate') then o.why_code
     when o.state = 'proposed' then 'review'
     when e.event_type = 'refund' and e.event_type in {attached} then 'refund_without_payment'
@@ -311,7 +254,7 @@ where o.match_id is null and o.event_key not in (
 
 
 def _told_again_step(rec: Reconciliation) -> Step:
-    scope = f"{_side(rec.left)} or {_side(rec.right)} or {_attached(rec)}"
+    scope = f"{side_sql(rec.left)} or {side_sql(rec.right)} or {attached_sql(rec)}"
     return Step(
         "case_told_again",
         f"""
@@ -343,12 +286,12 @@ with disputes as (
   select e.event_key, e.source, e.amount, e.currency, e.status, mm.match_id,
     sum(e.amount) over (partition by coalesce(mm.match_id, e.event_key)) as together
   from case_events e left join case_members mm using (event_key)
-  where {_attached(rec)} and e.event_type = 'chargeback'
+  where {attached_sql(rec)} and e.event_type = 'chargeback'
 )
 select event_key, 'chargeback', null, [event_key], abs(amount), currency, null, source,
   to_json({{'match_id': match_id, 'status': status}})
 from disputes
-where coalesce(lower(status), '') not in {_texts(ENDED_DISPUTES)}
+where coalesce(lower(status), '') not in {texts(ENDED_DISPUTES)}
   and coalesce(together, -1) < 0 and coalesce(amount, -1) < 0
   and event_key not in (
     select event_key from out_open_items where match_id is null and state <> 'overdue')

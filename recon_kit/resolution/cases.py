@@ -23,7 +23,9 @@ import polars as pl
 
 from recon_kit import model, workdays
 from recon_kit.ledger.engine import Engine, Step
+from recon_kit.ledger.receipts import joins_sql, receipts_step
 from recon_kit.resolution import alarms, clocks, kinds, overcharges, routing
+from recon_kit.resolution.asking import Asking
 from recon_kit.resolution.candidates import candidate_steps
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation, Settings
@@ -43,6 +45,7 @@ def find_cases(  # noqa: PLR0913 - the three inputs, the clock and the past are 
     *,
     runs_before: int | None = None,
     lapsed: pl.DataFrame | None = None,
+    asking: Asking | None = None,
 ) -> None:
     """Leave `out_findings`: the open cases of one evaluation, and class A for the record.
 
@@ -57,6 +60,7 @@ def find_cases(  # noqa: PLR0913 - the three inputs, the clock and the past are 
             for the last one, and a case that was closed by a run that found nothing at all is
             continued instead of opened anew.
         lapsed: `method, reason` of certificates that drift has voided.
+        asking: where the results stand; by default the `out_...` tables of this evaluation.
     """
     engine.put("case_kinds", kinds.kinds_frame(rec.left.sources, rec.right.sources))
     engine.put("case_routes", routing.routes_frame(routing.routes(rec, settings)))
@@ -68,12 +72,12 @@ def find_cases(  # noqa: PLR0913 - the three inputs, the clock and the past are 
         told = pl.concat([told, alarms.of_promises(lapsed)])
     engine.put("case_feeds", told)
     clocks.put_calendar(engine, settings, as_of, "select min(received_at) from artefacts")
-    engine.run(*candidate_steps(rec, settings, as_of))
+    engine.run(*candidate_steps(rec, settings, as_of, asking or Asking()))
     overcharges.run(engine, rec)
     found = engine.rows("select distinct currency from case_candidates where currency is not null")
     limits = kinds.limits_frame(found["currency"].to_list(), rec.sign_off_over)
     engine.put("case_limits", limits)
-    engine.run(*_finding_steps(rec, as_of))
+    engine.run(receipts_step(), *_finding_steps(rec, as_of))
 
 
 def history(previous: pl.DataFrame, reconciliation: str, runs_before: int | None) -> pl.DataFrame:
@@ -129,13 +133,17 @@ from ranked r join gathered g using (anchor_key) where r.place = 1""",
 def _received_step() -> Step:
     return Step(
         "case_received",
-        """
+        f"""
 create or replace table case_received as
-select v.event_key, min(a.received_at) as received_at
-from event_versions v
-join artefacts a on a.sha256 = v.artefact_sha256 and a.source = v.source
-where v.event_key in (select anchor_key from case_merged)
-group by v.event_key""",
+select e.event_key, coalesce(f.first_at, r.received_at) as received_at
+from (from case_events where event_key in (select anchor_key from case_merged)) e
+{joins_sql("e")}
+union all
+select e.event_key, coalesce(f.first_at, r.received_at)
+from (from events where event_key in (
+  select anchor_key from case_merged where anchor_key not in (select event_key from case_events)
+    and anchor_key not in (select anchor from case_feeds))) e
+{joins_sql("e")}""",
         "when the anchor was first heard of",
     )
 

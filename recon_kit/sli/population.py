@@ -39,7 +39,8 @@ class Tables:
 
     The defaults are the tables that matching and cases leave. For stored runs give the views and
     the `run_id` of one run of the reconciliation. `carried` names the table of what a late day left
-    alone (see `sli.carried`), which then is in none of the others.
+    alone (see `sli.carried`), which then is in none of the others; `events` shows at least the
+    events of the matches and open items.
     """
 
     matches: str = "out_matches"
@@ -48,6 +49,7 @@ class Tables:
     findings: str = "out_findings"
     run_id: str | None = None
     carried: str | None = None
+    events: str = "events"
 
 
 def populate(
@@ -60,7 +62,7 @@ def populate(
     clocks.put_calendar(engine, settings, as_of, first)
     engine.run(
         *result_steps(rec, tables),
-        *told_steps(rec),
+        *told_steps(rec, tables.events),
         left_step(left_sql(rec, settings, as_of, "sli_told")),
         completed_step(rec),
     )
@@ -96,7 +98,7 @@ where true{run}"""
     return (*steps, Step("sli_members", members, "members, of other reconciliations as well"))
 
 
-def told_steps(rec: Reconciliation) -> tuple[Step, ...]:
+def told_steps(rec: Reconciliation, events: str) -> tuple[Step, ...]:
     """Leave `sli_numbered`, and `sli_told`: who stands in its matches or is open on the left."""
     sources = ", ".join(quote_text(s) for s in rec.left.sources)
     types = ", ".join(quote_text(t) for t in rec.left.types)
@@ -141,7 +143,7 @@ select w.mno, w.is_left, {own} as counted,
   case when {own} then w.state end as state, case when {own} then w.event_key end as event_key,
   case when {own} then e.event_ts end as event_ts, case when {own} then e.currency end as currency,
   case when {own} then abs(e.{quote_ident(rec.measure.left)}) end as money
-from every w join events e using (event_key)
+from every w join {quote_ident(events)} e using (event_key)
 {joins_sql("e")}""",
             "one pass over the events",
         ),

@@ -64,7 +64,7 @@ class Results(Face):
             except MatchingError as why:
                 failures[rec.name] = str(why)
         runs = [d.run.run_id for d in done]
-        with self.store.snapshot().engine(runs=runs) as engine:
+        with self.store.snapshot().engine(runs=runs, facts=False) as engine:
             frame = queries.runs(engine, done)
         about = self._about({d.run.reconciliation: d.run for d in done})
         # a live run that was evaluated before is read again: it changes nothing

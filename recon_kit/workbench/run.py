@@ -30,6 +30,7 @@ from recon_kit.matching.rules import Rule, rules_hash
 from recon_kit.matching.touched import Earlier
 from recon_kit.model import Certificate, Run, StoredModel
 from recon_kit.resolution import cases, governance
+from recon_kit.resolution.asking import Asking
 from recon_kit.settings import Reconciliation, Settings
 from recon_kit.sli import indicators
 from recon_kit.tuning import drift
@@ -132,8 +133,7 @@ def evaluate(
             _void(store, request, void, progress)
             return evaluate(store, settings, replace(request, as_of_seq=facts_seq(store)), progress)
         progress(f"{rec.name}: cases")
-        told_by = pl.col("source").is_in(rec.sources)
-        received = snapshot.artefacts().filter(told_by)
+        received = snapshot.artefacts().filter(pl.col("source").is_in(rec.sources))
         engine.put("headers", header_frame(received, store.raw_path, settings))
         cases.find_cases(
             engine,
@@ -143,6 +143,7 @@ def evaluate(
             previous=_earlier_findings(engine, past),
             lapsed=_lapsed(told),
             runs_before=len(past),
+            asking=_asking(outcome.narrowed),
         )
         progress(f"{rec.name}: SLIs")
         slis = indicators.compute(
@@ -174,6 +175,19 @@ def _tables(narrowed: carried.Narrowed | None) -> indicators.Tables:
         matches=carried.made("matches", narrowed),
         match_members=carried.made("match_members", narrowed),
         carried="carried_told" if carried.is_late(narrowed) else None,
+        events="again_events" if carried.is_late(narrowed) else "events",
+    )
+
+
+def _asking(narrowed: carried.Narrowed | None) -> Asking:
+    """The same for cases: what stands asks for nothing, but for what hangs on it."""
+    if not carried.is_late(narrowed):
+        return Asking()
+    return Asking(
+        matches=carried.made("matches", narrowed),
+        members=carried.made("match_members", narrowed),
+        hung="hung_members",
+        events="again_events",
     )
 
 
