@@ -65,7 +65,7 @@ def usual(gross: Ints, fee: Ints, share_min: float = SHARE_MIN) -> Tariff | None
         return None
     exact = found.explains(gross, fee)
     enough = max(ROWS_MIN, share_min * len(gross))
-    varied = len(np.unique(gross[exact])) >= AMOUNTS_MIN
+    varied = _varied(gross[exact], AMOUNTS_MIN)
     return found if int(exact.sum()) >= enough and varied else None
 
 
@@ -116,9 +116,14 @@ def _holds(gross: Ints, day: Ints, exact: int) -> bool:
     """Whether a stretch is long, varied and clean enough to be called a schedule."""
     return (
         exact >= max(ROWS_MIN, SHARE_MIN * len(gross))
-        and len(np.unique(gross)) >= AMOUNTS_MIN
+        and _varied(gross, AMOUNTS_MIN)
         and int(day[-1] - day[0]) >= DAYS_MIN
     )
+
+
+def _varied(amounts: Ints, least: int) -> bool:
+    """Whether there are so many distinct amounts; most often the first few say so."""
+    return len(np.unique(amounts[:256])) >= least or len(np.unique(amounts)) >= least
 
 
 def _top_run(fits: Mask) -> tuple[int, int]:
@@ -195,6 +200,6 @@ def _with_cap(tariff: Tariff, gross: Ints, fee: Ints) -> Tariff:
     above = tariff.fee(gross) > fee + 1
     highest = int(fee.max())
     capped = above & (fee == highest)
-    if int(capped.sum()) >= _CAP_ROWS_MIN and len(np.unique(gross[capped])) >= _CAP_ROWS_MIN:
+    if int(capped.sum()) >= _CAP_ROWS_MIN and _varied(gross[capped], _CAP_ROWS_MIN):
         return Tariff(tariff.rate_bp, tariff.fixed_minor, highest)
     return tariff

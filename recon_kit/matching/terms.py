@@ -32,8 +32,6 @@ from recon_kit.model import StoredModel
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation, Side
 
-# The right amount may be the left one less a fee.
-NET = """l.currency = r.currency and l.amount > r.amount + 3 and r.amount > l.amount // 4 * 3"""
 CHECKED_MIN = 50  # rows that a schedule must explain before others are held against it
 PAIRS_MIN = 100  # a lag is told from so many pairs on
 SHARES: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -98,7 +96,10 @@ def learn(engine: Engine, rec: Reconciliation, zone: str) -> Learned:
 
 # --- proven pairs ---------------------------------------------------------------------------------
 def _proven_step(engine: Engine) -> Step:
-    """`proven_pairs(left_eid, right_eid, left_ts, right_ts)`: all, or a share that keys decide."""
+    """`proven_pairs`: both events with what terms are read off; all, or a share that keys decide.
+
+    By side `<side>_eid`, `<side>_key`, `<side>_ts`, `<side>_amount` and `<side>_currency`.
+    """
     known = "method in ('exact', 'decided') and doubt is null and not coalesce(status_note, false)"
     count = engine.one(f"select count(*) from live_pairs where {known}")[0]
     assert isinstance(count, int)  # noqa: S101 - count(*) is an integer
@@ -106,43 +107,59 @@ def _proven_step(engine: Engine) -> Step:
     if count > _PAIRS_MAX:
         border = f"{_KEY_SPACE * _PAIRS_MAX // count:06x}"
         taken = f"left_key < {quote_text(border)}"
+    told = ", ".join(
+        f"{alias}.{column} as {side}_{column}"
+        for side, alias in (("left", "l"), ("right", "r"))
+        for column in ("eid", "ts", "amount", "currency")
+    )
     return Step(
         "proven_pairs",
         f"""
 create or replace table proven_pairs as
 with members as materialized (
-    select m.mid, m.eid, p.side, p.ts
+    select m.mid, p.eid, p.event_key, p.side, p.ts, p.amount, p.currency
     from (from live_members where counts) m
     semi join (from live_groups where {known}) g using (mid) join pool p using (eid)
 )
-select left_eid, right_eid, l.ts as left_ts, r.ts as right_ts
+select left_key, right_key, {told}
 from (from live_pairs where {known} and {taken}) join pool l on l.eid = left_eid
 join pool r on r.eid = right_eid
 union all
-select l.eid, r.eid, l.ts, r.ts
+select l.event_key, r.event_key, {told}
 from (from members where side = {pool.LEFT}) l join (from members where side = {pool.RIGHT}) r
     using (mid)""",
         "pairs that a key or a person proved",
     )
 
 
+def net_sql(gross: str, currency: str, net: str, net_currency: str) -> str:
+    """Whether an amount may be another one less a fee."""
+    return f"{currency} = {net_currency} and {gross} > {net} + 3 and {net} > {gross} // 4 * 3"
+
+
 # --- fees -----------------------------------------------------------------------------------------
 def _told_schedules(engine: Engine, rec: Reconciliation) -> tuple[Schedule, ...]:
     """Of events that tell their own fee."""
-    sides = fee_sides(rec)
-    sources = keys.texts(tuple(s for side in sides for s in getattr(rec, side).sources))
-    told = (
-        f"e.fee is not null and e.amount > 0 and e.event_ts is not null and source in ({sources})"
-    )
+    told = "e.fee is not null and e.amount > 0 and e.event_ts is not null"
     # Who tells no fee is not looked up: his few columns say so, all others stay unread.
-    if not sides or not engine.one(f"select exists (from events e where {told})")[0]:
+    sides = [
+        side
+        for side in fee_sides(rec)
+        if engine.one(
+            f"select exists (from events e where {told}"
+            f" and source in ({keys.texts(getattr(rec, side).sources)}))"
+        )[0]
+    ]
+    if not sides:
         return ()
-    proven = " union ".join(f"select {side}_eid as eid from proven_pairs" for side in sides)
+    sources = keys.texts(tuple(s for side in sides for s in getattr(rec, side).sources))
+    proven = " union all ".join(
+        f"select {side}_key as event_key from proven_pairs" for side in sides
+    )
     rows = engine.rows(
         f"""select {traits_sql("e")}, e.amount as gross, e.fee, e.event_ts
-        from events e semi join (select event_key from pool semi join ({proven}) using (eid))
-            using (event_key)
-        where {told} order by e.event_ts, e.event_key"""
+        from events e semi join ({proven}) using (event_key)
+        where {told} and source in ({sources}) order by e.event_ts, e.event_key"""
     )
     return schedules_of(rows, "told")
 
@@ -151,22 +168,25 @@ def _net_of_pairs(engine: Engine, rec: Reconciliation) -> tuple[Schedule, ...]:
     """Of right events that tell no fee, whose amount is the left one less something."""
     if "right" not in fee_sides(rec):
         return ()
-    left = "pool"
+    left, gross, currency = "", "left_amount", "left_currency"
     if rec.measure.left != "amount":
         # The pool holds nets. Only a positive right amount can be what remains of a higher one, so
         # what is not above the least of them need not be looked up.
-        left = f"""(
-    select p.eid, p.event_key, e.amount, e.currency from events e join pool p using (event_key)
+        gross, currency = "l.amount", "l.currency"
+        left = f"""join (
+    select p.eid, e.amount, e.currency from events e join pool p using (event_key)
     where p.side = {pool.LEFT} and e.amount > (
-        select min(amount) + 3 from pool where side = {pool.RIGHT} and amount > 0))"""
+        select min(amount) + 3 from pool where side = {pool.RIGHT} and amount > 0)) l
+    on l.eid = left_eid"""
     engine.run(
         Step(
             "net_pairs",
             f"""
 create or replace table net_pairs as
-select l.event_key as left_key, r.event_key, l.amount as gross, l.amount - r.amount as fee
-from proven_pairs join {left} l on l.eid = left_eid join pool r on r.eid = right_eid
-where {NET} and left_ts is not null and right_ts is not null""",
+select left_key, right_key as event_key, {gross} as gross, {gross} - right_amount as fee
+from proven_pairs {left}
+where {net_sql(gross, currency, "right_amount", "right_currency")}
+  and left_ts is not null and right_ts is not null""",
             "pairs of which the right amount may be the left one less a fee",
         )
     )
@@ -193,7 +213,8 @@ def sure_schedules(engine: Engine) -> tuple[Schedule, ...]:
             l.amount as gross, l.amount - r.amount as fee,
             to_timestamp(coalesce(r.ts, 0)) as event_ts
         from sure_pairs s join side_left l on l.seq = s.l join side_right r on r.seq = s.r
-        where {NET} order by coalesce(r.ts, 0), s.l, s.r limit {_PAIRS_MAX}"""
+        where {net_sql("l.amount", "l.currency", "r.amount", "r.currency")}
+        order by coalesce(r.ts, 0), s.l, s.r limit {_PAIRS_MAX}"""
     )
     return schedules_of(rows, "net")
 
