@@ -33,8 +33,11 @@ from recon_kit.matching import (
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
-LIVE_COLUMNS = """mid bigint, method varchar, key_used varchar, currency varchar,
-    left_sum hugeint, right_sum hugeint, amount_note varchar, status_note boolean,
+
+def live_columns(money: str) -> str:
+    """Columns of live matches; `money` is the type of their sums."""
+    return f"""mid bigint, method varchar, key_used varchar, currency varchar,
+    left_sum {money}, right_sum {money}, amount_note varchar, status_note boolean,
     doubt varchar, confidence double, margin double, model_hash varchar"""
 
 
@@ -44,16 +47,16 @@ def prepare() -> tuple[Step, ...]:
         Step(
             "live_tables",
             f"""
-create or replace table live_groups ({LIVE_COLUMNS});
+create or replace table live_groups ({live_columns("hugeint")});
 create or replace table live_members (mid bigint, eid bigint, role varchar, counts boolean,
     allocated hugeint);
-create or replace table more_pairs ({LIVE_COLUMNS}, left_eid bigint, right_eid bigint,
+create or replace table more_pairs ({live_columns("bigint")}, left_eid bigint, right_eid bigint,
     left_key varchar, right_key varchar);
 create or replace view live_pairs as from more_pairs;
 create or replace table conflicts (left_eid bigint, right_eid bigint, key_used varchar,
     why_code varchar);
 create or replace table ambiguous (left_eid bigint, right_eid bigint, key_used varchar)""",
-            "matches, members, and what was kept apart",
+            "matches, members, and what was kept apart; a pair has the amounts of its two events",
         ),
     )
 
@@ -252,11 +255,10 @@ def _lone() -> str:
 def _joined(rec: Reconciliation, number: int) -> str:
     """Rows of a key's join in the columns of `live_pairs`."""
     return f"""select {keys.one_side(rec)}_eid as mid, 'exact' as method,
-       {quote_text(rec.keys[number])} as key_used, currency, left_sum::hugeint as left_sum,
-       right_sum::hugeint as right_sum, amount_note, status_note,
-       case when amount_note = 'currency' then 'currency' end as doubt, 1.0::double as confidence,
-       null::double as margin, null::varchar as model_hash, left_eid, right_eid, left_key,
-       right_key
+       {quote_text(rec.keys[number])} as key_used, currency, left_sum, right_sum, amount_note,
+       status_note, case when amount_note = 'currency' then 'currency' end as doubt,
+       1.0::double as confidence, null::double as margin, null::varchar as model_hash,
+       left_eid, right_eid, left_key, right_key
 from joined_{number}"""
 
 
