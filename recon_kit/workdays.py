@@ -43,6 +43,9 @@ _SATURDAY = 5
 # Midnight lies between ten hours after UTC's (Honolulu) and thirteen before it (Auckland): what is
 # left of a day of 24 hours is shared between them. Pago Pago and Kiritimati lie outside.
 _EAST_OF_UTC_MAX = timedelta(hours=13, minutes=30)
+_QUARTER_US = 900_000_000
+# From 1973 on every offset of every zone is a whole number of quarters of an hour.
+_QUARTERS_FROM_US = int(datetime(1973, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 
 
 def calendar_frame(first: date, last: date, country: str | None) -> pl.DataFrame:
@@ -170,6 +173,23 @@ def due_sql(ts: str, count: int, unit: Unit, zone: str) -> str:
     return _business_hour_sql(ts, int(count), where)
 
 
+def due_within_sql(ts: str, quarter: str, due: str, unit: Unit) -> str:
+    """The due time of an instant from that of its quarter of an hour (`quarter_sql`).
+
+    For the units `d` and `bd`, whose due times take the most work.
+
+    Args:
+        ts: a SQL expression of the instant.
+        quarter: of its quarter.
+        due: `due_sql` of the quarter.
+        unit: as given there.
+    """
+    if unit == "bd":
+        return due  # depends on the local day alone
+    # a calendar day keeps the wall clock, and within a quarter all instants move alike
+    return f"make_timestamptz(epoch_us({due}) + epoch_us({ts}) - epoch_us({quarter}))"
+
+
 def business_hours_sql(start: str, end: str, zone: str) -> str:
     """A DuckDB expression equal to `business_hours_between`, over table `calendar`.
 
@@ -188,6 +208,19 @@ def instant_sql(ts: datetime) -> str:
 def local_day_sql(ts: str, zone: str) -> str:
     """A DuckDB expression for the local day (DATE) of an instant."""
     return f"cast(timezone({quote_text(zone)}, {ts}) as date)"
+
+
+def quarter_sql(ts: str) -> str:
+    """A DuckDB expression for the quarter of an hour in which an instant lies: its first instant.
+
+    Within one no zone begins a day or changes its offset, so local days of many instants may be
+    worked out once for each. Before 1973 some zones did: there it is the instant itself.
+    """
+    us = f"epoch_us({ts})"
+    return (
+        f"make_timestamptz(case when {us} >= {_QUARTERS_FROM_US} "
+        f" then {us} - {us} % {_QUARTER_US} else {us} end)"
+    )
 
 
 def told_day(midnight: datetime) -> date:

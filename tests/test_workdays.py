@@ -226,6 +226,48 @@ def test_a_day_told_alone_is_the_same_day_from_every_zone(zone):
     assert rows["day"].to_list() == days
 
 
+def test_within_a_quarter_of_an_hour_all_clocks_move_alike():
+    """In every zone, at every change of its clock: one local day, and due times as far apart."""
+    moments = f"""
+        select *, {wd.quarter_sql("ts")} as q from (
+            select n.name as zone,
+              timestamptz '2026-01-01' + to_minutes(15 * i) + to_seconds(s) as ts
+            from pg_timezone_names() n, range(0, 35040) r(i), (values (0), (1), (899)) o(s)
+            where n.name in ('America/New_York', 'America/Santiago', 'Africa/Cairo',
+                             'Australia/Lord_Howe') or i % 211 = 0
+            union all
+            select n.name, make_timestamptz(i * 7_777_777_777_777)
+            from pg_timezone_names() n, range(14, 400) r(i))"""
+
+    def due(ts):
+        return f"timezone(zone, timezone(zone, {ts}) + interval (5) day)"
+
+    shared = wd.due_within_sql("ts", "q", due("q"), "d")
+    with open_engine() as engine:
+        seen, apart, late, days = engine.one(f"""
+            select count(*), max(epoch_us(ts) - epoch_us(q)),
+              count(*) filter ({shared} <> {due("ts")}),
+              count(*) filter (timezone(zone, ts)::date <> timezone(zone, q)::date)
+            from ({moments})""")
+
+    assert seen > 500_000
+    assert apart < 900_000_000
+    assert (late, days) == (0, 0)
+
+
+def test_before_1973_an_instant_is_its_own_quarter():
+    """Monrovia was 44 minutes and 30 seconds behind until 1972."""
+    with open_engine(threads=1) as engine:
+        got = engine.one(
+            "select " + ", ".join(
+                f"epoch_us({wd.quarter_sql(f'timestamptz {moment!r}')})"
+                for moment in ("1971-12-31 00:44:31Z", "1973-01-01 00:44:31Z")
+            )
+        )  # fmt: skip
+
+    assert got == (62_988_271_000_000, 94_696_200_000_000)
+
+
 def test_weeks_are_iso_weeks_of_the_zone():
     """Sunday evening in New York is already Monday in UTC: the zone decides."""
     sunday = at("2026-11-08T23:00")

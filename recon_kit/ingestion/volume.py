@@ -28,12 +28,16 @@ def odd_days_sql(settings: Settings) -> str:
 
     Reads `events`; amounts are absolute, in minor units of their currency.
     """
-    day = workdays.local_day_sql("event_ts", settings.workspace.timezone)
+    day = workdays.local_day_sql("quarter", settings.workspace.timezone)
     return f"""
-        with told as materialized (
-            select source, {day} as day, currency, count(*) as events, count(amount) as amounts,
-                sum(abs(amount::hugeint)) as money
+        with quarters as (
+            select source, {workdays.quarter_sql("event_ts")} as quarter, currency,
+                count(*) as events, count(amount) as amounts, sum(abs(amount::hugeint)) as money
             from events where event_ts is not null and records > 0 group by all),
+        told as materialized (
+            select source, {day} as day, currency, sum(events) as events,
+                sum(amounts) as amounts, sum(money) as money
+            from quarters group by all),
         spans as (select source, min(day) as first, max(day) as last from told group by source),
         calendar as (
             select source, unnest(generate_series(first, last - 1, interval 1 day))::date as day
@@ -43,7 +47,7 @@ def odd_days_sql(settings: Settings) -> str:
                 sum(events)::double as value, sum(events)::bigint as events
             from told group by all
             union all
-            select source, day, 'money', currency, money::double, amounts
+            select source, day, 'money', currency, money::double, amounts::bigint
             from told where amounts > 0 and currency is not null),
         series as (select distinct source, what, currency from measured),
         daily as (

@@ -106,13 +106,20 @@ def find(
     engine.run(*row_steps(rec, earlier), children_step(rec, found="parents" in neighbours))
     if engine.count("late_children"):
         engine.run(parents_step(rec))
+    _follow(engine, rec, neighbours)
+    found = _found(engine)
+    if found.whole:
+        return found
+    engine.run(strays_step())
+    _follow(engine, rec, neighbours)
+    return _found(engine)
+
+
+def _follow(engine: Engine, rec: Reconciliation, neighbours: Collection[str]) -> None:
+    """Bring in whom `late_front` reaches, and then the witnesses of all with theirs."""
     _spread(engine, rec, neighbours)
-    if not _found(engine).whole:
-        engine.run(strays_step())
-        _spread(engine, rec, neighbours)
     engine.run(*asked_steps(rec, neighbours))
     _spread(engine, rec, neighbours)
-    return _found(engine)
 
 
 def _found(engine: Engine) -> Found:

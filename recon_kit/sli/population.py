@@ -169,8 +169,14 @@ def left_sql(rec: Reconciliation, settings: Settings, as_of: datetime, told: str
         told: reads rows in the columns of `sli_told`.
     """
     zone, settles = settings.workspace.timezone, rec.settles_within
-    due = workdays.due_sql("t.event_ts", settles.count, settles.unit, zone)
-    monday = f"date_trunc('week', timezone({quote_text(zone)}, t.event_ts))"
+    by_quarter = settles.unit in ("d", "bd")
+    due = workdays.due_sql(
+        "quarter" if by_quarter else "d.event_ts", settles.count, settles.unit, zone
+    )
+    shared = due if by_quarter else "null"
+    if by_quarter:
+        due = workdays.due_within_sql("d.event_ts", "q.quarter", "q.due", settles.unit)
+    monday = f"date_trunc('week', timezone({quote_text(zone)}, quarter))"
 
     def day(instant: str) -> str:
         return workdays.local_day_sql(instant, zone)
@@ -185,15 +191,23 @@ with reach as (
     select min(covers_from) as first_ts, max(covers_to) as last_ts
     from artefacts where source in ({others}) group by source)
 ),
-dated as (
+timed as materialized (
   select t.event_key, t.mno, t.state, t.event_ts, t.received_at, t.money, t.currency,
-    {due} as due, {old} as old, {monday} as monday
+    {old} as old, {workdays.quarter_sql("t.event_ts")} as quarter
   from {told} t where t.counted
+),
+-- what hangs on the local clock is worked out once for each quarter of an hour
+quarters as materialized (
+  select quarter, {shared} as due, {monday} as monday from (select distinct quarter from timed)
+),
+dated as (
+  select d.* exclude (quarter), {due} as due, q.monday
+  from timed d left join quarters q on q.quarter = d.quarter
 ),
 weeks as (
   select monday, {workdays.week_sql(f"timezone({quote_text(zone)}, monday)", zone)} as week,
     timezone({quote_text(zone)}, monday + interval 7 day) as week_end
-  from (select distinct monday from dated)
+  from (select distinct monday from quarters)
 )
 select d.event_key, d.mno, d.event_ts, d.received_at,
   -- coverage is judged by the event alone: were only what found no partner left out, a week that
