@@ -39,14 +39,13 @@ def run(
     one under which those of its components on trial do. Where nothing hangs on a match, or nobody
     tells of a refund, what would look for it is left out.
     """
-    hanging, refunds = (bool(told) for told in engine.one(
-        "select exists (from live_attached),"
-        " exists (from events where refunded_amount is not null)"
-        if "refund" in rec.attach
-        else "select exists (from live_attached), false"
-    ))  # fmt: skip
+    engine.run(claimed_step(rec))
+    hanging, refunds = (
+        bool(told)
+        for told in engine.one("select exists (from live_attached), exists (from claimed)")
+    )
     if hanging or refunds:
-        engine.run(refund_step(rec))
+        engine.run(refund_step())
     engine.run(
         *note_steps(rec, refunds=hanging or refunds),
         *id_steps(hanging=hanging),
@@ -54,27 +53,45 @@ def run(
     )
 
 
-def refund_step(rec: Reconciliation) -> Step:
+def claimed_step(rec: Reconciliation) -> Step:
+    """`claimed(event_key, refunded_amount)`: who tells in a column what was refunded."""
+    told = "refunded_amount is not null" if "refund" in rec.attach else "false"
+    return Step(
+        "claimed",
+        "create or replace table claimed as"
+        f" select event_key, refunded_amount from events where {told}",
+        "one pass over the events",
+    )
+
+
+def refund_step() -> Step:
     """`refunds_seen` and `refund_claims`: refunds told as events, and in a column."""
     return Step(
         "refund_claims",
-        f"""
+        """
 create or replace table refunds_seen as
 select l.mid, a.home, sum(l.allocated) as total
 from live_attached l join attached a using (eid) where a.event_type = 'refund'
 group by l.mid, a.home;
 create or replace table refund_claims as
-with claimed as (
-    select event_key, refunded_amount from events
-    where refunded_amount is not null and {str("refund" in rec.attach).lower()}
-      and (refunded_amount <> 0 or event_key in (
-          select p.event_key from pool p join standing_in s using (eid)
-          where s.mid in (select mid from refunds_seen)))
+with stood as not materialized (
+    select unnest([left_eid, right_eid]) as eid, mid, currency from live_pairs
+    union all
+    select m.eid, m.mid, g.currency from live_members m join live_groups g using (mid)
+), seen as materialized (
+    select eid from stood where mid in (select mid from refunds_seen)
+), placed as materialized (
+    select p.eid, p.side, p.currency, c.refunded_amount
+    from pool p join (from claimed where refunded_amount <> 0) c using (event_key)
+    union all
+    select p.eid, p.side, p.currency, 0
+    from (from pool where eid in (from seen)) p
+    semi join (from claimed where refunded_amount = 0) c using (event_key)
 )
-select s.mid, p.side, sum(abs(c.refunded_amount)) as total
-from claimed c join pool p using (event_key) join standing_in s using (eid)
-join live_currency l using (mid)
-where p.currency = l.currency group by s.mid, p.side""",
+select s.mid, p.side, sum(abs(p.refunded_amount)) as total
+from placed p join (from stood where eid in (select eid from placed)) s using (eid)
+where p.currency = s.currency
+group by s.mid, p.side""",
         "what each side says was refunded, in columns and as events",
     )
 

@@ -38,21 +38,26 @@ def run(engine: Engine, rec: Reconciliation) -> None:
     places = money.currency_exponents()
     engine.put(
         "currency_places",
-        pl.DataFrame({"currency": list(places), "places": list(places.values())}),
+        pl.DataFrame(
+            {
+                "currency": list(places),
+                "places": list(places.values()),
+                "unit_minor": [10**n for n in places.values()],
+            }
+        ),
     )
     engine.run(*candidate_steps())
     if rec.keys:
-        engine.run(waiting_step())
+        engine.run(waiting_step(rec))
         if not late.carriers_made(engine):
             engine.run(late.carriers_step(rec, "waiting"))  # nobody asks for more after this
         engine.run(taken_step(rec))
         engine.drop("carriers")
-    told_again.run(engine, rec)
-    engine.run(*near_steps(), unknown_step())
-    engine.run(answer_words.step(rec))
+    engine.run(told_again.alike_step(rec), unknown_step())
     if engine.count("unknown"):
         engine.run(unknown_facts_step())
-    engine.run(*sentence_steps(rec))
+    told_again.run(engine)
+    engine.run(*near_steps(), answer_words.step(rec), *sentence_steps(rec))
 
 
 def nobody_step() -> Step:
@@ -109,13 +114,14 @@ group by eid""",
     )
 
 
-def waiting_step() -> Step:
-    """`waiting`: rows of `second_look` for which no method noted anything."""
+def waiting_step(rec: Reconciliation) -> Step:
+    """`waiting(eid, side, k0, t0, ...)`: open events for which no method noted anything."""
+    carried = "".join(f", p.k{number}, p.t{number}" for number in range(len(rec.keys)))
     return Step(
         "waiting",
-        """
+        f"""
 create or replace table waiting as
-select p.* from open_rows o join second_look p using (eid)
+select p.eid, p.side{carried} from open_rows o join second_look p using (eid)
 where o.mid is null and o.side < 2 and o.eid not in (select eid from near)""",
         "open events of which nothing is known yet",
     )
@@ -197,12 +203,16 @@ insert into near select eid, other, 'customer', null from same_customer""",
 
 
 def unknown_step() -> Step:
-    """`unknown`: what came nearest but stands in a plain match, so that nobody looked at it yet."""
+    """`unknown`: what may be nearest but stands in a plain match: nobody looked at it yet.
+
+    What is found after this is open, and known.
+    """
     return Step(
         "unknown",
         """
 create or replace table unknown as
-select p.eid, p.event_key from pool p semi join (select other as eid from near) n using (eid)
+select p.eid, p.event_key from pool p
+semi join (select other as eid from near union all select other from alike) n using (eid)
 anti join facts f using (eid)""",
         "who has the key",
     )
@@ -263,8 +273,8 @@ select o.eid, o.mid, o.side, o.amount, o.currency, n.other, n.key_used,
        q.currency is distinct from o.currency as other_currency,
        q.amount is distinct from o.amount as other_amount,
        coalesce(v.other_customer, false) as other_customer,
-       {_money("abs(o.amount)", "o.currency", "a.places")} as money,
-       {_money("q.amount", "q.currency", "b.places")} as other_money
+       {_money("abs(o.amount)", "o.currency", "a")} as money,
+       {_money("q.amount", "q.currency", "b")} as other_money
 from open_rows o
 left join second_look p on p.eid = o.eid
 left join near n on n.eid = o.eid and o.mid is null
@@ -320,9 +330,12 @@ def _spoken(key: str) -> str:
 
 
 def _money(minor: str, currency: str, places: str) -> str:
-    """Minor units as decimal text with the currency; null when either is unknown."""
-    scale = f"(10 ** {places})::hugeint"
-    whole, cents = f"(abs({minor}) // {scale})", f"(abs({minor}) % {scale})"
+    """Minor units as decimal text with the currency; null when either is unknown.
+
+    `places` is an alias of `currency_places`.
+    """
+    unit, places = f"{places}.unit_minor", f"{places}.places"
+    whole, cents = f"(abs({minor}) // {unit})", f"(abs({minor}) % {unit})"
     return (
         f"case when {minor} < 0 then '-' else '' end || {whole}::varchar"
         f" || case when {places} > 0"

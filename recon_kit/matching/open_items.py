@@ -94,7 +94,7 @@ select o.*, {due} as due from (
     union all
     select p.eid, r.mid, p.event_key, p.side, p.side, p.ts, r.money, r.currency
     from residual r join pool p on p.eid = r.mid
-) o left join facts f using (eid)""",
+) o{" left join facts f using (eid)" if longer else ""}""",
             "events without a match, matches with money left open",
         ),
     )
@@ -145,13 +145,16 @@ def out_steps(rec: Reconciliation, as_of: datetime, zone: str) -> tuple[Step, ..
         quote_text(rec.name), "case when o.mid is null then 'event' else 'residual' end",
         "o.event_key",
     )  # fmt: skip
+    # only these leave money open; the id of a pair is no lookup among those of all pairs
+    pair = f"case when m.mid is not null then {model.pair_id_sql(quote_text(rec.name))} end"
     return (
         Step(
             "out_open_items",
             f"""
 create or replace table out_open_items as
 select {item} as item_id, {quote_text(rec.name)} as reconciliation, o.event_key,
-       h.match_id, case o.home when 0 then 'left' else 'right' end as side,
+       coalesce(h.match_id, {pair}) as match_id,
+       case o.home when 0 then 'left' else 'right' end as side,
        case when n.proposed then 'proposed'
             when o.due > {moment} then 'in_flight'
             when o.ts is not null and coalesce(b.n - coalesce(a.n, 0), 0) < date_diff('day',
@@ -163,7 +166,8 @@ select {item} as item_id, {quote_text(rec.name)} as reconciliation, o.event_key,
        abs(o.amount) as amount_minor, o.currency
 from open_rows o
 join nearest n using (eid)
-left join heads h on h.mid = o.mid
+left join larger_heads h on h.mid = o.mid
+left join more_pairs m on m.mid = o.mid
 left join facts f on f.eid = o.eid
 left join usual_waits u on u.home = o.home and o.home = 0 and u.source = f.source
 left join covered a on a.home = 1 - o.home and a.day = {start} - 1

@@ -16,15 +16,27 @@ PRECISE = "('second')"
 _UNITS_S = {"d": 86_400, "h": 3_600, "m": 60, "bd": 86_400, "bh": 3_600}
 
 
-def run(engine: Engine, rec: Reconciliation) -> None:
-    """Add to `near` who repeats whom; `open_rows`, `facts` and `near` must stand."""
-    engine.run(alike_step(rec))
-    if engine.count("alike"):
-        engine.run(*same_steps())
+def run(engine: Engine) -> None:
+    """Add to `near` who repeats whom.
+
+    `alike`, and `facts` of both events of each of its rows, must stand.
+    """
+    if not engine.count("alike"):
+        return
+    engine.run(kind_step())
+    unseen = engine.one(
+        "select count(*), count(*) filter (other not in (select eid from second_look))"
+        " from same_kind"
+    )
+    if unseen[0]:
+        engine.run(*same_steps(unseen=bool(unseen[1])))
 
 
 def alike_step(rec: Reconciliation) -> Step:
-    """`alike(eid, other)`: same side, amount and currency at the same time."""
+    """`alike(eid, other)`: same side, amount and currency at the same time.
+
+    `open_rows`, `facts` and `near` must stand.
+    """
     span = span_us(rec)
     when = "p.ts = a.ts"
     spread, bucket = "", ""
@@ -59,17 +71,37 @@ def span_us(rec: Reconciliation) -> int:
     return span.count * _UNITS_S[span.unit] * 1_000_000 if span else 0
 
 
-def same_steps() -> tuple[Step, ...]:
-    """Of these the ones of one source, type and customer."""
+def kind_step() -> Step:
+    """`same_kind`: those of `alike` that are of one source and type."""
+    return Step(
+        "same_kind",
+        """
+create or replace table same_kind as
+from alike a semi join facts f
+  on f.eid = a.other and f.source = a.source and f.event_type = a.event_type""",
+        "told by the same source as the same kind of event",
+    )
+
+
+def same_steps(*, unseen: bool) -> tuple[Step, ...]:
+    """Of `same_kind` the ones of one customer; `unseen`: some others are not in `people`."""
     name = contradictions.name_sql
+    plain = """
+    union all
+    select o.eid, w.email, w.customer_name
+    from (select distinct other as eid, other_key as event_key from same_kind
+          where other not in (select eid from second_look)) o
+    join (select event_key, email, customer_name from who) w using (event_key)"""
     return (
         Step(
             "alike_people",
             f"""
 create or replace table alike_people as
-select event_key, min(lower(trim(email))) as mail, min({name("customer_name")}) as name
-from who where event_key in (select event_key from alike union select other_key from alike)
-group by event_key""",
+select eid, min(lower(trim(email))) as mail, min({name("customer_name")}) as name
+from (
+    select eid, email, customer_name from people
+    where eid in (select unnest([eid, other]) from same_kind){plain if unseen else ""})
+group by eid""",
             "who stands behind them",
         ),
         Step(
@@ -77,13 +109,10 @@ group by event_key""",
             """
 insert into near
 select a.eid, arg_min(a.other, a.other_key), 'possible_duplicate', null
-from alike a
-join (select event_key, source, event_type from events
-      where event_key in (select other_key from alike)) e on e.event_key = a.other_key
-join alike_people l on l.event_key = a.event_key
-join alike_people r on r.event_key = a.other_key
-where e.source = a.source and e.event_type = a.event_type
-  and coalesce(l.mail = r.mail, l.name = r.name, false)
+from same_kind a
+join alike_people l on l.eid = a.eid
+join alike_people r on r.eid = a.other
+where coalesce(l.mail = r.mail, l.name = r.name, false)
 group by a.eid""",
             "told again under another id",
         ),
