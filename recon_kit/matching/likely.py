@@ -73,7 +73,8 @@ def run(  # noqa: PLR0913 - what a run depends on, handed down by name
         )
         engine.run(*beside_steps())
     engine.drop(*_WEIGHED)
-    engine.run(*likely_steps(rec, allowed), *live_steps(rec, scores))
+    sets = engine.one(f"select count(together) from {trust.TABLE}") != (0,)
+    engine.run(*likely_steps(rec, allowed, sets=sets), *live_steps(rec, scores))
     engine.drop(*_TOLD)
     return used
 
@@ -214,18 +215,24 @@ join (select eid, pool_eid from open_left union all select eid, pool_eid from op
   on o.eid = c.node"""
 
 
-def likely_steps(rec: Reconciliation, allowed: Authority) -> tuple[Step, ...]:
-    """Picked pairs above `review_min`, and what makes each a question (null: nothing)."""
+def likely_steps(rec: Reconciliation, allowed: Authority, *, sets: bool) -> tuple[Step, ...]:
+    """Picked pairs above `review_min`, and what makes each a question (null: nothing).
+
+    `sets` is whether any of them are parts of one principal, picked together.
+    """
     why = canary.either(
         allowed, "probable", "l.pool_eid", lambda may: trust.why_code_sql(may, "a", "p", "q")
     )
+    together = ""
+    if sets:
+        together = """ replace (case when together is null then why_code
+    else max(why_code) over (partition by together) end as why_code)"""
     return (
         Step(
             "likely",
             f"""
 create or replace table likely as
-select * exclude (together) replace (case when together is null then why_code
-    else max(why_code) over (partition by together) end as why_code)
+select * exclude (together){together}
 from (
 select a.together, l.pool_eid as left_eid, r.pool_eid as right_eid, l.event_key as left_key,
        r.event_key as right_key, a.match_weight, a.probability as match_probability, a.margin,
@@ -252,9 +259,10 @@ def live_steps(rec: Reconciliation, scores: Scores) -> tuple[Step, ...]:
             "likely_money",
             f"""
 create or replace table likely_money as
-select k.*, l.dead <> r.dead as status_note,
-       count(*) over (partition by {one}_eid) as partners, {amounts.pair_money(rec)}
-from (from likely where why_code is null) k
+select left_eid, right_eid, left_key, right_key, match_probability, margin,
+       l.dead <> r.dead as status_note, count(*) over (partition by {one}_eid) as partners,
+       {amounts.pair_money(rec)}
+from (from likely where why_code is null)
 join second_look l on l.eid = left_eid join second_look r on r.eid = right_eid""",
             "what the picked pairs are worth",
         ),

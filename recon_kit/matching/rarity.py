@@ -142,9 +142,10 @@ def attach_usual_fees(engine: Engine, schedules: Sequence[Schedule]) -> None:
     engine.run(
         Step(
             "side_right",
-            f"""create or replace temp table side_right as
-            select r.* exclude (usual_bp, usual_fixed, usual_cap), {fees}
-            from side_right r {charged}""",
+            f"""update side_right as s set usual_bp = f.usual_bp, usual_fixed = f.usual_fixed,
+                usual_cap = f.usual_cap
+            from (select r.event_key, {fees} from side_right r {charged}) f
+            where f.event_key = s.event_key""",
             "the usual fee of each source, method and, where it matters, country, by the model",
         )
     )
