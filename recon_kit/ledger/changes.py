@@ -183,7 +183,7 @@ def written_name(table: str) -> str:
     return f"{table}_written"
 
 
-def compare_sql(table: str, before: str, after: str) -> str:
+def compare_sql(table: str, before: str, after: str, *, few: bool = False) -> str:
     """A query of `table_name, row_id, change`: what differs between two tellings of a run table.
 
     `change` is `added`, `changed` or `withdrawn`. Rows are compared by two hashes of 64 bits over
@@ -194,20 +194,24 @@ def compare_sql(table: str, before: str, after: str) -> str:
         table: name of a run table.
         before: what to read the earlier rows from, in the columns of the table.
         after: the same of the later rows.
+        few: there are few rows, so they are read once and joined by their names.
     """
     columns = [quote_ident(c) for c in model.RUN_TABLES[table]]
     name = columns[0]
     one, other = ", ".join(columns), ", ".join(["'again'", *reversed(columns)])
     hashes = f"hash({name}) as h0, hash({one}) as h1, hash({other}) as h2"
-    return f"""
-with moved as (
+    moved = f"""
+moved as (
     select distinct coalesce(b.h0, a.h0) as h0
     from (select {hashes} from {before}) b full join (select {hashes} from {after}) a
       on a.h1 = b.h1 and a.h2 = b.h2
     where a.h1 is null or b.h1 is null
-),
-was as (select {name} as row_id, {hashes} from {before} where hash({name}) in (from moved)),
-now as (select {name} as row_id, {hashes} from {after} where hash({name}) in (from moved)),
+),"""
+    which = "" if few else f" where hash({name}) in (from moved)"
+    return f"""
+with{"" if few else moved}
+was as materialized (select {name} as row_id, {hashes} from {before}{which}),
+now as materialized (select {name} as row_id, {hashes} from {after}{which}),
 told as (
     select distinct coalesce(was.row_id, now.row_id) as row_id
     from was full join now
@@ -277,7 +281,10 @@ def queries(
         for name in model.CARRIED_TABLES:
             engine.run(_again_step(name, before[name]))
             before[name] = f"again_{name}"
-    engine.run(_told_changes(base.run_id, before, after), *_moved_steps(before, after))
+    engine.run(
+        _told_changes(base.run_id, before, after, few=retaken is not None),
+        *_moved_steps(before, after),
+    )
     if not _small_and_exact(engine, before, after):
         return None
     run, of = quote_text(run_id), quote_text(base.run_id)
@@ -327,8 +334,13 @@ def _moved_steps(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[S
     )
 
 
-def _told_changes(base_id: str, before: Mapping[str, str], after: Mapping[str, str]) -> Step:
-    arms = [f"from ({compare_sql(name, before[name], source)})" for name, source in after.items()]
+def _told_changes(
+    base_id: str, before: Mapping[str, str], after: Mapping[str, str], *, few: bool
+) -> Step:
+    arms = [
+        f"from ({compare_sql(name, before[name], source, few=few)})"
+        for name, source in after.items()
+    ]
     return Step(
         "told_changes",
         f"create temp table told_changes as {' union all '.join(arms)}",

@@ -86,7 +86,7 @@ alter view events rename to every_event;
 create temp table events as select {columns} from every_event
 where hash(event_key) in (from again) or test or event_type = 'fx_rate';
 alter view who rename to every_who;
-create temp table who as from every_who where hash(event_key) in (from again)""",
+create temp table who as from every_who semi join events using (event_key)""",
             "rates are needed by all, and test events are counted",
         ),
         Step(
