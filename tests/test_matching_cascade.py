@@ -99,8 +99,9 @@ def test_a_broken_promise_is_an_error_that_names_it() -> None:
         "an event stands in more than one match": "insert into larger_heads from larger_heads",
         "two matches have one identity": "update larger_heads set match_id = (select match_id"
         " from heads where mid not in (select mid from larger_heads))",
-        "do not add up to its sum": "update member_rows set allocated = 41 where event_key = 'p2'",
-        "or it has none": "delete from member_rows where side = 0",
+        "do not add up to its sum": "update whole_members set allocated = 41"
+        " where event_key = 'p2'",
+        "or it has none": "delete from whole_members where side = 0",
     }
     for message, harm in broken.items():
         with reconciled(events) as world:

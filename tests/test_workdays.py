@@ -283,6 +283,21 @@ def test_weeks_are_iso_weeks_of_the_zone():
     assert got == ("2026-W45", "2026-W46", "DATE")
 
 
+def test_the_day_of_an_instant_in_utc_is_read_off_its_microseconds():
+    """The last microsecond of a day is still that day, before 1970 as well; no time has no day."""
+    told = [
+        datetime(2026, 3, 1, 23, 59, 59, 999_999, UTC), datetime(2026, 3, 2, tzinfo=UTC),
+        datetime(1969, 12, 31, 23, 59, 59, 999_999, UTC), datetime(1960, 2, 29, 1, tzinfo=UTC),
+        None,
+    ]  # fmt: skip
+    with open_engine(threads=1) as engine:
+        engine.put("moments", pl.DataFrame({"ts": told}))
+        days = engine.rows(f"select {wd.local_day_sql('ts', 'UTC')} as day from moments")
+    assert days["day"].to_list() == [
+        date(2026, 3, 1), date(2026, 3, 2), date(1969, 12, 31), date(1960, 2, 29), None,
+    ]  # fmt: skip
+
+
 def test_week_bounds_hold_the_hour_of_a_clock_change():
     """The week in which New York gains an hour has 169 hours."""
     start, end = wd.week_bounds("2026-W44", NEW_YORK)

@@ -118,7 +118,7 @@ from (select *, {amounts.side_sums(rec)} from (
     select f.*, f.one_sum as target, p.total
     from (from found where why_code is null) f
     join (select aid, sum(v) as total from found_parts group by aid) p using (aid)));
-insert into live_members
+insert into more_members
 select f.one_eid, p.eid, 'part', true, p.v
 from (from found where why_code is null) f join found_parts p using (aid)
 union all

@@ -104,7 +104,7 @@ def live_steps(rec: Reconciliation) -> tuple[Step, ...]:
         Step(
             "completed_live",
             f"""
-insert into live_members
+insert into more_members
 select mid, {one}_eid, 'principal', true, {one}_sum from more_pairs semi join completed using (mid)
 union all
 select mid, {many}_eid, 'part', true, {many}_sum from more_pairs semi join completed using (mid)

@@ -5,7 +5,7 @@ out, `accept_residual` and `write_off` close what a match leaves open. A decisio
 evidence it was made on is applied only while that evidence stands; what people disagree about is
 applied for nobody (see `disputes`). Both are listed to be asked again (`reopened`).
 
-Tables left behind: `live_pairs`, `live_groups`, `live_members` of method `decided`,
+Tables left behind: `live_pairs`, `live_groups`, `more_members` of method `decided`,
 `barred_keys(left_key, right_key)` with `barred_pool(left_eid, right_eid)`, `excused(eid)` (left
 out of the matching and of the open items), `closing(left_key, right_key, verdict, evidence_hash)`
 and `reopened(seq, left_key, right_key, verdict, why_code)`.
@@ -213,7 +213,7 @@ select mid, 'decided', 'decision', currency, left_sum, right_sum,
             else 'amount_mismatch' end,
        status_note, null, 1.0, null, null
 from pinned_sums;
-insert into live_members
+insert into more_members
 select s.mid, r.eid, case when r.one then 'principal' else 'part' end, true, r.v
 from pinned_sums s join pinned_rows r using (gid)""",
             "confirmed matches",

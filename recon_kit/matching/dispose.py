@@ -170,10 +170,14 @@ from (select *, unnest([left_key, right_key]) as event_key, unnest([0, 1]) as si
         Step(
             "member_rows",
             f"""
-create or replace table member_rows as
+create or replace table further_members as
 select g.mid, p.event_key, p.side, m.role, m.counts, m.allocated, g.key_used,
        null::varchar as parent
-from live_groups g join live_members m using (mid) join pool p using (eid){hangs}""",
+from live_groups g join more_members m using (mid) join pool p using (eid){hangs};
+create or replace view member_rows as
+from further_members
+union all
+select mid, event_key, side, role, counts, allocated, key_used, null from whole_members""",
             "their members",
         ),
         Step(
@@ -215,10 +219,11 @@ def out_steps(rec: Reconciliation, certificate: str, *, hanging: bool) -> tuple[
             "heads",
             f"""
 create or replace table larger_heads as
-select {many} as match_id, {_head(rec)}, mid
+select match_id, {_head(rec)}, mid
 from {larger}
 left join said_of using (mid)
-join (select mid, list(event_key order by event_key) as listed from member_rows group by mid)
+join (select mid, {many} as match_id
+      from (select mid, list(event_key order by event_key) as listed from member_rows group by mid))
 using (mid);
 create or replace view heads as
 select {pair} as match_id, {_head(rec)}, mid

@@ -8,7 +8,9 @@ Larger groups are resolved in `groups`. What contradicts itself is taken back: s
 Tables left behind (`eid`s of `pool`):
 
 - `live_pairs`: matches of one left and one right event (a view; later ones go to `more_pairs`),
-- `live_groups` and `live_members`: all other matches,
+- `live_groups` and `live_members`: all other matches (members are a view: those of whole groups,
+  which are many, stand in `whole_members` with what is read of them later, others in
+  `more_members`),
 - `conflicts(left_eid, right_eid, key_used, why_code)`: joined by a key, kept apart by a veto,
 - `ambiguous(left_eid, right_eid, key_used)`: answers of which none is better,
 - `rest`: what is still open.
@@ -48,8 +50,12 @@ def prepare() -> tuple[Step, ...]:
             "live_tables",
             f"""
 create or replace table live_groups ({live_columns("hugeint")});
-create or replace table live_members (mid bigint, eid bigint, role varchar, counts boolean,
+create or replace table more_members (mid bigint, eid bigint, role varchar, counts boolean,
     allocated hugeint);
+create or replace table whole_members (mid bigint, eid bigint, role varchar, counts boolean,
+    allocated hugeint, event_key varchar, side utinyint, ts timestamptz, key_used varchar);
+create or replace view live_members as
+from more_members union all select mid, eid, role, counts, allocated from whole_members;
 create or replace table more_pairs ({live_columns("bigint")}, left_eid bigint, right_eid bigint,
     left_key varchar, right_key varchar);
 create or replace view live_pairs as from more_pairs;
@@ -88,9 +94,11 @@ def run(
         crowded, suspected, rated = _exceptions(engine, number)
         if suspected and number:
             engine.run(suspects_step(rec, number))
-        unequal = crowded and groups.run(engine, rec, key, barred=barred)
+        unequal = loose = False
+        if crowded:
+            unequal, loose = groups.run(engine, rec, key, barred=barred)
         if number == 0:
-            engine.run(*late.steps(rec, _lone(), crowded=crowded))
+            engine.run(*late.steps(rec, _lone(), crowded=loose))
         if suspected:
             engine.run(*(fx.steps(rec) if rated else ()), *veto_steps(rec, zone, rated=rated))
         if unequal:

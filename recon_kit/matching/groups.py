@@ -18,18 +18,24 @@ from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
 
-def run(engine: Engine, rec: Reconciliation, key: str, *, barred: bool) -> bool:
-    """Match groups of `crowd_rows` that explain themselves; whether `resolve` has others left.
+def run(engine: Engine, rec: Reconciliation, key: str, *, barred: bool) -> tuple[bool, bool]:
+    """Match groups of `crowd_rows` that explain themselves.
 
-    `barred` is whether a person parted any pair of the pool.
+    `barred` is whether a person parted any pair of the pool. Returns whether `resolve` has other
+    groups left, and whether any row of the crowds stands in no whole group.
     """
     engine.run(alike_step(rec, barred=barred))
-    plain, others = engine.one("select count(way), count(*) - count(way) from alike")
+    plain, others, loose = engine.one(
+        """select count(way), count(*) - count(way),
+                  coalesce(sum(members) filter (way is not null), 0)
+                      < (select count(*) from crowd_rows)
+           from alike"""
+    )
     if plain:
         engine.run(*alike_live_steps(rec, key))
     if others:
         engine.run(*steps(rec, key, barred=barred))
-    return bool(others)
+    return bool(others), bool(loose)
 
 
 def alike_step(rec: Reconciliation, *, barred: bool = True) -> Step:
@@ -52,8 +58,8 @@ select *, case when not simple or {str(barred).lower()} then null
                when n_one = 1 and low = high and {amounts.ties(rec, "low")} then 'repeats' end
        as way
 from (
-    select k, t, count(*) filter (one) as n_one, {principal} filter (one) as mid,
-           min(currency) as c, sum(amount) filter (one) as target,
+    select k, t, count(*) as members, count(*) filter (one) as n_one,
+           {principal} filter (one) as mid, min(currency) as c, sum(amount) filter (one) as target,
            sum(amount) filter (not one) as total, min(amount) filter (not one) as low,
            max(amount) filter (not one) as high,
            bool_or(dead) filter (one) <> bool_or(dead) filter (not one) as status_note,
@@ -76,14 +82,17 @@ select mid, 'exact', {quote_text(key)}, c, left_sum, right_sum, null, status_not
 from (select *, {amounts.side_sums(rec)}
       from (select * replace (case way when 'repeats' then low else total end as total)
             from alike where way is not null));
-insert into live_members
-select mid, eid, role, role <> 'duplicate', amount from (
-    select a.mid, r.eid, r.amount,
-           case when r.one then 'principal'
-                when a.way = 'repeats' and row_number() over (
+insert into whole_members
+select mid, eid, role, role <> 'duplicate', amount, event_key, side, ts, {quote_text(key)} from (
+    select a.mid, r.eid, r.amount, r.event_key, r.side, r.ts,
+           case when r.one then 'principal' else 'part' end as role
+    from crowd_rows r join (from alike where way = 'adds_up') a on a.k = r.k and a.t = r.t
+    union all
+    select a.mid, r.eid, r.amount, r.event_key, r.side, r.ts,
+           case when r.one then 'principal' when row_number() over (
                     partition by r.k, r.t, r.one order by r.dead, r.ts nulls last, r.event_key) > 1
-                then 'duplicate' else 'part' end as role
-    from crowd_rows r join (from alike where way is not null) a on a.k = r.k and a.t = r.t)""",
+                then 'duplicate' else 'part' end
+    from crowd_rows r join (from alike where way = 'repeats') a on a.k = r.k and a.t = r.t)""",
             "payouts with all their members, payments that were sent twice",
         ),
     )
@@ -226,7 +235,7 @@ insert into live_groups
 select mid, 'exact', {quote_text(key)}, coalesce(c, own), left_sum, right_sum, amount_note,
        status_note, case when amount_note = 'currency' then 'currency' end, 1.0, null, null
 from (select *, {amounts.side_sums(rec)} from plain);
-insert into live_members
+insert into more_members
 select p.mid, r.eid, case when r.one then 'principal' else 'part' end, true, r.v
 from plain p join group_rows r using (gid)""",
             "split payments, members of a payout",

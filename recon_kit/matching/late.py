@@ -36,12 +36,13 @@ def steps(rec: Reconciliation, lone: str, *, crowded: bool = False) -> tuple[Ste
     Args:
         rec: its keys and measure.
         lone: query of the `eid, event_key` that found nobody by the first key.
-        crowded: whether `groups` went through larger groups of that key.
+        crowded: whether `groups` found crowds of that key that are no whole groups.
     """
     further = range(1, len(rec.keys))
     texts = "".join(f", {keys.key_text(rec.keys[i])} as t{i}" for i in further)
     hashes = "".join(f", {keys.key_hash(f't{i}')} as k{i}, t{i}" for i in further)
     noted = "select mid from live_groups where amount_note is not null"
+    met_before = " and eid not in (select eid from crowd_rows)" if crowded else ""
     # whole groups first: their members are many, their keys few
     in_crowds = (
         """
@@ -70,8 +71,7 @@ from (
     select eid, event_key from pool where side = {pool.ATTACHED}
     union all
     select eid, event_key from pool semi join (
-        select eid from live_members where mid in ({noted})
-        and eid not in (select eid from crowd_rows)) noted using (eid)
+        select eid from live_members where mid in ({noted}){met_before}) noted using (eid)
     where side < {pool.ATTACHED}
 ) wanted join (select *{texts} from ({pool.told_sql(rec)})) e using (event_key);
 create or replace table further_facts as select eid, {FACTS} from second_look limit 0;

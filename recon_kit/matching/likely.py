@@ -288,7 +288,7 @@ from (
                     then sum({many}_sum) end as total,
                min(match_probability) as confidence, min(margin) as margin
         from likely_money where partners > 1 group by {one}_eid));
-insert into live_members
+insert into more_members
 select m.mid, m.{many}_eid, 'part', true,
        case when g.left_sum is not null and g.right_sum is not null then m.{many}_sum end
 from (select *, {one}_eid as mid from likely_money where partners > 1) m

@@ -13,7 +13,7 @@ lie within the window, and the customer must not differ. What contradicts goes o
 methods as if nothing had been found; equal answers are put to a person. Nothing here touches an
 event that a plain key has matched.
 
-Tables left behind: matches in `more_pairs`, `live_groups` and `live_members`, questions in
+Tables left behind: matches in `more_pairs`, `live_groups` and `more_members`, questions in
 `ambiguous`, and `repaired(left_eid, right_eid, key_used, stands)`.
 """
 
@@ -266,7 +266,7 @@ select mid, 'exact' as method, min(key_used) as key_used, min(currency) as curre
        bool_or(status_note) as status_note, null as doubt, 1.0 as confidence, null as margin,
        null as model_hash
 from repaired_splits group by mid;
-insert into live_members by name
+insert into more_members by name
 select mid, {many}_eid as eid, 'part' as role, true as counts, {many}_sum as allocated
 from repaired_splits
 union all by name

@@ -84,7 +84,7 @@ select o_eid, 'exact', {used}, any_value(currency), any_value(left_sum), any_val
        null, null, null, 1.0, null, null
 from sole semi join (from several_state where verdict <> 'ambiguous') s using (gid)
 group by o_eid;
-insert into live_members
+insert into more_members
 select o_eid, m_eid, case turn when 1 then 'part' else 'duplicate' end, turn = 1,
        {"right_sum" if left == "o" else "left_sum"}
 from sole semi join (from several_state where verdict <> 'ambiguous') s using (gid)
@@ -100,7 +100,7 @@ insert into live_groups
 select mid, 'exact', {used}, s.c, left_sum, right_sum, null, status_note, null, 1.0, null, null
 from (select *, {amounts.side_sums(rec)} from several_state where verdict = 'adds_up') s
 join (select gid, {status} as status_note from left_over group by gid) using (gid);
-insert into live_members
+insert into more_members
 select s.mid, l.eid, case when l.one then 'principal' else 'part' end, true, l.v
 from (from several_state where verdict = 'adds_up') s join left_over l using (gid)""",
             "the last principal takes the rest, which adds up to it",

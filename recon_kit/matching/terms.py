@@ -87,7 +87,7 @@ def learn(engine: Engine, rec: Reconciliation, zone: str) -> Learned:
     engine.run(_proven_step(engine))
     schedules = _told_schedules(engine, rec) + _net_of_pairs(engine, rec)
     lags = _lags(engine, rec, zone)
-    engine.drop("proven_pairs", "net_pairs")
+    engine.drop("proven_alone", "proven_further", "high_grosses", "net_pairs")
     if not (schedules or lags):
         return Learned((), (), ())
     note = f"{len(schedules)} fee schedules and {len(lags)} settlement lags were learned"
@@ -98,7 +98,8 @@ def learn(engine: Engine, rec: Reconciliation, zone: str) -> Learned:
 def _proven_step(engine: Engine) -> Step:
     """`proven_pairs`: both events with what terms are read off; all, or a share that keys decide.
 
-    By side `<side>_eid`, `<side>_key`, `<side>_ts`, `<side>_amount` and `<side>_currency`.
+    By side `<side>_eid`, `<side>_key`, `<side>_ts`, `<side>_amount` and `<side>_currency`. A view:
+    of the many members of whole groups each reader wants few columns.
     """
     known = "method in ('exact', 'decided') and doubt is null and not coalesce(status_note, false)"
     count = engine.one(f"select count(*) from live_pairs where {known}")[0]
@@ -115,15 +116,23 @@ def _proven_step(engine: Engine) -> Step:
     return Step(
         "proven_pairs",
         f"""
-create or replace table proven_pairs as
-with members as materialized (
-    select m.mid, p.eid, p.event_key, p.side, p.ts, p.amount, p.currency
-    from (from live_members where counts) m
-    semi join (from live_groups where {known}) g using (mid) join pool p using (eid)
-)
+create or replace table proven_alone as
 select left_key, right_key, {told}
 from (from live_pairs where {known} and {taken}) join pool l on l.eid = left_eid
-join pool r on r.eid = right_eid
+join pool r on r.eid = right_eid;
+create or replace table proven_further as
+select m.mid, p.eid, p.event_key, p.side, p.ts, p.amount, p.currency
+from (from more_members where counts) m
+semi join (from live_groups where {known}) g using (mid) join pool p using (eid);
+create or replace view proven_pairs as
+with members as (
+    from proven_further
+    union all
+    select mid, eid, event_key, side, ts, allocated::bigint, g.currency
+    from (from whole_members where counts) m
+    join (select mid, currency from live_groups where {known}) g using (mid)
+)
+from proven_alone
 union all
 select l.event_key, r.event_key, {told}
 from (from members where side = {pool.LEFT}) l join (from members where side = {pool.RIGHT}) r
@@ -173,11 +182,10 @@ def _net_of_pairs(engine: Engine, rec: Reconciliation) -> tuple[Schedule, ...]:
         # The pool holds nets. Only a positive right amount can be what remains of a higher one, so
         # what is not above the least of them need not be looked up.
         gross, currency = "l.amount", "l.currency"
-        left = f"""join (
-    select p.eid, e.amount, e.currency from events e join pool p using (event_key)
-    where p.side = {pool.LEFT} and e.amount > (
-        select min(amount) + 3 from pool where side = {pool.RIGHT} and amount > 0)) l
-    on l.eid = left_eid"""
+        left = "join high_grosses l on l.eid = left_eid"
+        engine.run(_high_step())
+        if not engine.count("high_grosses"):
+            return ()
     engine.run(
         Step(
             "net_pairs",
@@ -198,6 +206,19 @@ where {net_sql(gross, currency, "right_amount", "right_currency")}
         order by e.event_ts, e.event_key, p.left_key"""
     )
     return schedules_of(rows, "net")
+
+
+def _high_step() -> Step:
+    """`high_grosses(eid, amount, currency)`: of left events, where the pool holds their nets."""
+    return Step(
+        "high_grosses",
+        f"""
+create or replace table high_grosses as
+select p.eid, e.amount, e.currency from events e join pool p using (event_key)
+where p.side = {pool.LEFT} and e.amount > (
+    select min(amount) + 3 from pool where side = {pool.RIGHT} and amount > 0)""",
+        "gross amounts of the left side, where its nets are compared",
+    )
 
 
 def sure_schedules(engine: Engine) -> tuple[Schedule, ...]:

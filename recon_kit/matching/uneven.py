@@ -167,7 +167,7 @@ from (
                coalesce(bool_or(stranger) filter (role = 'part'), false) as strangers,
                any_value(status_note) as status_note
         from settled group by mid));
-insert into live_members
+insert into more_members
 select mid, eid, role, role = 'part', v from settled where role <> 'apart'
 union all
 select h.mid, r.eid, 'principal', true, r.v
