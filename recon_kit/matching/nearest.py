@@ -77,6 +77,12 @@ def candidate_steps() -> tuple[Step, ...]:
             "hints",
             f"""
 create or replace table hints as
+with asked as materialized (
+    select eid, event_key from second_look
+    union all
+    select eid, event_key from pool
+    where eid in (select mid from needy) and eid not in (select eid from second_look)
+)
 select eid, other, why_code, rank, key_used, null::double as confidence
 from (
     select unnest([left_eid, right_eid]) as eid, unnest([right_eid, left_eid]) as other,
@@ -93,8 +99,7 @@ union all
 select unnest([l.eid, r.eid]), unnest([r.eid, l.eid]),
        {answer_words.code_sql()}, 3, null, p.confidence
 from out_proposals p
-join (select eid, event_key from pool) l on l.event_key = p.left_key
-join (select eid, event_key from pool) r on r.event_key = p.right_key""",
+join asked l on l.event_key = p.left_key join asked r on r.event_key = p.right_key""",
             "vetoes, ambiguities and proposals, seen from both sides",
         ),
         Step(
@@ -185,7 +190,9 @@ insert into near select eid, other, 'amount', null from same_amount""",
             """
 create or replace table same_customer as
 with mails as (
-    select eid, lower(trim(email)) as mail from people where email like '%_@_%'
+    select eid, lower(trim(email)) as mail from people
+    where eid in (select eid from offered union all select eid from lonely)
+      and email like '%_@_%'
 ), asking as (
     select l.*, p.mail from lonely l join mails p using (eid)
     where l.eid not in (select eid from near)

@@ -40,8 +40,15 @@ def alike_step(rec: Reconciliation) -> Step:
     span = span_us(rec)
     when = "p.ts = a.ts"
     spread, bucket = "", ""
+    # one number is looked up in a fraction of the time of all that must agree
+    found = """, timely as materialized (
+    select eid from pool where ts in (select ts from asked)
+), found as materialized (
+    from pool where eid in (from timely)
+)"""
     if span:
         # neighbours in time share a bucket or stand in the next one: no range join
+        found = ", found as (from pool)"
         at = f"epoch_us({{}}.ts) // {span}"
         spread = f", unnest([{at.format('o')} - 1, {at.format('o')}, {at.format('o')} + 1]) as b"
         bucket = f" and {at.format('p')} = a.b"
@@ -51,13 +58,14 @@ def alike_step(rec: Reconciliation) -> Step:
         "alike",
         f"""
 create or replace table alike as
-select distinct a.eid, a.event_key, a.source, a.event_type, p.eid as other,
-       p.event_key as other_key
-from (
+with asked as materialized (
     select o.*, f.source, f.event_type{spread} from open_rows o join facts f using (eid)
     where o.mid is null and o.side < 2 and o.ts is not null and o.amount is not null and {precise}
       and o.eid not in (select eid from near)
-) a join pool p
+){found}
+select distinct a.eid, a.event_key, a.source, a.event_type, p.eid as other,
+       p.event_key as other_key
+from asked a join found p
   on p.side = a.side and p.currency = a.currency and p.amount = a.amount{bucket}
 where {when} and p.eid <> a.eid
   and (p.event_key < a.event_key or p.eid not in (select eid from rest))""",
