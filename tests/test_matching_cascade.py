@@ -344,8 +344,23 @@ def test_presented_amounts_take_room_only_where_one_is_told(
         seen = world.engine.rows("select * from pool order by event_key")
 
     assert len({"shown", "shown_currency"} & set(kept)) == columns
-    assert ", ".join(seen.columns) == pool.COLUMNS + ", k0, t0"
+    assert ", ".join(seen.columns) == pool.COLUMNS + ", k0, t0, refunded"
     assert seen["shown"].to_list() == [None, presented]
+
+
+@pytest.mark.parametrize(("attach", "kept"), [(["refund"], [25, None]), ([], [None, None])])
+def test_refunded_amounts_take_room_only_where_refunds_are_attached(
+    attach: list[str], kept: list[int | None]
+) -> None:
+    """What a column says was refunded is compared with refunds, and with nothing else."""
+    events = [order("o1", 100, order_id="1", refunded_amount=25),
+              payment("p1", 100, order_id="1")]  # fmt: skip
+    with reconciled(events, rec(attach=attach)) as world:
+        columns = world.engine.rows("from pool_rows limit 0").columns
+        seen = world.engine.rows("select * from pool order by event_key")
+
+    assert ("refunded" in columns) == bool(attach)
+    assert seen["refunded"].to_list() == kept
 
 
 def test_a_payment_of_the_next_purchase_closes_no_order_by_itself() -> None:

@@ -251,11 +251,13 @@ def _begin(
     """
     if context.as_of.tzinfo is None:
         raise MatchingError("as_of needs a time zone; pass an aware datetime")
-    pool.build(engine, rec)
+    tests = pool.build(engine, rec)
     engine.run(*whole)
     put_calendar(engine, rec, context)
     engine.run(*exact.prepare(), proposals.prepare(), evidence.prepare(), dispose.currencies())
-    engine.run(answers.prepare(), learned.prepare(), canary.prepare(), pool.test_note_step(rec))
+    engine.run(answers.prepare(), learned.prepare(), canary.prepare())
+    if tests:
+        engine.run(pool.test_note_step(rec))
 
 
 def put_calendar(engine: Engine, rec: Reconciliation, context: MatchingContext) -> None:

@@ -39,28 +39,15 @@ def run(
     one under which those of its components on trial do. Where nothing hangs on a match, or nobody
     tells of a refund, what would look for it is left out.
     """
-    engine.run(claimed_step(rec))
-    hanging, refunds = (
-        bool(told)
-        for told in engine.one("select exists (from live_attached), exists (from claimed)")
-    )
+    hanging, refunds = (bool(told) for told in engine.one(
+        "select exists (from live_attached), exists (from pool where refunded is not null)"
+    ))  # fmt: skip
     if hanging or refunds:
         engine.run(refund_step())
     engine.run(
         *note_steps(rec, refunds=hanging or refunds),
         *id_steps(hanging=hanging),
         *out_steps(rec, _certificate(certificates, on_trial), hanging=hanging),
-    )
-
-
-def claimed_step(rec: Reconciliation) -> Step:
-    """`claimed(event_key, refunded_amount)`: who tells in a column what was refunded."""
-    told = "refunded_amount is not null" if "refund" in rec.attach else "false"
-    return Step(
-        "claimed",
-        "create or replace table claimed as"
-        f" select event_key, refunded_amount from events where {told}",
-        "one pass over the events",
     )
 
 
@@ -81,14 +68,11 @@ with stood as not materialized (
 ), seen as materialized (
     select eid from stood where mid in (select mid from refunds_seen)
 ), placed as materialized (
-    select p.eid, p.side, p.currency, c.refunded_amount
-    from pool p join (from claimed where refunded_amount <> 0) c using (event_key)
+    select eid, side, currency, refunded from pool where refunded <> 0
     union all
-    select p.eid, p.side, p.currency, 0
-    from (from pool where eid in (from seen)) p
-    semi join (from claimed where refunded_amount = 0) c using (event_key)
+    select eid, side, currency, refunded from pool where refunded = 0 and eid in (from seen)
 )
-select s.mid, p.side, sum(abs(p.refunded_amount)) as total
+select s.mid, p.side, sum(abs(p.refunded)) as total
 from placed p join (from stood where eid in (select eid from placed)) s using (eid)
 where p.currency = s.currency
 group by s.mid, p.side""",

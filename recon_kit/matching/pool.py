@@ -14,6 +14,7 @@ the few rows that need it (see `late`), by `event_key`:
 | ts | event time |
 | dead | its status says that no money moved |
 | k0, t0 | 64-bit hash of the first declared key, and its text, compared after a join |
+| refunded | what a column of its own says was refunded of it, where refunds are attached |
 """
 
 from __future__ import annotations
@@ -31,22 +32,23 @@ DEAD_STATUSES: tuple[str, ...] = (
     "voided", "cancelled", "canceled", "failed", "declined", "expired", "denied", "refused",
     "blocked", "reversed_authorization", "authorization_expired", "trash",
 )  # fmt: skip
-# A list: DuckDB would plan a join for `in`, and asks a list once for each status that is told.
-_DEAD = f"coalesce(list_contains([{keys.texts(DEAD_STATUSES)}], status), false)"
 
 
-def build(engine: Engine, rec: Reconciliation) -> None:
-    """Make `pool` from the views of the engine.
+def build(engine: Engine, rec: Reconciliation) -> bool:
+    """Make `pool` from the views of the engine; whether any event at all is a test.
 
     Raises:
         MatchingError: a source and type stands on both sides without any filter to tell them
             apart, so that every event would be its own counterpart.
     """
     _sides_differ(rec)
-    shown = bool(
-        engine.one("select exists (select 1 from events where presentment_amount is not null)")[0]
-    )
-    engine.run(*steps(rec, shown=shown), whole_step("pool"))
+    shown, refunded, tests = (bool(told) for told in engine.one(
+        "select count(presentment_amount) > 0, count(refunded_amount) > 0, bool_or(test)"
+        " from events"
+    ))  # fmt: skip
+    refunded = refunded and "refund" in rec.attach
+    engine.run(*steps(rec, shown=shown, refunded=refunded), whole_step("pool"))
+    return tests
 
 
 def whole_step(rows: str, span: str = "pool") -> Step:
@@ -79,17 +81,22 @@ where n > 0""",
     )
 
 
-def steps(rec: Reconciliation, *, shown: bool = True) -> tuple[Step, ...]:
+def steps(rec: Reconciliation, *, shown: bool = True, refunded: bool = False) -> tuple[Step, ...]:
     """The statements of `build`, printable.
 
-    `shown` is whether any event tells a presented amount; else its columns need no room.
+    `shown` is whether any event tells a presented amount, `refunded` whether one tells what was
+    refunded of it; else these columns need no room.
     """
-    untold = {"shown": "null::bigint as shown", "shown_currency": "null::varchar as shown_currency"}
     columns = COLUMNS.removeprefix("eid, ") + (", k0, t0" if rec.keys else "")
-    rows, told = rows_sql(rec), columns
+    rows = rows_sql(rec, further=("", ", refunded_amount as refunded") if refunded else ("", ""))
+    told = f"{columns}, {'refunded' if refunded else 'null::bigint as refunded'}"
     if not shown:
+        untold = {"shown": "bigint", "shown_currency": "varchar"}
         rows = f"select * exclude ({', '.join(untold)}) from ({rows})"
-        told = ", ".join(untold.get(name, name) for name in columns.split(", "))
+        told = ", ".join(
+            f"null::{untold[name]} as {name}" if name in untold else name
+            for name in told.split(", ")
+        )
     return (
         Step(
             "pool",
@@ -165,7 +172,7 @@ def row_sql(rec: Reconciliation) -> str:
     )
     return f"""event_key, side,
        {home} as home, {measured} as amount, currency, {", ".join(shown)},
-       event_ts as ts, {_DEAD} as dead{first}"""
+       event_ts as ts, coalesce(status in ({keys.texts(DEAD_STATUSES)}), false) as dead{first}"""
 
 
 def _by_side(told: dict[int, str]) -> str:
