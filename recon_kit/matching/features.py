@@ -179,7 +179,7 @@ def _rows_sql(plain: str, extra: Sequence[str], *, rated: bool, told: bool) -> s
         split_part(email, '@', 2) as email_domain,
         case when length(phone_digits) >= 6 then right(phone_digits, 9) end as phone,
         case when length(phone_digits) >= 6 then right(phone_digits, 7) end as phone_end,
-        array_to_string(words, ' ') as name,
+        array_to_string(words, ' ') as name, {folding.marks("words")} as word_marks,
         left(list_min(list_filter(parts, lambda w: w <> name_last and w <> '')), 1) as name_first,
         nullif(upper(trim(click_id)), '') as click,
         case when length(invoice_digits) >= 3 then invoice_digits end as invoice,

@@ -81,6 +81,11 @@ def longest(words: str) -> str:
     return f"list_reduce({words}, lambda x, y: case when length(y) > length(x) then y else x end)"
 
 
+def marks(words: str) -> str:
+    """A whole number in which each word sets a bit: lists that share a word share a bit."""
+    return f"list_bit_or(list_transform({words}, lambda w: 1::bigint << (hash(w) % 62)::int))"
+
+
 def term(kind: str, size: str, text: str) -> str:
     """A hash of a text, a start of it, an amount or a mailbox: memos name people (see `rarity`)."""
     return f"left(md5({kind} || {size} || ':' || {text}), {TERM_DIGITS})"
