@@ -97,6 +97,7 @@ def test_a_broken_promise_is_an_error_that_names_it() -> None:
     ]  # fmt: skip
     broken = {
         "an event stands in more than one match": "insert into larger_heads from larger_heads",
+        "event stands in more than one": "insert into more_pairs from live_pairs",
         "two matches have one identity": "update larger_heads set match_id = (select match_id"
         " from heads where mid not in (select mid from larger_heads))",
         "do not add up to its sum": "update whole_members set allocated = 41"

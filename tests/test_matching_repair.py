@@ -316,6 +316,19 @@ def test_another_customer_or_another_second_is_no_duplicate():
             assert "possible_duplicate" not in [r[0] for r in world.open("why_code")]
 
 
+def test_another_source_tells_its_own():
+    """The same customer, amount and second at another processor is another payment."""
+    declared = rec(right={"sources": ["stripe", "adyen"], "types": ["payment"]})
+    events = [
+        order("o1", 100, order_id="1"), payment("p1", 100, order_id="1"),
+        event("p2", "adyen", "payment", 100, order_id="9", ts_precision="second"),
+    ]  # fmt: skip
+    people = [person(k, *ANA) for k in ("o1", "p1", "p2")]
+    with reconciled(events, declared, who=people) as world:
+        assert world.groups() == ["o1+p1"]
+        assert world.open("event_key", "why_code") == [("p2", "nothing")]
+
+
 def test_a_declared_window_widens_the_second():
     """Within five minutes, where `duplicates_within` says so; six are too many."""
     declared = rec(duplicates_within="5m")

@@ -113,38 +113,43 @@ def carriers_step(
 ) -> Step:
     """`carriers(number, t, eid, event_key, side)`: who carries a key of some rows, matched or not.
 
+    The first key stands in the pool: it is looked up by its hash alone, and the texts of those few
+    compared. Further keys are read from all events: which of these take part, the pool knows.
+
     Args:
-        rec: its sides and keys; the first key stands in the pool.
+        rec: its sides and keys.
         asking: table or query of rows with keys, as `second_look` has them.
         name: of the table.
         words: table with a column `word` of texts that may be any of the keys.
     """
-    sides = f"{keys.side_filter(rec.left)} or {keys.side_filter(rec.right)}"
     further = f" union all select word from {words}" if words else ""
     wanted = [
         f"(select t{number} from {asking} where k{number} is not null{further})"
         for number in range(len(rec.keys))
     ]
     later = range(1, len(rec.keys))
-    asked = ", ".join(
-        f"case when {keys.key_text(rec.keys[n])} in {wanted[n]} then {keys.key_text(rec.keys[n])}"
-        f" end as t{n}"
-        for n in later
-    )
-    texts, numbers = ", ".join(f"t{n}" for n in later), ", ".join(map(str, later))
+    hashed = f" union all select hash(word) from {words}" if words else ""
+    told_texts = ", ".join(f"{keys.key_text(rec.keys[n])} as t{n}" for n in later)
+    marks = ", ".join(f"coalesce(t{n} in {wanted[n]}, false) as asked{n}" for n in later)
+    asked = " or ".join(f"asked{n}" for n in later)
+    texts = ", ".join(f"case when asked{n} then t{n} end" for n in later)
+    numbers = ", ".join(map(str, later))
     told = f"""
 union all
 select number, t, eid, event_key, side
 from (
     select unnest([{numbers}]) as number, unnest([{texts}]) as t, event_key
-    from (select event_key, {asked} from events where {sides}) where coalesce({texts}) is not null
+    from (select *, {marks} from (select event_key, {told_texts} from events)) where {asked}
 ) join pool using (event_key)
 where t is not null and side < {pool.ATTACHED}"""
     return Step(
         "carriers",
         f"""
 create or replace table {name} as
+with by_hash as materialized (
+    select eid from pool where side < {pool.ATTACHED} and k0 in (select k0 from {asking}{hashed})
+)
 select 0 as number, t0 as t, eid, event_key, side from pool
-where side < {pool.ATTACHED} and k0 is not null and t0 in {wanted[0]}{told if later else ""}""",
+where eid in (from by_hash) and t0 in {wanted[0]}{told if later else ""}""",
         "who carries the same keys",
     )

@@ -49,9 +49,10 @@ def run(engine: Engine, rec: Reconciliation) -> None:
     engine.run(*candidate_steps())
     if rec.keys:
         engine.run(waiting_step(rec))
-        if not late.carriers_made(engine):
-            engine.run(late.carriers_step(rec, "waiting"))  # nobody asks for more after this
-        engine.run(taken_step(rec))
+        if engine.count("waiting"):
+            if not late.carriers_made(engine):
+                engine.run(late.carriers_step(rec, "waiting"))  # nobody asks for more after this
+            engine.run(taken_step(rec))
         engine.drop("carriers")
     engine.run(told_again.alike_step(rec), unknown_step())
     if engine.count("unknown"):
