@@ -26,6 +26,21 @@ def test_keys_are_tried_in_the_declared_order() -> None:
         ) == [("order_id",), ("order_id",), ("invoice_number",), ("invoice_number",)]
 
 
+@pytest.mark.parametrize("lone", [0, 9])
+def test_groups_of_each_key_are_found_whether_most_events_stand_in_one_or_few(lone: int) -> None:
+    """Split by order id, split by invoice; nine orders without a payment change neither."""
+    events = [
+        order("o1", 100, order_id="1"),
+        payment("p1", 60, order_id="1"), payment("p2", 40, order_id="1"),
+        order("o2", 70, order_id="2", invoice_number="i2"),
+        payment("p3", 50, order_id="9", invoice_number="i2"),
+        payment("p4", 20, invoice_number="i2"),
+        *(order(f"x{i}", 5, order_id=f"x{i}") for i in range(lone)),
+    ]  # fmt: skip
+    with reconciled(events) as world:
+        assert world.groups() == ["o1+p1+p2", "o2+p3+p4"]
+
+
 @pytest.mark.parametrize("spelling", ["", "-", "n/a", "N/A", "NULL", "null", "None", "0", "nan"])
 def test_null_like_keys_never_join(spelling: str) -> None:
     """Spellings of `there is no id` are no id, in a column and inside raw keys."""

@@ -88,6 +88,9 @@ def run(
         "select exists (from barred_pool), exists (from pool where shown is not null)"
     ))  # fmt: skip
     for number, key in enumerate(rec.keys):
+        if number == 0:
+            engine.run(crowd_keys_step(key))
+            engine.run(crowd_step(rec, key, most=_most_are_crowded(engine)))
         engine.run(*(further_steps if number else first_steps)(
             rec, number, key, barred=barred, shown=shown
         ))  # fmt: skip
@@ -135,6 +138,45 @@ create or replace table suspect_pairs (left_eid bigint, right_eid bigint, left_k
     )
 
 
+def crowd_keys_step(key: str) -> Step:
+    """`crowd_keys(k, carried)`: first keys of more than two open events, and of how many."""
+    return Step(
+        f"{key}.crowd_keys",
+        """
+create or replace table crowd_keys as
+select k0 as k, count(*) as carried from rest where k0 is not null
+group by k having count(*) > 2""",
+        "keys that more than two open events carry",
+    )
+
+
+def _most_are_crowded(engine: Engine) -> bool:
+    """Whether more than half of what is open stands in crowds, as where payouts are taken apart."""
+    most = engine.one(
+        "select coalesce(sum(carried), 0) * 2 > (select count(*) from rest) from crowd_keys"
+    )[0]
+    return bool(most)
+
+
+def crowd_step(rec: Reconciliation, key: str, *, most: bool) -> Step:
+    """`crowd_rows`: events with a key of `crowd_keys`.
+
+    Few are copied, as they are read often; where they are `most` of all, that would hold
+    everything twice, and going through all again costs less.
+    """
+    rows = f"""
+select {_keyed(rec)}, k0 as k, t0 as t, true as crowded
+from rest semi join crowd_keys c on c.k = k0"""
+    made = f"""
+create or replace table keyed as{rows};
+create or replace view crowd_rows as from keyed where crowded"""
+    return Step(
+        f"{key}.crowd",
+        f"create or replace view crowd_rows as{rows}" if most else made,
+        "events with a key that more than two open ones carry",
+    )
+
+
 def first_steps(
     rec: Reconciliation, number: int, key: str, *, barred: bool = False, shown: bool = True
 ) -> tuple[Step, ...]:
@@ -152,17 +194,6 @@ def first_steps(
     )
     joined = f"{left} l full join {right} r using ({k})"
     return (
-        Step(
-            f"{key}.crowd",
-            f"""
-create or replace table crowd_keys as
-select {k} as k from rest where {k} is not null group by {k} having count(*) > 2;
-create or replace table keyed as
-select {_keyed(rec)}, {k} as k, {t} as t, true as crowded
-from rest semi join crowd_keys c on c.k = {k};
-create or replace view crowd_rows as from keyed where crowded""",
-            "events with a key that more than two open ones carry",
-        ),
         Step(
             f"{key}.pairs",
             f"create or replace table joined_{number} as"
@@ -192,7 +223,8 @@ with still_open as materialized (
     where side < {pool.ATTACHED} and {k} is not null
 )
 select *, k in (select k from still_open group by k having count(*) > 2) as crowded
-from still_open""",
+from still_open;
+create or replace view crowd_rows as from keyed where crowded""",
             "each key sees only what is open, and who of it is more than two",
         ),
         Step(
