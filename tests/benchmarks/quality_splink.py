@@ -174,12 +174,21 @@ def residual(engine: Engine, rec: Reconciliation, rounds: int) -> dict[str, Any]
     """Both, with training, on the rows that no key claims; interleaved, medians of `rounds`."""
     _splink_loaded()
     took: dict[str, list[float]] = {"recon_kit": [], "splink": []}
+    busy: dict[str, list[float]] = {"recon_kit": [], "splink": []}
     pairs = {}
     for _ in range(rounds):
-        pairs["recon_kit"] = _timed(took["recon_kit"], lambda: probable.score(engine, rec, None))
-        pairs["splink"] = _timed(took["splink"], lambda: plain_splink(engine))
+        for name, work in (
+            ("recon_kit", lambda: probable.score(engine, rec, None)),
+            ("splink", lambda: plain_splink(engine)),
+        ):
+            before = time.process_time()
+            pairs[name] = _timed(took[name], work)
+            busy[name].append(time.process_time() - before)
     scored = pairs["recon_kit"]
-    middle = {name: round(statistics.median(seconds), 2) for name, seconds in took.items()}
+    middle, processor = (
+        {name: round(statistics.median(seconds), 2) for name, seconds in of.items()}
+        for of in (took, busy)
+    )
     found = {}
     for name, table, floor in (("recon_kit", "scored_pairs", 0.5), ("splink", "plain_scored", 0.5)):
         assign(engine, table, rec.cardinality)
@@ -187,6 +196,8 @@ def residual(engine: Engine, rec: Reconciliation, rounds: int) -> dict[str, Any]
     return {
         "seconds": middle,
         "splink_over_recon_kit": round(middle["splink"] / middle["recon_kit"], 2),
+        "processor_seconds": processor,
+        "processor_splink_over_recon_kit": round(processor["splink"] / processor["recon_kit"], 2),
         "pairs": {"recon_kit": scored.pairs, "splink": pairs["splink"]},
         "found": found,
     }
