@@ -74,7 +74,7 @@ def ours(world: World) -> tuple[dict[str, Cost], StoredModel | None]:
     world.engine.con.execute("create or replace table kept as from out_match_members")
     kept = since(start)
     last = [name for name, _ in spent].index("out_match_members") + 1
-    joins = [c for n, c in spent if n.endswith((".crowd", ".pairs"))]
+    joins = [c for n, c in spent if n.endswith((".crowd_keys", ".crowd", ".pairs"))]
     return {
         "key joins": added(joins),
         "exact method": added([until, kept]),
