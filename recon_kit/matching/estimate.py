@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import standing
+from recon_kit.matching import pair_levels
 from recon_kit.matching.assign import Cardinality, posterior
 from recon_kit.matching.by_chance import GRID, count_all, draw, shares
 from recon_kit.matching.ladders import Comparison
@@ -58,7 +58,7 @@ class Sample:
     """What is learned from: pairs (`seq` of either side) with their levels.
 
     `levels` has a row for each of `ladders`, `total` counts all pairs by level; `drawn` counts the
-    left rows that the pairs belong to. `stood` is how the ladders of `pair_levels` read.
+    left rows that the pairs belong to. `ladders_sql` is what `pair_levels` was found for.
     """
 
     left: Ints
@@ -70,7 +70,7 @@ class Sample:
     drawn: int
     lefts: int
     rights: int
-    stood: tuple[str, ...]
+    ladders_sql: tuple[str, ...]
 
 
 def defaults(ladders: Sequence[Comparison], note: str) -> Learned:
@@ -154,13 +154,13 @@ def _looked_anew(engine: Engine, ladders: Sequence[Comparison], earlier: Sample)
     total = dict(earlier.total)
     if new:
         total |= count_all(engine, new, earlier.lefts * earlier.rights)
-    stood = standing.stand(engine, ladders, earlier.stood)
+    ladders_sql = pair_levels.find(engine, ladders, earlier.ladders_sql)
     return replace(
         earlier,
         ladders=tuple(ladders),
         levels=_pair_levels(engine, len(ladders))[2],
         total={c.name: total[c.name] for c in ladders},
-        stood=stood,
+        ladders_sql=ladders_sql,
     )
 
 
@@ -191,19 +191,19 @@ def _training_pairs(
             "left rows to learn from, with all their partners",
         )
     )
-    stood = standing.stand(engine, ladders)
+    ladders_sql = pair_levels.find(engine, ladders)
     left, right, numbers = _pair_levels(engine, len(ladders))
     if not len(left):
         return None
     pairs = graph(left, right, np.zeros(len(left), dtype=np.int64))
     drawn = engine.count("training_rows")
-    return Sample(left, right, pairs, tuple(ladders), numbers, total, drawn, *sizes, stood)
+    return Sample(left, right, pairs, tuple(ladders), numbers, total, drawn, *sizes, ladders_sql)
 
 
 def _pair_levels(engine: Engine, ladders: int) -> tuple[Ints, Ints, Ints]:
     """Left and right `seq` of the pairs of `training_rows`, in their order, and their levels."""
     found = engine.rows(
-        f"select * from {standing.TABLE} where l in (select seq from training_rows) order by l, r"
+        f"from {pair_levels.TABLE} where l in (select seq from training_rows) order by l, r"
     )
     numbers = [found[f"g{i}"].to_numpy().astype(np.int64) for i in range(ladders)]
     return found["l"].to_numpy(), found["r"].to_numpy(), np.stack(numbers)

@@ -20,7 +20,7 @@ from typing import Any
 import polars as pl
 
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import blocking, enrich, estimate, features, fx, rarity, standing, stored
+from recon_kit.matching import blocking, enrich, estimate, features, fx, pair_levels, rarity, stored
 from recon_kit.matching.comparisons import Terms, comparisons, days
 from recon_kit.matching.ladders import Comparison, splink_settings
 from recon_kit.matching.stored import Trained
@@ -104,22 +104,22 @@ def score(
     )
     notes += blocking.notes(counts, chosen)
     trained = known
-    read: tuple[str, ...] = ()
+    found_for: tuple[str, ...] = ()
     if learns:
         seed = rec.probable.seed if seed is None else seed
-        anew, taught, read = _learn(engine, rec, filled, replace(known, rarity=rare), seed)
+        anew, taught, found_for = _learn(engine, rec, filled, replace(known, rarity=rare), seed)
         notes += taught
         if anew is None and known.ladders:
             kept = score(engine, rec, model)
             return replace(kept, notes=(*notes, *kept.notes))
         if anew is None:
             _empty(engine)
-            engine.drop(*_SCRATCH, standing.TABLE)
+            engine.drop(*_SCRATCH, pair_levels.TABLE)
             return Scored(model, TABLE, False, 0, tuple(counts), tuple(notes))
         trained = anew
     model = stored.write(rec.name, trained) if trained is not known else model
-    rescore(engine, rec, trained, read)
-    engine.drop(standing.TABLE)
+    rescore(engine, rec, trained, found_for)
+    engine.drop(pair_levels.TABLE)
     return Scored(
         model, TABLE, trained is not known,
         engine.count("candidate_pairs"), tuple(counts), tuple(notes),
@@ -133,7 +133,7 @@ def _learn(
 
     There is none where nothing can be compared, or where learning did not settle though a model is
     there. Where the pairs that are all but certain show a usual fee, it is learned again with that
-    fee. Third comes how the ladders of `pair_levels` read (see `standing.stand`).
+    fee. Third comes what `pair_levels` was found for (see `pair_levels.find`).
     """
     extra = rec.probable.compare
     terms = Terms(
@@ -182,7 +182,7 @@ def _learn(
         calibration=None,
         card=None,
     )
-    return trained, notes, odds.sample.stood if odds.sample else ()
+    return trained, notes, odds.sample.ladders_sql if odds.sample else ()
 
 
 def put_rates(engine: Engine) -> bool:
@@ -236,19 +236,19 @@ def as_splink(model: StoredModel, lefts: int, rights: int, rec: Reconciliation) 
 
 # --- scoring --------------------------------------------------------------------------------------
 def rescore(
-    engine: Engine, rec: Reconciliation, trained: Trained, stood: Sequence[str] = ()
+    engine: Engine, rec: Reconciliation, trained: Trained, found_for: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """Make `scored_pairs` anew with other odds, over the candidate pairs that `score` left.
 
     A weight depends on nothing but the levels a pair stands on. So the levels of every pair are
-    found once (`stood`: they are there already, see `standing.stand`), and Splink weighs each
-    distinct pattern of levels, of which there are few. `pair_levels` stays; returns how the
-    ladders read.
+    found once, or are there already (`found_for`, see `pair_levels.find`), and Splink weighs each
+    distinct pattern of levels, of which there are few. `pair_levels` stays; returns what it was
+    found for.
     """
     lefts, rights = engine.count("side_left"), engine.count("side_right")
     odds = estimate.prior_odds(trained.share, lefts, rights, rec.cardinality)
     heard = enrich.heard(rec.customers, trained.customers)
-    read = standing.stand(engine, enrich.guarded(trained.ladders, heard), stood)
+    found_for = pair_levels.find(engine, enrich.guarded(trained.ladders, heard), found_for)
     names = ", ".join(f"g{i}" for i in range(len(trained.ladders)))
     engine.run(
         Step(
@@ -262,7 +262,7 @@ def rescore(
     _splink_weights(engine, trained, odds / (1 + odds))
     _explained(engine, trained, math.log2(odds))
     engine.drop(*_SCRATCH)
-    return read
+    return tuple(found_for)
 
 
 def _splink_weights(engine: Engine, trained: Trained, prior: float) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from recon_kit import workdays
 from recon_kit.ledger.engine import Step
 from recon_kit.resolution import kinds
-from recon_kit.resolution.asking import Asking, attached_sql, gather_steps, side_sql, texts
+from recon_kit.resolution.gather import CaseTables, attached_sql, gather_steps, side_sql, texts
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation, Settings
 
@@ -24,7 +24,7 @@ ENDED_DISPUTES: tuple[str, ...] = ("won", "lost", "reversed", "closed", "accepte
 
 
 def candidate_steps(
-    rec: Reconciliation, settings: Settings, as_of: datetime, asking: Asking
+    rec: Reconciliation, settings: Settings, as_of: datetime, tables: CaseTables
 ) -> tuple[Step, ...]:
     """Statements that leave `case_candidates`."""
     zone = settings.workspace.timezone
@@ -37,7 +37,7 @@ create or replace table case_candidates (anchor_key varchar, kind varchar, class
   diffs varchar)""",
             "an empty table to fill",
         ),
-        *gather_steps(rec, asking),
+        *gather_steps(rec, tables),
         _matches_step(),
         _residuals_step(rec),
         _noted_step(),

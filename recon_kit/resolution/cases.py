@@ -25,8 +25,8 @@ from recon_kit import model, workdays
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.ledger.receipts import joins_sql, receipts_step
 from recon_kit.resolution import alarms, clocks, kinds, overcharges, routing
-from recon_kit.resolution.asking import Asking
 from recon_kit.resolution.candidates import candidate_steps
+from recon_kit.resolution.gather import CaseTables
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation, Settings
 
@@ -45,7 +45,7 @@ def find_cases(  # noqa: PLR0913 - the three inputs, the clock and the past are 
     *,
     runs_before: int | None = None,
     lapsed: pl.DataFrame | None = None,
-    asking: Asking | None = None,
+    tables: CaseTables | None = None,
 ) -> None:
     """Leave `out_findings`: the open cases of one evaluation, and class A for the record.
 
@@ -60,7 +60,7 @@ def find_cases(  # noqa: PLR0913 - the three inputs, the clock and the past are 
             for the last one, and a case that was closed by a run that found nothing at all is
             continued instead of opened anew.
         lapsed: `method, reason` of certificates that drift has voided.
-        asking: where the results stand; by default the `out_...` tables of this evaluation.
+        tables: where the results stand; by default the `out_...` tables of this evaluation.
     """
     engine.put("case_kinds", kinds.kinds_frame(rec.left.sources, rec.right.sources))
     engine.put("case_routes", routing.routes_frame(routing.routes(rec, settings)))
@@ -72,7 +72,7 @@ def find_cases(  # noqa: PLR0913 - the three inputs, the clock and the past are 
         told = pl.concat([told, alarms.of_promises(lapsed)])
     engine.put("case_feeds", told)
     clocks.put_calendar(engine, settings, as_of, "select min(received_at) from artefacts")
-    engine.run(*candidate_steps(rec, settings, as_of, asking or Asking()))
+    engine.run(*candidate_steps(rec, settings, as_of, tables or CaseTables()))
     overcharges.run(engine, rec)
     found = engine.rows("select distinct currency from case_candidates where currency is not null")
     limits = kinds.limits_frame(found["currency"].to_list(), rec.sign_off_over)

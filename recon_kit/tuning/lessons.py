@@ -94,7 +94,7 @@ class Lessons:
             self.seed,
             self.events["seq"].to_list(),
         )
-        self._read = () if isinstance(self._sample, str) else self._sample.stood
+        self._found_for = () if isinstance(self._sample, str) else self._sample.ladders_sql
 
     @property
     def learnable(self) -> bool:
@@ -119,7 +119,7 @@ class Lessons:
     def score(self, model: Trained) -> Scored:
         """Score the candidate pairs with a model, as a run would."""
         engine = self.engine
-        self._read = probable.rescore(engine, self.rec, model, self._read)
+        self._found_for = probable.rescore(engine, self.rec, model, self._found_for)
         splits.assign(engine, self.rec, model.ladders)
         pairs_of = splits.cardinality_of_pairs(self.rec)
         chances = assign.chances(engine, probable.TABLE, pairs_of)

@@ -30,7 +30,7 @@ from recon_kit.matching.rules import Rule, rules_hash
 from recon_kit.matching.touched import Earlier
 from recon_kit.model import Certificate, Run, StoredModel
 from recon_kit.resolution import cases, governance
-from recon_kit.resolution.asking import Asking
+from recon_kit.resolution.gather import CaseTables
 from recon_kit.settings import Reconciliation, Settings
 from recon_kit.sli import indicators
 from recon_kit.tuning import drift
@@ -143,7 +143,7 @@ def evaluate(
             previous=_earlier_findings(engine, past),
             lapsed=_lapsed(told),
             runs_before=len(past),
-            asking=_asking(outcome.narrowed),
+            tables=_case_tables(outcome.narrowed),
         )
         progress(f"{rec.name}: SLIs")
         slis = indicators.compute(
@@ -179,11 +179,11 @@ def _tables(narrowed: carried.Narrowed | None) -> indicators.Tables:
     )
 
 
-def _asking(narrowed: carried.Narrowed | None) -> Asking:
-    """The same for cases: what stands asks for nothing, but for what hangs on it."""
+def _case_tables(narrowed: carried.Narrowed | None) -> CaseTables:
+    """The same for cases: of what stands, only what hangs on it may be one."""
     if not carried.is_late(narrowed):
-        return Asking()
-    return Asking(
+        return CaseTables()
+    return CaseTables(
         matches=carried.made("matches", narrowed),
         members=carried.made("match_members", narrowed),
         hung="hung_members",

@@ -1,6 +1,6 @@
-"""What may ask for something: matches, their members and events, in one pass over each.
+"""What cases are read from: matches, their members and events, gathered in one pass over each.
 
-A late day asks of what it matched again, and of what hangs on the matches that it left alone.
+A late day gathers from what it matched again, and from what hangs on the matches it left alone.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from recon_kit.settings import Reconciliation, Side
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """Where the results stand that may ask for something.
+class CaseTables:
+    """Where the results stand from which cases are made.
 
     `matches` and `members` are what an evaluation made; of matches that a late day left alone
-    only the members in `hung` do: those which are neither principal nor part. `events` shows most
-    of the events that all these speak of; the others are looked up among all.
+    only the members in `hung` count: those which are neither principal nor part. `events` shows
+    most of the events that all these speak of; the others are looked up among all.
     """
 
     matches: str = "out_matches"
@@ -27,15 +27,15 @@ class Asking:
     events: str | None = None
 
 
-def gather_steps(rec: Reconciliation, asking: Asking) -> tuple[Step, ...]:
+def gather_steps(rec: Reconciliation, tables: CaseTables) -> tuple[Step, ...]:
     """What the later steps read, in one pass over matches, members and events each."""
-    hung = f"\nunion all by name from {quote_ident(asking.hung)}" if asking.hung else ""
+    hung = f"\nunion all by name from {quote_ident(tables.hung)}" if tables.hung else ""
     return (
         Step(
             "case_heads",
             f"""
 create or replace table case_heads as
-from {quote_ident(asking.matches)}
+from {quote_ident(tables.matches)}
 where disposition = 'review' or residual_minor <> 0 or discrepancies is not null
   or match_id in (select match_id from out_open_items where match_id is not null)""",
             "the matches that may be cases",
@@ -44,7 +44,7 @@ where disposition = 'review' or residual_minor <> 0 or discrepancies is not null
             "case_members",
             f"""
 create or replace table case_members as
-from {quote_ident(asking.members)}
+from {quote_ident(tables.members)}
 where role not in ('principal', 'part') or match_id in (select match_id from case_heads){hung}""",
             "their members, and what is a duplicate or hangs on any match",
         ),
@@ -57,20 +57,20 @@ union select event_key from out_open_items where event_key is not null
 union select left_key from out_proposals union select right_key from out_proposals
 union select event_key from duplicates union select kept_key from duplicates;
 create or replace table case_events as
-{_events_sql(rec, asking)}""",
+{_events_sql(rec, tables)}""",
             "and every event that a case may speak of",
         ),
     )
 
 
-def _events_sql(rec: Reconciliation, asking: Asking) -> str:
+def _events_sql(rec: Reconciliation, tables: CaseTables) -> str:
     columns = """event_key, source, event_type, status, amount, refunded_amount, fee, currency,
   artefact_sha256"""
     disputes = f"({attached_sql(rec)} and event_type = 'chargeback')"
     wanted = "select event_key from case_keys where event_key is not null"
-    if asking.events is None:
+    if tables.events is None:
         return f"select {columns} from events e where event_key in ({wanted}) or {disputes}"
-    near = quote_ident(asking.events)
+    near = quote_ident(tables.events)
     return f"""
 select {columns} from {near} e where event_key in ({wanted}) or {disputes}
 union all
