@@ -283,3 +283,41 @@ def test_near_amounts_are_found_across_bucket_borders(form, low, high):
         if abs(a) * low <= abs(b) * 100 <= abs(a) * high and (a > 0) - (a < 0) == (b > 0) - (b < 0)
     ]
     assert expected == found
+
+
+@pytest.mark.parametrize("before", ["0d", "1d", "3d"])
+@pytest.mark.parametrize("after", ["0d", "1d", "14d", "90d"])
+def test_strangers_are_turned_down_early_but_never_wrongly(before: str, after: str):
+    """Far amounts and times are asked for first, days in seconds: each pair keeps its level."""
+    terms = Terms(parse_duration(before), parse_duration(after), usual=True)
+    sums = [None, -10_000, 0, 1, 4, 103, 7_499, 7_500, 9_710, 9_997, 10_000, 12_500, 12_501]
+    amounts = [
+        {"amount": a, "currency": c, "amount_rare": 10, "fee": 30, "usual_bp": 290,
+         "usual_fixed": 30, "usual_cap": None, "shown": a, "shown_currency": "EUR"}
+        for a in sums for c in ("EUR", "USD")
+    ]  # fmt: skip
+    noon = 43_200
+    edges = [day * 86_400 + noon + off for day in range(-4, 92) for off in (-1, 0)]
+    times = [
+        {"ts": t, "instant": i} for t in (None, 0, 3_599, 3_600, *edges) for i in (True, False)
+    ]
+    one = [{"ts": 0, "instant": True}, {"ts": 0, "instant": False}, {"ts": None, "instant": True}]
+    cases = [
+        (ladder("amount", "amount", *has, terms=terms), amounts, amounts)
+        for has in ((), ("currency",), ("fee", "currency"), ("shown",))
+    ]
+    with open_engine() as engine:
+        for found, left, right in [*cases, (ladder("lag", "ts", terms=terms), one, times)]:
+            engine.put("one_left", pl.DataFrame(left, infer_schema_length=None))
+            engine.put("one_right", pl.DataFrame(right, infer_schema_length=None))
+            steps = " ".join(
+                f"when {level.sql} then {n}" for n, level in enumerate(found.levels) if level.sql
+            )
+            plain = f"case when {found.null_sql} then -1 {steps} else {len(found.levels) - 1} end"
+            assert found.beyond is not None
+            differ, seen = engine.one(
+                f"""select count(*) filter (quick is distinct from plain), count(distinct plain)
+                from (select {found.level_sql()} as quick, {plain} as plain
+                    from one_left l, one_right r)"""
+            )
+            assert (differ, int(str(seen)) >= 4) == (0, True)

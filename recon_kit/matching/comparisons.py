@@ -117,7 +117,7 @@ def _amount(has: Collection[str], terms: Terms) -> Comparison:
     levels.append(Level("same amount, a common one", same, 0.12, 0.01, key))
     levels.append(Level("off by at most 3 minor units", f"{gap} <= 3", 0.05, 1e-4))
     levels += _net_levels(has, terms, left, right)
-    last = 0
+    bands, last = len(levels), 0
     for edge in _PERMILLE:
         band = f"{last / 10:g} to {edge / 10:g} %"
         bound = f"{gap} * 1000 <= abs({left}) * {edge}"
@@ -128,6 +128,7 @@ def _amount(has: Collection[str], terms: Terms) -> Comparison:
         last = edge
     far = 1e-4 if terms.single else 0.02
     levels.append(Level(AMOUNTS_DIFFER, None, far, 0.9, None, far))
+    named = len(levels)
     nothing = "l.amount is null or r.amount is null"
     if "currency" in has:
         levels.insert(0, Level("currencies differ", null, far, 0.3, None, far))
@@ -140,7 +141,8 @@ def _amount(has: Collection[str], terms: Terms) -> Comparison:
         band = f"abs(l.worth - r.worth) * 10000 <= abs(l.worth) * {terms.fx_band_bp}"
         label = f"another currency, worth the same within {terms.fx_band_bp / 100:g} %"
         levels.insert(0, Level(label, f"({null}) and {band}", 0.05, 2e-3))
-    return Comparison("amount", "amount", nothing, tuple(levels))
+    beyond = (bands + len(levels) - named, f"{gap} * 1000 > abs({left}) * {last}")
+    return Comparison("amount", "amount", nothing, tuple(levels), beyond)
 
 
 def _net_levels(has: Collection[str], terms: Terms, left: str, right: str) -> list[Level]:
@@ -192,7 +194,10 @@ def _lag(before: int, after: int, lags: Sequence[Lag] = ()) -> Comparison:
         name = "2 days before" if before == 2 else f"2 to {before} days before"
         levels.append(Level(name, earlier, 0.01, 0.008 * before))
     levels.append(Level("outside the window", None, 0.002, 0.6))
-    return Comparison("lag", "time lag", "l.ts is null or r.ts is null", tuple(levels))
+    # a day's border lies at noon, and instants are told apart within the first day at least
+    first, end = -before * 86400 - 43200, max(after, 1) * 86400 + 43200
+    beyond = (0, f"r.ts - l.ts not between {first} and {end}")
+    return Comparison("lag", "time lag", "l.ts is null or r.ts is null", tuple(levels), beyond)
 
 
 def _usual_lag(before: int, after: int, lags: Sequence[Lag]) -> Comparison:

@@ -209,7 +209,8 @@ def _guarded(ladder: Comparison) -> Comparison:
     levels = tuple(
         replace(level, sql=_either(level.sql) if level.sql else None) for level in ladder.levels
     )
-    return replace(ladder, null_sql=_either(ladder.null_sql), levels=levels)
+    beyond = (ladder.beyond[0], _either(ladder.beyond[1])) if ladder.beyond else None
+    return replace(ladder, null_sql=_either(ladder.null_sql), levels=levels, beyond=beyond)
 
 
 def _either(sql: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 # Lengths of the shared start of two texts, and the classes of how rare a text or amount is:
@@ -22,6 +22,9 @@ _SIDE = re.compile(r"\b(left|right)\b(?=( name| text| number)?)")
 _SHARED_WORD = re.compile(r"\blist_has_any\(l\.words, r\.words\)")
 _LIKENESS = re.compile(r"(\bjaro_winkler_similarity\(l\.\w+, r\.\w+)\) >= (0\.\d+)")
 _CUT_BELOW = 0.002
+_DAYS = re.compile(
+    r"floor\(\(r\.ts - l\.ts \+ 43200\) / 86400\) (?:= (-?\d+)|between (-?\d+) and (-?\d+))"
+)
 # A column of either row in a condition.
 COLUMN = re.compile(r"\b([lr])\.([a-z_][a-z0-9_]*)")
 
@@ -45,23 +48,31 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A ladder of levels over one subject; `null_sql` says when there is nothing to compare."""
+    """A ladder of levels over one subject; `null_sql` says when there is nothing to compare.
+
+    `beyond` is the place of a level and a condition: where it holds, neither that level nor one
+    below it does, but for the last. Most pairs of strangers are turned down there, before they
+    climb through all levels; it changes no answer, so it is no part of a stored model.
+    """
 
     name: str
     label: str
     null_sql: str
     levels: tuple[Level, ...]
+    beyond: tuple[int, str] | None = field(default=None, compare=False)
 
     def level_sql(self) -> str:
         """Expression over `l` and `r`: the number of the level from 0 at the top, -1 if null."""
+        last = len(self.levels) - 1
         steps = [
             f"when {quick_sql(level.sql)} then {i}"
             for i, level in enumerate(self.levels)
             if level.sql
         ]
-        return (
-            f"case when {self.null_sql} then -1 {' '.join(steps)} else {len(self.levels) - 1} end"
-        )
+        if self.beyond:
+            place, sql = self.beyond
+            steps.insert(place, f"when {quick_sql(sql)} then {last}")
+        return f"case when {self.null_sql} then -1 {' '.join(steps)} else {last} end"
 
 
 def quick_sql(sql: str) -> str:
@@ -69,10 +80,16 @@ def quick_sql(sql: str) -> str:
 
     Lists without a mark in common share no word (`word_marks`, see `features`). Likeness that
     cannot come near its least is not worked out to the end; the cut lies below, so that no
-    rounding decides.
+    rounding decides. Days are counted in the seconds at which they begin and end.
     """
+    sql = _DAYS.sub(_seconds_sql, sql)
     sql = _SHARED_WORD.sub(r"((l.word_marks & r.word_marks) <> 0 and \g<0>)", sql)
     return _LIKENESS.sub(lambda f: f"{f[1]}, {float(f[2]) - _CUT_BELOW:.3f}) >= {f[2]}", sql)
+
+
+def _seconds_sql(found: re.Match[str]) -> str:
+    first, last = (int(day) for day in (found[2] or found[1], found[3] or found[1]))
+    return f"r.ts - l.ts between {first * 86400 - 43200} and {last * 86400 + 43199}"
 
 
 def splink_settings(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from recon_kit.errors import MatchingError
@@ -134,13 +134,11 @@ def with_odds(
 ) -> tuple[Comparison, ...]:
     """The ladders with these odds in place of the default ones."""
     return tuple(
-        Comparison(
-            c.name,
-            c.label,
-            c.null_sql,
-            tuple(
-                Level(v.label, v.sql, m_of, u_of, v.key, v.m_max)
-                for v, m_of, u_of in zip(c.levels, m[c.name], u[c.name], strict=True)
+        replace(
+            c,
+            levels=tuple(
+                replace(level, m=m_of, u=u_of)
+                for level, m_of, u_of in zip(c.levels, m[c.name], u[c.name], strict=True)
             ),
         )
         for c in ladders
