@@ -262,8 +262,7 @@ def test_why_names_the_method_that_proposed(shop, capsys):
 
     told = {row["method"]: row["detail"] for row in json.loads(capsys.readouterr().out)["methods"]}
     assert told["exact"] == (
-        "order id 1001: 1 order and 2 payments carry it; "
-        "2 counterpart(s) proposed; a person decides"
+        "order id 1001: 1 order and 2 payments carry it; 2 counterparts proposed; a person decides"
     )
 
 

@@ -144,6 +144,60 @@ def test_half_of_a_pair_is_never_the_amount(tmp_path):
     assert events["amount"].to_list() == [-1_500, 450]
 
 
+def test_a_pair_that_tells_money_going_out_goes_before_an_unsigned_amount(tmp_path):
+    """A settlement report prints 400.00 for a refund and as a debit: 400.00 go out, not in."""
+    text = (
+        "entity_id,type,debit,credit,amount,currency,fee,tax,settlement_id,created_at\n"
+        "pay_1aaaaa,payment,0.00,965.78,1000.00,INR,29.00,5.22,setl_9,2026-03-02T09:00:00Z\n"
+        "rfnd_2bbbb,refund,400.00,0.00,400.00,INR,0.00,0.00,setl_9,2026-03-02T11:00:00Z\n"
+        "trf_3ccccc,transfer,100.00,0.00,100.00,INR,0.00,0.00,setl_9,2026-03-02T12:00:00Z\n"
+        "adj_4ddddd,adjustment,0.00,5.00,5.00,INR,0.00,0.00,setl_9,2026-03-02T13:00:00Z\n"
+    )
+
+    _, toml, events = proposed(tmp_path, "settlement_recon.csv", text)
+
+    assert events.select("event_type", "amount", "fee", "payout_id").rows() == [
+        ("payment", 96_578, None, "setl_9"),
+        ("refund", -40_000, None, "setl_9"),
+        ("transfer", -10_000, None, "setl_9"),
+        ("adjustment", 500, None, "setl_9"),
+    ]
+    assert "# 'fee' is left out: what moved is already less the fee: check" in toml
+
+
+def test_an_unsigned_amount_stays_where_nothing_goes_out(tmp_path):
+    """A month without debits: the gross amount and its fee say more than what came in."""
+    text = (
+        "id,type,debit,credit,amount,currency,fee,settlement_id,created_at\n"
+        "pay_1aaaaa,payment,0.00,971.00,1000.00,INR,29.00,setl_9,2026-03-02T09:00:00Z\n"
+        "pay_2aaaaa,payment,0.00,48.55,50.00,INR,1.45,setl_9,2026-03-03T09:00:00Z\n"
+    )
+
+    _, _, events = proposed(tmp_path, "settlement_recon.csv", text)
+
+    assert events.select("event_type", "amount", "fee").rows() == [
+        ("payment", 100_000, 2_900),
+        ("payment", 5_000, 145),
+    ]
+
+
+def test_an_invoice_list_names_its_client_and_what_its_only_date_is(tmp_path):
+    """Whose address it is does not hide an address; a due date is said to be one."""
+    path = tmp_path / "open_invoices.csv"
+    path.write_text(
+        "client_name,client_email,invoice_number,unit_price,gross_amount,due_date,Memo/Description\n"
+        "Ada Okafor,ada@example.com,INV-101,50,150.00,2026-03-15,Design\n"
+        "Jon Ruiz,jon@example.com,INV-102,10,250.50,2026-03-10,Logo\n"
+    )
+
+    toml = profile_file(path).toml
+
+    assert 'customer_name = "client_name"\nemail = "client_email"' in toml
+    assert 'amount = "gross_amount"' in toml
+    assert 'description = "Memo/Description"' in toml
+    assert "# 'due_date' says when money is due: put when it was asked, if a column does" in toml
+
+
 def test_fees_with_a_mark_of_their_own_are_left_out_and_said(tmp_path):
     """One sign holds for all fees of a layout: a column that marks each fee cannot be heeded."""
     text = (

@@ -73,7 +73,7 @@ def test_uncertified_a_group_is_one_question_that_reserves_nothing() -> None:
             ("b", "l1", "uncertified", 35_220, 97_023), ("c", "l1", "uncertified", 61_803, 97_023)
         ]  # fmt: skip
         assert world.open("event_key", "why_code", "why")[1::3] == [
-            ("b", "proposed", "adds up with others to bank_line; a person confirms"),
+            ("b", "proposed", "adds up with others to bank line; a person confirms"),
             ("l1", "proposed", "2 open items in a row add up to it; a person confirms"),
         ]
     with reconciled(LUMPED, to_bank()) as world:
@@ -306,7 +306,7 @@ def test_what_a_key_match_leaves_open_is_asked_about() -> None:
         ]
         assert world.open("event_key", "state", "why_code", "why")[0] == (
             "b", "proposed", "proposed",
-            "would close what is open of bank_line; a person confirms",
+            "would close what is open of bank line; a person confirms",
         )  # fmt: skip
     yes = [said(1, "same", "b", "l1", reconciliation="payouts_to_bank")]
     with reconciled(events, to_bank(), decisions=yes) as world:

@@ -163,7 +163,7 @@ def test_rules_that_contradict_each_other_are_reported_and_neither_applies() -> 
         assert world.groups() == ["o2+p2"]
         assert world.outcome.notes == (
             (
-                "rules customer_in_text and never_from_shop_b contradict each other on 1 pair(s): "
+                "rules customer_in_text and never_from_shop_b contradict each other on 1 pair: "
                 "neither applies there"
             ),
         )

@@ -255,6 +255,18 @@ def test_an_unknown_source_names_its_nearest(bench, shop):
         bench.ingest("cards", shop / "card.csv")
 
 
+def test_a_day_before_the_first_file_is_refused_with_the_way_out(bench):
+    """Files of 2026 that came in 2026 told nothing in 2024: no empty run passes for a result."""
+    with pytest.raises(WorkspaceError) as refused:
+        bench.reconcile(as_of="2024-02-10")
+
+    assert str(refused.value).startswith(
+        "as of 2024-02-10 nothing was known: the first file came in on 2026-"
+    )
+    assert str(refused.value).endswith("set `as_of` under [workspace] instead")
+    assert bench.store.runs().is_empty()
+
+
 def test_an_as_of_that_is_neither_is_refused(bench):
     """Words are no time."""
     with pytest.raises(SettingsError, match="neither a sequence number nor a date"):

@@ -194,3 +194,66 @@ def test_an_id_that_no_event_is_called_by_finds_the_event_that_carries_it(bench)
     """Order number 1001 is the name of an order; `9999` is told by a payment alone."""
     assert bench.why("1001").label == "#1001"
     assert bench.why("9999").label == "c9"
+
+
+NAMELESS = """
+[workspace]
+name = "books"
+timezone = "UTC"
+currency = "USD"
+[[sources]]
+name = "bank"
+feed = "table"
+[sources.layout]
+event_type = "bank_line"
+timezone = "UTC"
+date_formats = ["%Y-%m-%d"]
+[sources.layout.columns]
+event_ts = "Date"
+amount = "Amount"
+description = "Memo"
+currency = { value = "USD" }
+[[sources]]
+name = "books"
+feed = "table"
+[sources.layout]
+event_type = "payment"
+timezone = "UTC"
+date_formats = ["%Y-%m-%d"]
+[sources.layout.columns]
+event_ts = "Date"
+amount = "Amount"
+description = "Memo"
+currency = { value = "USD" }
+[[reconciliations]]
+name = "books_to_bank"
+left = { sources = ["books"], types = ["payment"] }
+right = { sources = ["bank"], types = ["bank_line"] }
+keys = []
+settles_within = "5d"
+"""
+
+
+def test_rows_without_any_id_are_called_by_the_beginning_of_their_key(tmp_path):
+    """A statement without ids: what is proposed waits in the queue, and nothing is called None."""
+    (tmp_path / "recon.toml").write_text(NAMELESS)
+    bench = Workbench(tmp_path, clock=lambda: NOW)
+    for source, memo in (("bank", "Office rent paid"), ("books", "Office rent")):
+        file = tmp_path / f"{source}.csv"
+        file.write_text(f"Date,Memo,Amount\n2026-11-02,{memo},1200.00\n2026-11-03,Fuel,35.25\n")
+        bench.ingest(source, file)
+    bench.reconcile()
+    asked = bench.queue().frame["native_id"].to_list()
+    view = bench.why(asked[0])
+    other = view.candidates["native_id"][0]
+
+    assert bench.matches().title == "Matches: 0; 2 proposals wait in the queue"
+    assert bench.matches(method="exact").title == "Matches: 0"
+    assert len(asked) == 2
+    assert view.answer == (
+        "books_to_bank: proposed: no key is declared; most probable: bank line, 1200.00 USD, "
+        "the same day"
+    )
+    assert "; 1 counterpart proposed; a person decides" in repr(view)
+    assert bench.why(other).event["source"].item() == "bank"
+    assert "None" not in repr(view)

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
-from recon_kit import money
-from recon_kit.ingestion import vendor_marks, words
+from recon_kit.ingestion import one_currency, vendor_marks, words
 from recon_kit.ingestion.feed import Dialect, normal_header
 from recon_kit.ingestion.guess import BARE_AMOUNT, MARK_BEHIND, MARKED_AMOUNT, ColumnGuess
 from recon_kit.ingestion.toml_block import quoted, source_name, types_line
@@ -90,17 +89,28 @@ def _completed(
     other = {c for c in coded if re.search(words.OTHER_CURRENCY, normal_header(c))}
     if "currency" not in chosen and len(coded) == 1 and not other:
         chosen["currency"] = coded[0]
-    _complete_money(chosen, guesses)
+    _complete_money(chosen, guesses, rows)
     if "amount" in chosen:
         _complete_direction(chosen, guesses, rows)
     return chosen
 
 
-def _complete_money(chosen: dict[str, str], guesses: Mapping[str, ColumnGuess]) -> None:
-    """The amount or its pair of columns, and the currency that is named like it."""
+def _complete_money(
+    chosen: dict[str, str], guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame
+) -> None:
+    """The amount or its pair of columns, and the currency that is named like it.
+
+    Beside a pair that tells money going out, an amount without any sign says less: not which way.
+    What moved is already less the fee, which is left out then.
+    """
     held = {*chosen.values(), *_doubled(guesses)}
     paid = [c for c, g in guesses.items() if g.kind == "amount" and c not in held]
     pair = vendor_marks.debit_credit_pair(guesses)
+    if pair is not None and "amount" in chosen:
+        unsigned = not vendor_marks.printed_below_zero(rows, chosen["amount"])
+        if unsigned and vendor_marks.any_filled(rows, pair[0]):
+            del chosen["amount"]
+            chosen.pop("fee", None)
     if "amount" not in chosen and pair is not None:
         chosen["debit"], chosen["credit"] = pair
     if len({"debit", "credit"} & set(chosen)) == 1:  # half of a pair would lose the other half
@@ -152,7 +162,8 @@ def _table(
 ) -> list[str]:
     kind = _event_type(file, guesses)
     types = vendor_marks.types_told(guesses, rows, chosen.get("amount"))
-    if kind in _ONE_KIND:
+    # No bank pays out its own lines under a number: this is a service that tells of many kinds.
+    if kind in _ONE_KIND and not (kind == "bank_line" and "payout_id" in chosen):
         types = None
     signed = vendor_marks.printed_below_zero(rows, chosen.get("amount"))
     if signed and kind in {"order", "payment"}:
@@ -214,6 +225,10 @@ def _clock(
     if "%z" not in formats[0] and formats[0] != "epoch" and column in rows.columns:
         lines.append('timezone = "UTC"  # the times carry no offset: put the zone of the supplier')
     lines.append(f"date_formats = [{quoted(formats[0])}]")
+    if re.search(words.DUE, normal_header(column)):
+        lines.append(
+            f"# {column!r} says when money is due: put when it was asked, if a column does"
+        )
     if len(formats) > 1:
         rivals = ", ".join(formats[1:])
         lines.append(f"# every value also reads as {rivals}, with another meaning: choose one")
@@ -234,6 +249,9 @@ def _amounts(
         lines.append(f"thousands = {quoted(mark)}  # {doubt}")
     if "amount" not in chosen and {"debit", "credit"} & set(chosen):
         lines.append('sign = "debit_credit"')
+        left_out = vendor_marks.fee_beside(guesses)
+        if left_out is not None and "fee" not in chosen:
+            lines.append(f"# {left_out!r} is left out: what moved is already less the fee: check")
     marks_fees = vendor_marks.fee_mark(guesses)
     if marks_fees is not None:
         shown = " ".join(marks_fees.split())
@@ -297,7 +315,7 @@ def _columns(
     if named is not None:
         lines.append(f"payout_id = {{ from = {quoted(named)}, extract = '(po_\\w+)' }}")
     if "currency" not in chosen:
-        found, why = _one_currency(guesses, chosen, rows)
+        found, why = one_currency.told(guesses, chosen, rows)
         lines.append(f"currency = {{ value = {quoted(found or 'USD')} }}  # {why}")
     lines += [
         f"# refunded_amount = {quoted(c)}  # refunds told beside the payment"
@@ -332,56 +350,6 @@ def _doubled(columns: Iterable[str]) -> dict[str, int]:
             found |= {name: 1, f"{name} ({number})": number}
             number += 1
     return found
-
-
-def _one_currency(
-    guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str], rows: pl.DataFrame
-) -> tuple[str | None, str]:
-    """The currency of all rows, where something tells it, and what does."""
-    named = _currency_named([chosen[f] for f in ("amount", "debit", "credit") if f in chosen])
-    if named is not None:
-        return named, "from the name of the column"
-    signed = _currency_sign(guesses, chosen, rows)
-    if signed is not None:
-        return signed, "from the sign in the amounts"
-    held = [c for c, g in guesses.items() if g.kind == "currency" and c in rows.columns]
-    if not held:
-        return None, "no column holds one: put the right one"
-    told = {value for c in held for value in vendor_marks.marks(rows[c])}
-    if len(told) == 1:
-        return told.pop().upper(), "every column of currencies holds it alone: check"
-    return None, "several columns hold one: choose: put the right one"
-
-
-def _currency_named(columns: Sequence[str]) -> str | None:
-    """The one currency that the names of these columns tell: `Amount (EUR)`, `Débit euros`."""
-    found: set[str] = set()
-    for column in columns:
-        codes = re.search(words.HEADER_CURRENCY, column)
-        code = next((c for c in codes.groups() if c), None) if codes else None
-        if code in money.currency_exponents():
-            found.add(str(code))
-        found |= {c for sign, c in words.CURRENCY_SIGNS.items() if sign in column}
-        found |= {"EUR"} if re.search(words.EURO, column, re.IGNORECASE) else set()
-    return found.pop() if len(found) == 1 else None
-
-
-def _currency_sign(
-    guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str], rows: pl.DataFrame
-) -> str | None:
-    """The currency whose sign or code stands in the amounts, if it is one alone."""
-    columns = [chosen[f] for f in ("amount", "debit", "credit") if f in chosen]
-    found: set[str] = set()
-    for column in columns:
-        if column in rows.columns and guesses[column].kind == "amount":
-            text = rows[column].cast(pl.String).drop_nulls()
-            found |= {
-                code
-                for sign, code in words.CURRENCY_SIGNS.items()
-                if text.str.contains(sign, literal=True).any()
-            }
-            found |= set(text.str.extract(r"\b([A-Z]{3})\b", 1).drop_nulls().to_list())
-    return found.pop() if len(found) == 1 else None
 
 
 def _event_type(file: str, guesses: Mapping[str, ColumnGuess]) -> str:

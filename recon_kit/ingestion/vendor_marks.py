@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
+from recon_kit.ingestion import words
 from recon_kit.ingestion.feed import normal_header
 from recon_kit.ingestion.guess import ColumnGuess
 
@@ -101,14 +102,19 @@ def outgoing_unsigned(
     column, kinds = types
     if amount is None or amount not in rows.columns:
         return False
-    words = [word for word, kind in kinds.items() if kind in _OUTGOING]
-    below, above = _signs(rows.filter(_text(column).is_in(words)), amount)
+    outgoing = [word for word, kind in kinds.items() if kind in _OUTGOING]
+    below, above = _signs(rows.filter(_text(column).is_in(outgoing)), amount)
     return above and not below
 
 
 def printed_below_zero(rows: pl.DataFrame, column: str | None) -> bool:
     """Whether any of these amounts is printed below zero."""
     return column is not None and column in rows.columns and _signs(rows, column)[0]
+
+
+def any_filled(rows: pl.DataFrame, column: str) -> bool:
+    """Whether any of these amounts is told and not zero."""
+    return column in rows.columns and bool(rows[column].cast(pl.String).str.contains("[1-9]").any())
 
 
 def _signs(rows: pl.DataFrame, amount: str) -> tuple[bool, bool]:
@@ -173,6 +179,12 @@ def debit_credit_pair(guesses: Mapping[str, ColumnGuess]) -> tuple[str, str] | N
 def fee_mark(guesses: Mapping[str, ColumnGuess]) -> str | None:
     """The column that says which way each fee went, where there is one."""
     return next((c for c in guesses if re.fullmatch(_FEE_MARK, normal_header(c))), None)
+
+
+def fee_beside(guesses: Mapping[str, ColumnGuess]) -> str | None:
+    """The column of fees beside amounts that moved, where there is one."""
+    money = (c for c, g in guesses.items() if g.kind in {"amount", "count"})
+    return next((c for c in money if re.fullmatch(words.FIELD_WORDS["fee"][0], _spelled(c))), None)
 
 
 def payout_column(columns: Iterable[str], rows: pl.DataFrame) -> str | None:

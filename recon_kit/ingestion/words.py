@@ -16,8 +16,9 @@ FIELD_WORDS: dict[str, tuple[str, ...]] = {
         r"(txn|trans|tran|trade) date|date \(.*\)|data.*|buchung",
     ),
     "amount": (
-        r"amount|total|gross|value|price|betrag|importe|montant|bedrag|importo|valor",
+        r"amount|total|gross|betrag|importe|montant|bedrag|importo|valor",
         r"(total|gross|order|transaction|conversion|invoice|sales?) ?(amount|total|price|value).*",
+        r"value|price",
         r".*\bamount( \(.*\))?", r"amount (total|due|paid)", r"grand total.*",
         r"(betrag|bedrag|importe|montant|importo) \(.*\)|umsatz",
     ),
@@ -50,17 +51,18 @@ FIELD_WORDS: dict[str, tuple[str, ...]] = {
     "status": (r"(financial |payment |order )?status|stage|deal stage|state",),
     "payment_method": (r"payment method.*|method|tender( type)?|payment type",),
     "customer_name": (
-        r"(customer|billing|full|client|payer|contact) ?name|customer|payee|name",
+        r"(customer|billing|full|client|payer|contact|buyer) ?name|customer|payee|name",
         r"(shipping|ship to|billing address|shipping address) name",
     ),
-    "email": (r"(customer |receipt |billing )?e-?mail( address)?",),
-    "phone": (r"(customer |billing )?(phone|mobile)( number)?",),
+    "email": (r"((customer|client|payer|contact|buyer|receipt|billing) )?e-?mail( address)?",),
+    "phone": (r"((customer|client|payer|contact|buyer|billing) )?(phone|mobile)( number)?",),
     "postcode": (r".*(zip|postal code|post code|postcode)",),
     "customer_id": (r"(customer|client|user|contact) id",),
     "description": (
         r"description|memo|details|narrative|narration|particulars|concepto|libell[ée]|payee",
         r"verwendungszweck|omschrijving.*|mededelingen|descrizione.*|descri(ç|c)[aã]o",
         r"note|reference|label|transaction details|buchungstext|beschreibung.*",
+        r"(\w+ ?/ ?)?(description|memo|details|narrative)( ?/ ?\w+)?",
     ),
     "native_id": (r"(record |internal |lead |deal |row |unique )?id", r".*\bid"),
 }  # fmt: skip
@@ -100,6 +102,8 @@ HEADER_WORDS: tuple[tuple[str, str], ...] = (
     ("payment", r"\b(charge|payment intent|psp|capture|transaction)\b"),
     ("order", r"\border\b"),
 )
+# A time that lies ahead of what the row tells.
+DUE = r"\b(due|expir\w+|f[äa]llig\w*|[ée]ch[ée]ance|vencimiento|scadenza|vervaldatum)\b"
 # A column that says which way money went, and what its marks mean for the account's holder.
 DIRECTION = (
     r"d/c|c/d|dr/cr|cr/dr|debit/credit|credit/debit|direction|af bij|soll/haben|s/h|debe/haber"

@@ -188,14 +188,16 @@ def _report(engine: Engine) -> None:
     for left, right, pairs in engine.rows(
         "select rule, other_rule, count(*) from rule_conflicts group by all order by all"
     ).iter_rows():
-        _note(engine, f"rules {left} and {right} contradict each other on {pairs:,} pair(s): "
-              "neither applies there")  # fmt: skip
+        _note(engine, f"rules {left} and {right} contradict each other on {pairs:,} "
+              f"{'pair' if pairs == 1 else 'pairs'}: neither applies there")  # fmt: skip
     for rule, events in engine.rows(
         f"select rule, count(distinct left_eid) from learned_pairs where candidates >"
         f" {CANDIDATES_MAX} group by rule order by rule"
     ).iter_rows():
-        _note(engine, f"rule {rule}: {events:,} event(s) meet more than {CANDIDATES_MAX} "
-              "candidates and stay open")  # fmt: skip
+        meet = "event meets" if events == 1 else "events meet"
+        stay = "stays" if events == 1 else "stay"
+        _note(engine, f"rule {rule}: {events:,} {meet} more than {CANDIDATES_MAX} candidates and "
+              f"{stay} open")  # fmt: skip
 
 
 def _note(engine: Engine, note: str) -> None:

@@ -352,7 +352,9 @@ def _money(minor: str, currency: str, places: str) -> str:
     )
 
 
-_OTHER = "coalesce(other_type || ' ' || other_name, other_type, 'an event')"
+_OTHER = (
+    "coalesce(nullif(concat_ws(' ', replace(other_type, '_', ' '), other_name), ''), 'an event')"
+)
 _KEY = "replace(regexp_replace(coalesce(key_used, 'key'), '^.*[.]', ''), '_', ' ')"
 _SAME_KEY = f"{_OTHER} || ' carries the same ' || {_KEY}"
 _ORPHAN = "'no row carries the id that this ' || coalesce(event_type, 'event') || ' corrects'"

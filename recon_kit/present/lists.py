@@ -28,16 +28,19 @@ class MatchesView(FrameView):
 
     Columns: `reconciliation, method, disposition, confidence, margin, left_ids, right_ids,
     left_members, right_members, left_sum, right_sum, currency, residual_minor, discrepancies,
-    event_ts, match_id`.
+    event_ts, match_id`. `proposed` is how many proposals wait beside them.
     """
 
     frame: pl.DataFrame
     about: About
+    proposed: int = 0
 
     @property
     def title(self) -> str:
-        """How many matches."""
-        return f"Matches: {self.frame.height:,}"
+        """How many matches, and how many might become some."""
+        waits = "proposal waits" if self.proposed == 1 else "proposals wait"
+        beside = f"; {self.proposed:,} {waits} in the queue" if self.proposed else ""
+        return f"Matches: {self.frame.height:,}{beside}"
 
     def columns(self) -> Sequence[Column]:
         """Both sides, how they were matched, and what stays open."""

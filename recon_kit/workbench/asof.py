@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time
 from zoneinfo import ZoneInfo
 
-from recon_kit.errors import SettingsError
+from recon_kit.errors import SettingsError, WorkspaceError
 from recon_kit.ledger.store import Store
 from recon_kit.settings import Settings
 from recon_kit.workbench.run import facts_seq
@@ -28,6 +28,7 @@ def meant(
 
     Raises:
         SettingsError: the text is neither.
+        WorkspaceError: nothing had been recorded by then, though something has since.
     """
     if asked is None:
         return facts_seq(store), now
@@ -43,4 +44,13 @@ def meant(
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=ZoneInfo(settings.workspace.timezone))
     moment = moment.astimezone(UTC)
-    return facts_seq(store, by=moment), moment
+    known = facts_seq(store, by=moment)
+    if known == 0 and facts_seq(store) > 0:
+        zone = ZoneInfo(settings.workspace.timezone)
+        first = min(store.batches()["recorded_at"].to_list()).astimezone(zone)
+        raise WorkspaceError(
+            f"as of {asked} nothing was known: the first file came in on {first:%Y-%m-%d}. As-of "
+            "asks what had been recorded by a day, whatever days the files tell of; to look at a "
+            "closed period from its own end, set `as_of` under [workspace] instead"
+        )
+    return known, moment

@@ -16,7 +16,17 @@ from recon_kit.resolution import clocks
 from recon_kit.settings import Settings
 from recon_kit.workbench.run import Done
 
-LABEL = "coalesce(e.native_id, e.order_id, e.transaction_id, left(e.event_key, 8))"
+
+def label(event: str) -> str:
+    """What people call an event: its own id, one that it carries, or the beginning of its key.
+
+    `event` is the alias of its row in a query.
+    """
+    ids = ", ".join(f"{event}.{name}" for name in ("native_id", "order_id", "transaction_id"))
+    return f"coalesce({ids}, left({event}.event_key, 8))"
+
+
+LABEL = label("e")
 
 # Every counted left event of every run, with the state by which it is added up.
 LEFT_SIDE = """
@@ -162,6 +172,14 @@ def open_items(engine: Engine) -> pl.DataFrame:
 def matches(engine: Engine) -> pl.DataFrame:
     """Every match on one row, both sides named by up to three native ids."""
     return engine.rows(_MATCHES)
+
+
+def proposed(engine: Engine) -> pl.DataFrame:
+    """`match_id, method, disposition` of what would be a match if a person said so."""
+    return engine.rows(
+        "select distinct match_id, method, 'review' as disposition from proposals"
+        " order by match_id, method"
+    )
 
 
 def queue(engine: Engine, settings: Settings, as_of: datetime) -> pl.DataFrame:

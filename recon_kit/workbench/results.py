@@ -96,11 +96,11 @@ class Results(Face):
     ) -> MatchesView:
         """Matches, one row each, filtered by method and disposition where given."""
         with self._current(reconciliation) as (engine, about):
-            frame = queries.matches(engine)
+            frame, proposed = queries.matches(engine), queries.proposed(engine)
         for name, value in (("method", method), ("disposition", disposition)):
             if value is not None:
-                frame = frame.filter(pl.col(name) == value)
-        return MatchesView(frame, about)
+                frame, proposed = (f.filter(pl.col(name) == value) for f in (frame, proposed))
+        return MatchesView(frame, about, proposed.height)
 
     def queue(self, reconciliation: str | None = None) -> QueueView:
         """Open cases, most urgent first, each with owner and suggested action."""

@@ -16,7 +16,7 @@ from recon_kit.model import StoredModel
 from recon_kit.present import comparing
 from recon_kit.present.views import About, WhyView
 from recon_kit.settings import Reconciliation
-from recon_kit.workbench import lineage, naming, trail, whatif
+from recon_kit.workbench import lineage, naming, queries, trail, whatif
 
 _EXAMPLE = """
     select e.native_id from (
@@ -38,9 +38,9 @@ _EVENT = """
 # How many of those near are shown.
 CANDIDATES_MAX = 3
 _TYPES = ("left_type", "right_type")
-_NEAR = """
-    select c.other_key, n.native_id, n.event_type, n.source, n.amount as amount_minor, n.currency,
-      n.event_ts, n.ts_precision,
+_NEAR = f"""
+    select c.other_key, {queries.label("n")} as native_id, n.event_type, n.source,
+      n.amount as amount_minor, n.currency, n.event_ts, n.ts_precision,
       round(epoch(n.event_ts - mine.event_ts) / 86400, 1) + 0.0 as days_apart,  -- no minus nought
       c.near_by, c.match_weight, p.confidence as match_probability, c.levels,
       replace(l.event_type, '_', ' ') as left_type, replace(r.event_type, '_', ' ') as right_type,

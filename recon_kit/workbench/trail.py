@@ -90,7 +90,8 @@ def _seen(
     engine: Engine, method: str, rec: Reconciliation, found: evidence.Why, near: beside.Beside
 ) -> str:
     proposed = found.proposals.filter(pl.col("method") == method)
-    told = f"{proposed.height} counterpart(s) proposed; a person decides" * bool(proposed.height)
+    many = "counterpart" if proposed.height == 1 else "counterparts"
+    told = f"{proposed.height} {many} proposed; a person decides" * bool(proposed.height)
     if method == "exact":
         return "; ".join(filter(None, [_exact(engine, rec, found), told]))
     if method == "probable":

@@ -1,0 +1,62 @@
+"""The one currency of a file whose rows tell none: from a column's name, a sign, another column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from recon_kit import money
+from recon_kit.ingestion import vendor_marks, words
+from recon_kit.ingestion.guess import ColumnGuess
+
+
+def told(
+    guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str], rows: pl.DataFrame
+) -> tuple[str | None, str]:
+    """The currency of all rows, where something tells it, and what does."""
+    named = _named([chosen[f] for f in ("amount", "debit", "credit") if f in chosen])
+    if named is not None:
+        return named, "from the name of the column"
+    signed = _signed(guesses, chosen, rows)
+    if signed is not None:
+        return signed, "from the sign in the amounts"
+    held = [c for c, g in guesses.items() if g.kind == "currency" and c in rows.columns]
+    if not held:
+        return None, "no column holds one: put the right one"
+    values = {value for c in held for value in vendor_marks.marks(rows[c])}
+    if len(values) == 1:
+        return values.pop().upper(), "every column of currencies holds it alone: check"
+    return None, "several columns hold one: choose: put the right one"
+
+
+def _named(columns: Sequence[str]) -> str | None:
+    """The one currency that the names of these columns tell: `Amount (EUR)`, `Débit euros`."""
+    found: set[str] = set()
+    for column in columns:
+        codes = re.search(words.HEADER_CURRENCY, column)
+        code = next((c for c in codes.groups() if c), None) if codes else None
+        if code in money.currency_exponents():
+            found.add(str(code))
+        found |= {c for sign, c in words.CURRENCY_SIGNS.items() if sign in column}
+        found |= {"EUR"} if re.search(words.EURO, column, re.IGNORECASE) else set()
+    return found.pop() if len(found) == 1 else None
+
+
+def _signed(
+    guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str], rows: pl.DataFrame
+) -> str | None:
+    """The currency whose sign or code stands in the amounts, if it is one alone."""
+    columns = [chosen[f] for f in ("amount", "debit", "credit") if f in chosen]
+    found: set[str] = set()
+    for column in columns:
+        if column in rows.columns and guesses[column].kind == "amount":
+            text = rows[column].cast(pl.String).drop_nulls()
+            found |= {
+                code
+                for sign, code in words.CURRENCY_SIGNS.items()
+                if text.str.contains(sign, literal=True).any()
+            }
+            found |= set(text.str.extract(r"\b([A-Z]{3})\b", 1).drop_nulls().to_list())
+    return found.pop() if len(found) == 1 else None
