@@ -144,6 +144,12 @@ METHODS: tuple[str, ...] = (
     "decided", "exact", "learned", "window", "grouped", "probable", "decomposed",
 )  # fmt: skip
 ROLES: tuple[str, ...] = ("principal", "part", "refund", "chargeback", "fee", "duplicate")
+DISPOSITIONS: tuple[str, ...] = ("auto", "review", "confirmed")
+# Columns of the long run tables that hold one of a few words each.
+FEW_WORDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "matches": {"method": METHODS, "disposition": DISPOSITIONS},
+    "match_members": {"side": ("left", "right"), "role": ROLES},
+}
 OPEN_STATES: tuple[str, ...] = ("in_flight", "not_covered", "overdue", "proposed")
 
 # --- What people say ---------------------------------------------------------------------------

@@ -122,6 +122,32 @@ def test_the_current_run_moves_and_moves_back(store):
         store.make_current("r9")
 
 
+def test_columns_of_few_words_are_read_back_as_the_texts_that_were_told(store):
+    """Roles, sides, methods and dispositions: written as numbers of their words, read as texts."""
+    told = complete(
+        [{"match_id": f"m{i}", "event_key": f"e{i}", "side": s, "role": r}
+         for i, (s, r) in enumerate([*zip(("left", "right") * 3, model.ROLES, strict=True)])],
+        model.RUN_TABLES["match_members"],
+    )  # fmt: skip
+    kept = [matches(f"m{i}", method=m, disposition=d) for i, (m, d) in enumerate(
+        zip(model.METHODS, (*model.DISPOSITIONS * 2, None), strict=True)
+    )]  # fmt: skip
+    tables = {"match_members": told, "matches": pl.concat(kept)}
+    store.commit_run(RUN, tables, recorded_at=T0)
+    with store.snapshot().engine(runs=["r1"]) as engine:
+        for name, frame in tables.items():
+            columns = ", ".join(model.RUN_TABLES[name])
+            found = engine.rows(f"select {columns} from {name} order by match_id")
+            assert (found.schema, found.rows()) == (frame.schema, frame.rows())
+
+
+def test_a_word_that_no_column_knows_is_named(store):
+    """A disposition of another spelling is refused before anything is written."""
+    wrong = {"matches": matches("m1", disposition="Auto")}
+    with pytest.raises(LedgerError, match=r"run table 'matches': 'Auto' is no disposition"):
+        store.commit_run(RUN, wrong, recorded_at=T0)
+
+
 def test_unknown_tables_and_missing_columns_are_named(store):
     """A run that does not fit the schema is refused as a whole."""
     with pytest.raises(LedgerError, match="'matchs'; did you mean 'matches'"):

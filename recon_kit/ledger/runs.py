@@ -15,6 +15,7 @@ from recon_kit import model
 from recon_kit.errors import LedgerError, nearest
 from recon_kit.ledger import changes, digests, segments
 from recon_kit.ledger.catalog import Catalog, Writer
+from recon_kit.ledger.columns import run_rows
 from recon_kit.ledger.engine import Engine, open_engine
 from recon_kit.ledger.files import Places
 from recon_kit.ledger.lock import writer_lock
@@ -146,10 +147,18 @@ def _hash(
 
 
 def _source(engine: Engine, name: str, table: Path | pl.DataFrame) -> str:
-    """SQL that reads one run table, its columns checked."""
+    """SQL that reads one run table, its columns and the words of a frame checked."""
     if isinstance(table, Path):
         source = parquet_list([table])
     else:
+        for column, words in model.FEW_WORDS.get(name, {}).items():
+            if column in table.columns and (
+                strange := sorted(set(table[column].drop_nulls().to_list()) - set(words))
+            ):
+                raise LedgerError(
+                    f"run table {name!r}: {strange[0]!r} is no {column}; "
+                    f"{nearest(strange[0], words)}"
+                )
         engine.put(f"given_{name}", table)
         source = quote_ident(f"given_{name}")
     present = engine.rows(f"select * from {source} limit 0").columns
@@ -161,11 +170,11 @@ def _source(engine: Engine, name: str, table: Path | pl.DataFrame) -> str:
 
 def _queries(run_id: str, sources: Mapping[str, str]) -> dict[str, str]:
     """Queries of the segments of a run: its rows with the run's id, in one order."""
-    found = {}
-    for name, source in sources.items():
-        columns = ", ".join(quote_ident(c) for c in model.RUN_TABLES[name])
-        found[name] = f"select {quote_text(run_id)} as run_id, {columns} from {source} order by all"
-    return found
+    run = f"select {quote_text(run_id)} as run_id"
+    return {
+        name: f"{run}, * from ({run_rows(name, source)}) order by all"
+        for name, source in sources.items()
+    }
 
 
 def _seq_of(catalog: Catalog, run_id: str) -> int | None:

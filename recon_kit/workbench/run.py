@@ -21,6 +21,7 @@ import polars as pl
 import recon_kit
 from recon_kit import model
 from recon_kit.ingestion.headers import header_frame
+from recon_kit.ledger.columns import run_rows
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.snapshot import PRECEDENCE
 from recon_kit.ledger.store import Store
@@ -152,13 +153,9 @@ def evaluate(
         run = _run(settings, request, replace(told, model=outcome.model or told.model))
         evaluated = str(outcome.narrowed or f"in full: {earlier}")
         run = replace(run, base_run_id=current.run_id if current else None, evaluated=evaluated)
-        tables: dict[str, Path | pl.DataFrame] = {
-            name: engine.write(f"from {carried.made(name, outcome.narrowed)}", f"result_{name}")
-            for name in model.RUN_TABLES
-        }
         store.commit_run(
             run,
-            tables,
+            _written(engine, outcome.narrowed),
             slis=slis,
             model=outcome.model,
             recorded_at=request.recorded_at or request.as_of_time,
@@ -167,6 +164,14 @@ def evaluate(
     kept = store.run(run.run_id)
     late = (evaluated,) if outcome.narrowed and not outcome.narrowed.why_not else ()
     return Done(kept or run, fresh=True, notes=(*news, *late, *outcome.notes))
+
+
+def _written(engine: Engine, narrowed: carried.Narrowed | None) -> dict[str, Path | pl.DataFrame]:
+    """The run tables as files, for the ledger."""
+    return {
+        name: engine.write(run_rows(name, carried.made(name, narrowed)), f"result_{name}")
+        for name in model.RUN_TABLES
+    }
 
 
 def _tables(narrowed: carried.Narrowed | None) -> indicators.Tables:

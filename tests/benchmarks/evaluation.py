@@ -20,6 +20,7 @@ from typing import Any
 
 import sqlglot.dialects.duckdb  # noqa: F401 - Splink's parser loads it at first use: no work
 
+from recon_kit.ledger.columns import run_rows
 from recon_kit.matching import cascade, likely, probable
 from recon_kit.model import RUN_TABLES, StoredModel
 from tests.benchmarks import peer_splink, worlds
@@ -52,7 +53,7 @@ def recon(world: World, out: Path, model: StoredModel | None) -> dict[str, Any]:
     outcome = cascade.reconcile(world.engine, world.rec, replace(world.context, model=model))
     matched = time.perf_counter()
     for name in outcome.tables:
-        world.engine.write(f"select * from out_{name}", f"result_{name}")
+        world.engine.write(run_rows(name, f"out_{name}"), f"result_{name}")
     written = time.perf_counter()
     explained = sum(t.seconds for t in outcome.trail if t.name in EXPLAINING)
     if outcome.model is not None:
