@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import polars as pl
+import pytest
 
 from recon_kit.ledger.engine import Engine, open_engine
 from recon_kit.matching import features, rarity
@@ -174,3 +175,28 @@ def test_names_are_spelt_without_what_writes_them():
         fill(engine, [({"customer_name": name}, {}) for name, *_ in cases])
         found = engine.rows("select name, name_last, name_first from side_left order by seq").rows()
     assert found == [tuple(case[1:]) for case in cases]
+
+
+@pytest.mark.parametrize("looked_at", [["left000", "right000"], ["left000"]])
+def test_personal_fields_are_read_once_for_one_evaluation(looked_at: list[str]):
+    """Whom the second look met is told by what it read of them; `who` is read where one is new."""
+    told = {"customer_name": "Ana Diaz", "email": "ana@a.io", "phone": "1234567", "postcode": "9"}
+    with open_engine() as engine:
+        fill(engine, [(told, told)])
+        plain = engine.rows(f"from {features.TABLE} order by all")
+        for side in ("left", "right"):
+            engine.put(
+                f"open_{side}",
+                engine.rows(f"select *, eid + 7 as pool_eid from open_{side}"),
+            )
+        opened = "(from open_left union all from open_right)"
+        seen = engine.rows(f"select pool_eid as eid, event_key from {opened} order by eid")
+        engine.put("second_look", seen.filter(pl.col("event_key").is_in(looked_at)))
+        names = "email, customer_name, phone, postcode"
+        engine.put("people", engine.rows(
+            f"select eid, {names} from second_look join who using (event_key)"
+        ))  # fmt: skip
+        if len(looked_at) == 2:
+            engine.put("who", engine.rows("from who limit 0"))
+        features.prepare(engine, [])
+        assert engine.rows(f"from {features.TABLE} order by all").rows() == plain.rows()

@@ -6,7 +6,7 @@ numbers the rows of a side in order of `event_key`: unlike `eid` it is the same 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from recon_kit.errors import MatchingError
 from recon_kit.ledger.engine import Engine, Step
@@ -54,7 +54,8 @@ def prepare(
     side by side, and a column that is read late is read once.
 
     Args:
-        engine: holds those tables.
+        engine: holds those tables; where open events tell their number in the pool (`pool_eid`),
+            `second_look` and `people` as well.
         extra: the declared further fields.
         rated: whether `rates` is there, so that amounts can be told in one currency.
         customers: whose records tell more of them (see `enrich`); then the rows have
@@ -72,7 +73,7 @@ def prepare(
         for side, other in (SIDES, SIDES[::-1])
     ]
     engine.run(
-        _who_step(personal="raw_personal" in str(extra)),
+        _who_step(engine, given, personal="raw_personal" in str(extra)),
         Step(
             TABLE,
             f"create or replace temp table {TABLE} as "
@@ -84,19 +85,37 @@ def prepare(
     return notes
 
 
-def _who_step(*, personal: bool) -> Step:
-    """`open_who`: what the open events of both sides tell of their customers, one row an event."""
+def _who_step(engine: Engine, given: Mapping[str, Sequence[str]], *, personal: bool) -> Step:
+    """`open_who`: what the open events of both sides tell of their customers, one row an event.
+
+    An evaluation has read these fields already, in `people` (see `late`), for all that need a
+    second look: only where that leaves out an open event, or one of its fields, is `who` read.
+    """
     fields = ("email", "customer_name", "phone", "postcode", *(("raw_personal",) * personal))
+    told = """from who where event_key in (
+    select event_key from open_left union all select event_key from open_right)"""
+    numbered = all("pool_eid" in columns for columns in given.values())
+    if numbered and not personal and _all_in_people(engine):
+        told = """from (select pool_eid, event_key from open_left
+    union all select pool_eid, event_key from open_right) o join people p on p.eid = o.pool_eid"""
     return Step(
         "open_who",
         f"""
 create or replace temp table open_who as
 select event_key, {", ".join(f"min({name}) as {name}" for name in fields)}
-from who where event_key in (
-    select event_key from open_left union all select event_key from open_right)
+{told}
 group by event_key""",
         "personal fields are read once for both sides",
     )
+
+
+def _all_in_people(engine: Engine) -> bool:
+    """Whether `people` was made for every open event."""
+    unseen = engine.one(
+        """select exists (from (select pool_eid from open_left union all
+            select pool_eid from open_right) where pool_eid not in (select eid from second_look))"""
+    )[0]
+    return not unseen
 
 
 def _tells_numbers(engine: Engine, side: str, given: Sequence[str]) -> set[str]:

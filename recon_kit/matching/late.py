@@ -83,9 +83,9 @@ select eid, {FACTS} from second_look union all from further_facts""",
             "people",
             """
 create or replace table people as
-select s.eid, w.email, w.customer_name, w.phone
+select s.eid, w.email, w.customer_name, w.phone, w.postcode
 from (select eid, event_key from second_look) s join (
-    select event_key, email, customer_name, phone from who) w using (event_key)""",
+    select event_key, email, customer_name, phone, postcode from who) w using (event_key)""",
             "one pass over the personal fields",
         ),
     )
