@@ -239,11 +239,27 @@ def test_a_missing_file_is_refused(tmp_path):
         ("created", ["2026-01-01T10:00:00Z"], "timestamp"),
         ("created", ["1767225600"], "timestamp"),
         ("note", [None, None], "empty"),
+        ("dob", ["1971-06-24"], "birth"),
+        ("date_of_birth", ["19710624"], "birth"),
+        ("soc_sec_id", ["5304218"], "account"),
+        ("SSN", ["078-05-1120"], "account"),
     ],
 )
 def test_kinds_of_columns(header, values, kind):
     """What a column holds follows from its values, helped by its name."""
     assert guess_column(header, pl.Series(values, dtype=pl.String)).kind == kind
+
+
+def test_a_birthday_is_masked_and_no_time_of_the_row(tmp_path):
+    """When somebody was born says nothing of when the row happened, and is nobody's to read."""
+    path = tmp_path / "people.csv"
+    path.write_text("id,full_name,dob\np1,Ada Okafor,1971-06-24\np2,Jon Ruiz,1980-01-02\n")
+
+    seen = profile_file(path)
+
+    assert "1971" not in repr(seen.columns) + seen.toml
+    assert "event_ts" not in seen.toml
+    assert '# "raw_keys.dob" = "dob"  # with personal = ["dob"] under [sources.layout]' in seen.toml
 
 
 def test_key_overlap_finds_keys_across_fields():

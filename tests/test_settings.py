@@ -94,6 +94,8 @@ def test_each_way_of_naming_a_column():
          "'bankline' is no event type; did you mean 'bank_line'"),
         ('event_ts = "Date"', 'evnt_ts = "Date"', "no field is called 'evnt_ts'; did you mean"),
         ('event_ts = "Date"', 'raw_ts = "Date"', "no field is called 'raw_ts'"),
+        ('event_ts = "Date"', '"raw_personal.dob" = "Date"',
+         """no field is called 'raw_personal.dob'; write "raw_keys.dob" and personal = ."dob"."""),
         ('{ value = "USD" }', '{ value = "USD", column = "C" }', "give exactly one of"),
         (", extract = 'po_\\w+'", "", "`from` and `extract` go together"),
         ("po_\\w+", "po_(", "`extract` is no regular expression"),

@@ -46,7 +46,15 @@ _NAME_WORDS = re.compile(
     re.IGNORECASE,
 )
 _ACCOUNT_WORDS = re.compile(
-    r"\biban\b|bank[ _]?account|(account|card)[ _]?(no|number|key)", re.IGNORECASE
+    r"\biban\b|bank[ _]?account|(account|card)[ _]?(no|number|key)"
+    r"|(^|[_\W])(ssn|soc(ial)?[ _]?sec(urity)?|passport|national[ _]?id)([_\W]|$)",
+    re.IGNORECASE,
+)
+# A day that says who somebody is, not when anything happened.
+_BIRTH_WORDS = re.compile(
+    r"(^|[_\W])(dob|birth[ _]?(date|day)|(date|day)[ _]of[ _]birth|born|geburts(tag|datum)"
+    r"|(date|lieu)[ _]de[ _]naissance|fecha[ _]de[ _]nacimiento)([_\W]|$)",
+    re.IGNORECASE,
 )
 _IBAN = r"^[A-Z]{2}[0-9]{2} ?[A-Z0-9 ]{10,32}$"
 _ADDRESS_WORDS = re.compile(
@@ -84,7 +92,7 @@ class DialectGuess:
 class ColumnGuess:
     """What one column seems to hold.
 
-    `kind` is one of empty, email, phone, name, address, account, timestamp, date, currency,
+    `kind` is one of empty, email, phone, name, address, account, birth, timestamp, date, currency,
     boolean, amount, count, id, text. `formats` are the date formats that read every value: more
     than one means that a person must choose.
     """
@@ -99,7 +107,7 @@ class ColumnGuess:
     @property
     def personal(self) -> bool:
         """Whether samples of this column must be masked."""
-        return self.kind in {"email", "phone", "name", "address", "account"}
+        return self.kind in {"email", "phone", "name", "address", "account", "birth"}
 
 
 def guess_dialect(head: bytes, tail: bytes = b"") -> DialectGuess:
@@ -162,6 +170,8 @@ def _personal_kind(header: str, seen: pl.Series) -> str | None:
         return "phone"
     if _ACCOUNT_WORDS.search(header) or _share(seen, _IBAN) >= _FITS:
         return "account"
+    if _BIRTH_WORDS.search(header):
+        return "birth"
     if _ADDRESS_WORDS.search(header):
         return "address"
     # A shop's order name ("#1001") is no person's name.

@@ -36,7 +36,7 @@ COLUMN_SCHEMA: dict[str, pl.DataType] = {
 }  # fmt: skip
 _MASKS: dict[str, MaskKind] = {
     "email": "email", "phone": "phone", "name": "name", "address": "text",
-    "account": "hidden",
+    "account": "hidden", "birth": "hidden",
 }  # fmt: skip
 
 # Headers by which a vendor's file is known: all of `needs`, and at least `count` of `likely`.

@@ -321,10 +321,12 @@ def _columns(
         f"# refunded_amount = {quoted(c)}  # refunds told beside the payment"
         for c in vendor_marks.refunds_beside(guesses)
     ]
-    for column in ids:
-        if column not in {*taken, payout}:
+    for column, guess in guesses.items():
+        if guess.kind == "birth" or (guess.kind == "id" and column not in {*taken, payout}):
             key = re.sub(r"[^a-z0-9]+", "_", normal_header(column)).strip("_") or "key"
-            lines.append(f"# {quoted('raw_keys.' + key)} = {quoted(column)}")
+            line = f"# {quoted('raw_keys.' + key)} = {quoted(column)}"
+            apart = f"  # with personal = [{quoted(key)}] under [sources.layout]"
+            lines.append(line + apart * guess.personal)
     return lines
 
 
