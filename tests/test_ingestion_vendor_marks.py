@@ -165,6 +165,47 @@ def test_a_pair_that_tells_money_going_out_goes_before_an_unsigned_amount(tmp_pa
     assert "# 'fee' is left out: what moved is already less the fee: check" in toml
 
 
+def test_a_currency_that_one_row_tells_for_all_is_declared_for_all(tmp_path):
+    """A marketplace names the currency in its summary line alone: no line is lost for that."""
+    text = (
+        "settlement-id,total-amount,currency,transaction-type,order-id,adjustment-id,amount,"
+        "posted-date,posted-date-time\n"
+        "18906,15.49,GBP,Transfer,,,15.49,2026-03-17,2026-03-17T00:00:00+00:00\n"
+        "18906,,,Refund,206-1,A1,-10.00,2026-03-05,2026-03-05T10:00:00+00:00\n"
+        "18906,,,Fee,206-1,,-4.50,2026-03-02,2026-03-02T14:23:00+00:00\n"
+        "18906,,,Payment,206-1,,29.99,2026-03-02,2026-03-02T14:23:00+00:00\n"
+    )
+
+    _, toml, events = proposed(tmp_path, "marketplace.csv", text)
+
+    assert events.select("event_type", "amount", "currency", "payout_id", "native_id").rows() == [
+        ("transfer", 1_549, "GBP", "18906", None),
+        ("refund", -1_000, "GBP", "18906", None),
+        ("fee", -450, "GBP", "18906", None),
+        ("payment", 2_999, "GBP", "18906", None),
+    ]
+    assert events["event_ts"][1].hour == 10
+    assert "# 'currency' holds it alone, but not beside every amount: check" in toml
+
+
+def test_an_order_list_joins_the_halves_of_a_name(tmp_path):
+    """A shop's list that names transactions too is one of orders, and no first name is shown."""
+    path = tmp_path / "export.csv"
+    path.write_text(
+        "order_id,order_date,order_total,order_currency,transaction_id,billing_first_name,"
+        "billing_last_name,refunded_total\n"
+        "501,2026-03-02 10:22:11,55.00,EUR,ch_3AAAAbbbb,Ana,Diaz,0\n"
+        "502,2026-03-02 11:02:41,19.90,EUR,ch_3CCCCdddd,Jon,Ruiz,19.90\n"
+    )
+
+    seen = profile_file(path)
+
+    assert 'event_type = "order"' in seen.toml
+    assert 'customer_name = { join = ["billing_first_name", "billing_last_name"] }' in seen.toml
+    assert '# refunded_amount = "refunded_total"' in seen.toml
+    assert "Ana" not in repr(seen.columns)
+
+
 def test_an_unsigned_amount_stays_where_nothing_goes_out(tmp_path):
     """A month without debits: the gross amount and its fee say more than what came in."""
     text = (

@@ -40,9 +40,9 @@ _TIME_WORDS = re.compile(
 )
 _PHONE_WORDS = re.compile(r"phone|mobile|telefon|\btel\b", re.IGNORECASE)
 _NAME_WORDS = re.compile(
-    r"^(first|last|full|customer|billing|shipping|card|contact|payer|partner|client|ship.to"
-    r"|bill.to)?"
-    r"[ _]?name$|surname|cardholder|recipient|\bpayee\b",
+    r"^(customer|billing|shipping|card|contact|payer|buyer|partner|client|ship.to|bill.to)?"
+    r"[ _]?name$|(^|[ _])(first|last|full|middle|given|family)[ _]?name$"
+    r"|surname|cardholder|recipient|\bpayee\b",
     re.IGNORECASE,
 )
 _ACCOUNT_WORDS = re.compile(

@@ -9,6 +9,7 @@ import polars as pl
 
 from recon_kit import money
 from recon_kit.ingestion import vendor_marks, words
+from recon_kit.ingestion.feed import normal_header
 from recon_kit.ingestion.guess import ColumnGuess
 
 
@@ -22,6 +23,12 @@ def told(
     signed = _signed(guesses, chosen, rows)
     if signed is not None:
         return signed, "from the sign in the amounts"
+    called = [
+        c for c in guesses if re.fullmatch(words.FIELD_WORDS["currency"][0], normal_header(c))
+    ]
+    alone = vendor_marks.marks(rows[called[0]]) if called and called[0] in rows.columns else ()
+    if len(alone) == 1:
+        return alone[0].upper(), f"{called[0]!r} holds it alone, but not beside every amount: check"
     held = [c for c, g in guesses.items() if g.kind == "currency" and c in rows.columns]
     if not held:
         return None, "no column holds one: put the right one"

@@ -70,7 +70,9 @@ def _choose_fields(guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame) -> di
             and (guess.kind in fits if fits else guess.kind not in {"empty", "amount"})
             and vendor_marks.may_be(field, column, guesses, rows)
         }
-        worded = (c for p in patterns for c, name in free.items() if re.fullmatch(p, name))
+        # of a day and a time in like words the time says more
+        order = sorted(free, key=lambda c: guesses[c].kind != "timestamp")
+        worded = (c for p in patterns for c in order if re.fullmatch(p, free[c]))
         best = next(worded, None)
         if best is not None:
             chosen[field] = best
@@ -90,6 +92,9 @@ def _completed(
     if "currency" not in chosen and len(coded) == 1 and not other:
         chosen["currency"] = coded[0]
     _complete_money(chosen, guesses, rows)
+    paid = [chosen[f] for f in ("amount", "debit", "credit") if f in chosen]
+    if "currency" in chosen and paid and vendor_marks.told_by_few(rows, chosen["currency"], paid):
+        del chosen["currency"]
     if "amount" in chosen:
         _complete_direction(chosen, guesses, rows)
     return chosen
@@ -299,6 +304,10 @@ def _columns(
         for name, number in _doubled(guesses).items()
         if number == 1
     ]
+    halves = vendor_marks.halves_of_a_name(guesses)
+    if "customer_name" not in chosen and halves is not None:
+        both = ", ".join(quoted(half) for half in halves)
+        lines.append(f"customer_name = {{ join = [{both}] }}")
     if kind == "order" and "order_id" not in chosen and "native_id" in chosen:
         lines.append(f"order_id = {quoted(chosen['native_id'])}  # an order's own id")
     taken = set(chosen.values())

@@ -160,6 +160,27 @@ def twin_currency(amount: str, guesses: Mapping[str, ColumnGuess]) -> str | None
     return shared[0][1]
 
 
+def told_by_few(rows: pl.DataFrame, currency: str, amounts: Sequence[str]) -> bool:
+    """Whether one currency stands in the column alone, and not beside every amount."""
+    if not {currency, *amounts} <= set(rows.columns):
+        return False
+    paid = rows.filter(pl.any_horizontal(_text(c).str.len_chars() > 0 for c in amounts))
+    beside = paid.filter(_text(currency).str.len_chars() > 0)
+    return len(marks(rows[currency])) == 1 and beside.height < paid.height
+
+
+def halves_of_a_name(guesses: Iterable[str]) -> tuple[str, str] | None:
+    """The columns of a given and a family name of one person, the first such two."""
+    spelled = {_spelled(column): column for column in guesses}
+    for name, column in spelled.items():
+        found = re.fullmatch(words.GIVEN_NAME, name)
+        others = (found[1] + family for family in words.FAMILY_NAMES) if found else ()
+        family = next((spelled[other] for other in others if other in spelled), None)
+        if family is not None:
+            return column, family
+    return None
+
+
 def debit_credit_pair(guesses: Mapping[str, ColumnGuess]) -> tuple[str, str] | None:
     """The first two columns that are called alike but for `debit` and `credit`.
 
@@ -213,7 +234,9 @@ def refunds_beside(guesses: Mapping[str, ColumnGuess]) -> list[str]:
     """Columns that tell of each payment how much of it was refunded."""
     money = [c for c, g in guesses.items() if g.kind in {"amount", "count"}]
     return [
-        c for c in money if re.fullmatch(r"(amount|total) refunded|refunded amount", _spelled(c))
+        c
+        for c in money
+        if re.fullmatch(r"(amount|total) refunded|refunded (amount|total)", _spelled(c))
     ]
 
 
@@ -228,13 +251,17 @@ def may_be(field: str, column: str, guesses: Mapping[str, ColumnGuess], rows: pl
 
 
 def tells_apart(column: str, rows: pl.DataFrame) -> bool:
-    """Whether these ids are of the rows themselves, not of an account or report they share."""
+    """Whether these ids are of the rows themselves, not of an account or report they share.
+
+    An id that most rows lack is none of theirs.
+    """
     if re.search(r"\b(reference|parent|related|original)\b", normal_header(column)):
         return False  # the id of another row
     if column not in rows.columns:
         return True
-    filled = rows.filter(_text(column).is_not_null()).unique()
-    return filled[column].n_unique() * 2 > filled.height
+    filled = rows.filter(_text(column).str.len_chars() > 0)
+    apart = filled.unique()
+    return filled.height * 2 > rows.height and apart[column].n_unique() * 2 > apart.height
 
 
 def marks(column: pl.Series) -> Sequence[str]:

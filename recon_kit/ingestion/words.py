@@ -99,9 +99,13 @@ HEADER_WORDS: tuple[tuple[str, str], ...] = (
     ("invoice", r"invoice"),
     ("shipment", r"shipment|tracking|carrier"),
     ("lead", r"\b(lead|deal|opportunity)\b"),
+    ("order", r"\border (date|total|status|currency|items?)\b|\bline ?items?\b"),
     ("payment", r"\b(charge|payment intent|psp|capture|transaction)\b"),
     ("order", r"\border\b"),
 )
+# Two halves of a customer's name: the same words before them.
+GIVEN_NAME = r"(.*?)(first|given|fore) ?name"
+FAMILY_NAMES = ("last name", "lastname", "family name", "surname")
 # A time that lies ahead of what the row tells.
 DUE = r"\b(due|expir\w+|f[äa]llig\w*|[ée]ch[ée]ance|vencimiento|scadenza|vervaldatum)\b"
 # A column that says which way money went, and what its marks mean for the account's holder.
