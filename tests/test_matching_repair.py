@@ -299,11 +299,13 @@ def test_the_same_content_under_a_new_id_is_a_possible_duplicate():
         "may be payment ch_1 told again under another id: "
         "the same source, amount and customer at the same time"
     )
-    with reconciled(events, who=people) as world:
-        assert world.groups() == ["o1+p1"]
-        assert world.open("event_key", "nearest_key", "why_code", "why") == [
-            ("p2", "p1", "possible_duplicate", why)
-        ]
+    for sources in (["stripe"], ["stripe", "adyen"]):  # one kind of payments, or two
+        declared = rec(right={"sources": sources, "types": ["payment"]})
+        with reconciled(events, declared, who=people) as world:
+            assert world.groups() == ["o1+p1"]
+            assert world.open("event_key", "nearest_key", "why_code", "why") == [
+                ("p2", "p1", "possible_duplicate", why)
+            ]
 
 
 def test_another_customer_or_another_second_is_no_duplicate():

@@ -54,11 +54,18 @@ def run(engine: Engine, rec: Reconciliation) -> None:
                 engine.run(late.carriers_step(rec, "waiting"))  # nobody asks for more after this
             engine.run(taken_step(rec))
         engine.drop("carriers")
-    engine.run(told_again.alike_step(rec), unknown_step())
+    engine.run(told_again.alike_step(rec))
+    _look_up(engine, told_again.of_unknown_kind(rec))
+    if told_again.run(engine, rec):
+        _look_up(engine)
+    engine.run(*near_steps(), answer_words.step(rec), *sentence_steps(rec))
+
+
+def _look_up(engine: Engine, others: str = "") -> None:
+    """Fetch facts of whom nobody looked at yet: those in `near`, and `others` (a query of eids)."""
+    engine.run(unknown_step(others))
     if engine.count("unknown"):
         engine.run(unknown_facts_step())
-    told_again.run(engine)
-    engine.run(*near_steps(), answer_words.step(rec), *sentence_steps(rec))
 
 
 def nobody_step() -> Step:
@@ -210,17 +217,18 @@ insert into near select eid, other, 'customer', null from same_customer""",
     )
 
 
-def unknown_step() -> Step:
+def unknown_step(others: str = "") -> Step:
     """`unknown`: what may be nearest but stands in a plain match: nobody looked at it yet.
 
-    What is found after this is open, and known.
+    What is found after this is open, and known. `others` is a query of further eids.
     """
+    asked = "select other as eid from near" + (f" union all {others}" if others else "")
     return Step(
         "unknown",
-        """
+        f"""
 create or replace table unknown as
 select p.eid, p.event_key from pool p
-semi join (select other as eid from near union all select other from alike) n using (eid)
+semi join ({asked}) n using (eid)
 anti join facts f using (eid)""",
         "who has the key",
     )

@@ -16,24 +16,38 @@ PRECISE = "('second')"
 _UNITS_S = {"d": 86_400, "h": 3_600, "m": 60, "bd": 86_400, "bh": 3_600}
 
 
-def run(engine: Engine) -> None:
-    """Add to `near` who repeats whom.
+def run(engine: Engine, rec: Reconciliation) -> bool:
+    """Add to `near` who repeats whom; whether some of these stand in no `facts` yet.
 
-    `alike`, and `facts` of both events of each of its rows, must stand.
+    `alike`, and `facts` of the events `of_unknown_kind`, must stand.
     """
     if not engine.count("alike"):
-        return
-    engine.run(kind_step())
+        return False
+    engine.run(kind_step(rec))
     unseen = engine.one(
         "select count(*), count(*) filter (other not in (select eid from second_look))"
         " from same_kind"
     )
-    if unseen[0]:
-        engine.run(*same_steps(unseen=bool(unseen[1])))
+    if not unseen[0]:
+        return False
+    engine.run(*same_steps(unseen=bool(unseen[1])))
+    return bool(unseen[1]) and _of_one_kind(rec) != ()
+
+
+def _of_one_kind(rec: Reconciliation) -> tuple[int, ...]:
+    """Sides of one source and one type: of their events nobody has to be asked for these."""
+    sides = enumerate((rec.left, rec.right))
+    return tuple(n for n, side in sides if len(side.sources) == len(side.types) == 1)
+
+
+def of_unknown_kind(rec: Reconciliation) -> str:
+    """Query of the others in `alike` whose source and type must be looked up."""
+    known = "".join(f" and side <> {number}" for number in _of_one_kind(rec))
+    return f"select other from alike where true{known}"
 
 
 def alike_step(rec: Reconciliation) -> Step:
-    """`alike(eid, other)`: same side, amount and currency at the same time.
+    """`alike(eid, side, other)`: same side, amount and currency at the same time.
 
     `open_rows`, `facts` and `near` must stand.
     """
@@ -63,7 +77,7 @@ with asked as materialized (
     where o.mid is null and o.side < 2 and o.ts is not null and o.amount is not null and {precise}
       and o.eid not in (select eid from near)
 ){found}
-select distinct a.eid, a.event_key, a.source, a.event_type, p.eid as other,
+select distinct a.eid, a.side, a.event_key, a.source, a.event_type, p.eid as other,
        p.event_key as other_key
 from asked a join found p
   on p.side = a.side and p.currency = a.currency and p.amount = a.amount{bucket}
@@ -79,14 +93,17 @@ def span_us(rec: Reconciliation) -> int:
     return span.count * _UNITS_S[span.unit] * 1_000_000 if span else 0
 
 
-def kind_step() -> Step:
+def kind_step(rec: Reconciliation) -> Step:
     """`same_kind`: those of `alike` that are of one source and type."""
+    sides = ", ".join(map(str, _of_one_kind(rec))) or "-1"
+    arms = [
+        f"from alike where side in ({sides})",
+        f"""from (from alike where side not in ({sides})) a semi join facts f
+  on f.eid = a.other and f.source = a.source and f.event_type = a.event_type""",
+    ]
     return Step(
         "same_kind",
-        """
-create or replace table same_kind as
-from alike a semi join facts f
-  on f.eid = a.other and f.source = a.source and f.event_type = a.event_type""",
+        f"create or replace table same_kind as {' union all '.join(arms)}",
         "told by the same source as the same kind of event",
     )
 
