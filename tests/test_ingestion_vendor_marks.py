@@ -165,6 +165,59 @@ def test_a_pair_that_tells_money_going_out_goes_before_an_unsigned_amount(tmp_pa
     assert "# 'fee' is left out: what moved is already less the fee: check" in toml
 
 
+def test_an_account_history_with_fees_tells_its_kinds_by_their_last_word(tmp_path):
+    """A wallet prints a balance like a bank, but no bank takes a fee off each payment."""
+    text = (
+        "Date,Type,Currency,Gross,Fee,Net,Transaction ID,Balance\n"
+        "03/02/2026,Express Checkout Payment,USD,55.00,-1.90,53.10,8AB12345CD678901X,53.10\n"
+        "03/13/2026,Payment Refund,USD,-20.00,0.00,-20.00,1RR12345CD678903Z,33.10\n"
+        "03/14/2026,General Withdrawal,USD,-33.10,0.00,-33.10,2WW12345CD678904W,0.00\n"
+    )
+
+    _, _, events = proposed(tmp_path, "wallet.csv", text)
+
+    assert events.select("event_type", "amount", "fee").rows() == [
+        ("payment", 5_500, 190),
+        ("refund", -2_000, 0),
+        ("payout", 3_310, 0),
+    ]
+
+
+def test_nested_fields_are_called_by_both_names(tmp_path):
+    """`amount_money.amount` is in `amount_money.currency`; `billing.email` is the billing email."""
+    text = (
+        '{"payments":[{"id":"sq_1","created_at":"2026-03-02T10:22:11Z","order_id":"O501",'
+        '"amount_money":{"amount":5500,"currency":"USD"},"billing":{"email":"ana@example.com"},'
+        '"refunded_money":{"amount":0,"currency":"EUR"}}]}'
+    )
+
+    layout, _, events = proposed(tmp_path, "square.json", text)
+
+    assert layout.event_type == "payment"
+    assert layout.columns["email"].names == ("billing.email",)
+    assert events.select("amount", "currency").rows() == [(5_500, "USD")]
+
+
+def test_what_all_rows_share_tells_no_transaction(tmp_path):
+    """A settlement's own reference stands in every row: sales of one order stay two events."""
+    text = (
+        "Type;Capture date;Short order ID;Sale;Payment reference;Currency\n"
+        "SALE;2026-03-02T10:22:11Z;AB12;55,00;KL123;SEK\n"
+        "SALE;2026-03-03T10:22:11Z;AB12;5,00;KL123;SEK\n"
+        "RETURN;2026-03-04T10:22:11Z;CD34;-20,00;KL123;SEK\n"
+    )
+
+    layout, toml, events = proposed(tmp_path, "settled.csv", text)
+
+    assert not {"transaction_id", "native_id"} & set(layout.columns)
+    assert '# "raw_keys.payment_reference" = "Payment reference"' in toml
+    assert events.select("event_type", "amount").rows() == [
+        ("payment", 5_500),
+        ("payment", 500),
+        ("refund", -2_000),
+    ]
+
+
 def test_a_currency_that_one_row_tells_for_all_is_declared_for_all(tmp_path):
     """A marketplace names the currency in its summary line alone: no line is lost for that."""
     text = (

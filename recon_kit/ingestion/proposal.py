@@ -165,10 +165,11 @@ def _table(
     chosen: Mapping[str, str],
     rows: pl.DataFrame,
 ) -> list[str]:
-    kind = _event_type(file, guesses)
+    kind = _event_type(f"{dialect.records or ''} {file}", guesses)
     types = vendor_marks.types_told(guesses, rows, chosen.get("amount"))
-    # No bank pays out its own lines under a number: this is a service that tells of many kinds.
-    if kind in _ONE_KIND and not (kind == "bank_line" and "payout_id" in chosen):
+    # No bank pays its own lines out under a number, or less a fee: this is a payment service.
+    service = "payout_id" in chosen or {"fee", "net"} <= set(chosen)
+    if kind in _ONE_KIND and not (kind == "bank_line" and service):
         types = None
     signed = vendor_marks.printed_below_zero(rows, chosen.get("amount"))
     if signed and kind in {"order", "payment"}:

@@ -21,7 +21,8 @@ _TYPE_COLUMN = (
 # What one row is, in the words of payment services, spelled without case and separators.
 _TYPE_WORDS: dict[str, str] = {
     **dict.fromkeys(("charge", "payment", "sale", "settled", "capture", "captured"), "payment"),
-    **dict.fromkeys(("refund", "refunded", "paymentrefund", "partialrefund"), "refund"),
+    **dict.fromkeys(("refund", "refunded", "paymentrefund", "partialrefund", "return", "returned"),
+                    "refund"),
     **dict.fromkeys(("chargeback", "dispute", "chargebackreversed", "disputereversal"),
                     "chargeback"),
     **dict.fromkeys(("payout", "merchantpayout", "withdrawal"), "payout"),
@@ -34,7 +35,10 @@ _TYPE_WORDS: dict[str, str] = {
     # Steps of one payment before its money moves: no further payments.
     **dict.fromkeys(("received", "authorised", "authorized", "sentforsettle"), "other"),
 }  # fmt: skip
+# What the last word of a longer name says: `Express Checkout Payment`, `General Withdrawal`.
+_LAST_WORDS: tuple[str, ...] = ("refund", "chargeback", "withdrawal", "payout", "payment", "fee")
 _TYPES_MAX = 40  # more words than this are no list of types
+_FEW = 3  # rows that may share a transaction by chance
 _OUTGOING = frozenset({"refund", "chargeback", "fee"})
 _NEGATIVE = r"[-(\x{2212}]"
 # Objects of Stripe's API, whose amounts count the smallest unit of their currency.
@@ -48,12 +52,15 @@ _EMPTY_WORDS = frozenset({"amount", "currency", "debit", "credit", "in", "gc", "
 
 
 def plain_names(columns: Iterable[str]) -> dict[str, str]:
-    """Column to the name its words are looked for in: without an envelope that all stand in."""
+    """Column to the name its words are looked for in: without an envelope that all stand in.
+
+    A field inside an object is called by both names: `billing.email` is the billing email.
+    """
     names = {column: _spelled(column) for column in columns}
     envelopes = {name.partition(".")[0] if "." in name else "" for name in names.values()}
     if len(envelopes) == 1 and "" not in envelopes:
-        return {column: name.partition(".")[2] for column, name in names.items()}
-    return names
+        names = {column: name.partition(".")[2] for column, name in names.items()}
+    return {column: name.replace(".", " ") for column, name in names.items()}
 
 
 def _spelled(column: str) -> str:
@@ -76,7 +83,7 @@ def types_told(
         if column not in rows.columns or not re.fullmatch(_TYPE_COLUMN, _own_name(column)):
             continue
         told = marks(rows[column])
-        known = [word for word in told if _plain(word) in _TYPE_WORDS]
+        known = [word for word in told if _kind(word) is not None]
         share = len(known) / max(len(told), 1)
         if share < 0.5 or len(told) > _TYPES_MAX or (best is not None and best[0] >= share):
             continue
@@ -85,8 +92,15 @@ def types_told(
     return None if best is None else best[1:]
 
 
+def _kind(word: str) -> str | None:
+    """The event type that a word of a type column stands for; null where it is not known."""
+    plain = _plain(word)
+    last = next((end for end in _LAST_WORDS if plain.endswith(end)), "")
+    return _TYPE_WORDS.get(plain) or _TYPE_WORDS.get(last)
+
+
 def _type_of(word: str, rows: pl.DataFrame, column: str, amount: str | None) -> str:
-    kind = _TYPE_WORDS.get(_plain(word), "other")
+    kind = _kind(word) or "other"
     if amount is None or amount not in rows.columns:
         return kind
     below, above = _signs(rows.filter(_text(column) == word), amount)
@@ -148,8 +162,11 @@ def twin_currency(amount: str, guesses: Mapping[str, ColumnGuess]) -> str | None
     """The one column of currencies whose name says that it is this amount's.
 
     `Gross Transaction Currency` belongs to `Gross Transaction Amount`, `Main Currency` to
-    `Main Amount`; two that fit equally well are none.
+    `Main Amount`, `paid.currency` to `paid.amount`; two that fit equally well are none.
     """
+    beside = f"{amount.rpartition('.')[0]}.currency"
+    if beside in guesses:
+        return beside
     wanted = _words(amount)
     shared = sorted(
         ((len(wanted & _words(c)), c) for c, g in guesses.items() if g.kind == "currency"),
@@ -243,10 +260,13 @@ def refunds_beside(guesses: Mapping[str, ColumnGuess]) -> list[str]:
 def may_be(field: str, column: str, guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame) -> bool:
     """Whether a column that is worded like a field can be it.
 
-    Half of a pair of debit and credit is no amount: the other half would be lost.
+    Half of a pair of debit and credit is no amount: the other half would be lost. What all rows
+    share tells no transaction, and an order's id, however it is called, no row of it.
     """
     if field == "native_id":
-        return tells_apart(column, rows)
+        return tells_apart(column, rows) and not re.search(r"\border\b", normal_header(column))
+    if field == "transaction_id" and column in rows.columns:
+        return rows.height < _FEW or len(marks(rows[column])) != 1
     return field != "amount" or column not in (debit_credit_pair(guesses) or ())
 
 
