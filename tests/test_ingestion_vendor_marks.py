@@ -183,6 +183,16 @@ def test_an_account_history_with_fees_tells_its_kinds_by_their_last_word(tmp_pat
     ]
 
 
+@pytest.mark.parametrize(("numbers", "own"), [("JE1 JE2 JE3", True), ("JE1 JE1 JE1", False)])
+def test_the_number_of_an_entry_is_its_id_where_it_tells_rows_apart(tmp_path, numbers, own):
+    """A ledger's entry numbers are the ids of its rows, unless the rows are lines of one entry."""
+    rows = [f"{n},2026-03-0{i},Rent,{i}0.00\n" for i, n in enumerate(numbers.split(), start=1)]
+
+    layout, _, _ = proposed(tmp_path, "books.csv", "Entry No,Date,Memo,Amount\n" + "".join(rows))
+
+    assert ("native_id" in layout.columns) is own
+
+
 def test_nested_fields_are_called_by_both_names(tmp_path):
     """`amount_money.amount` is in `amount_money.currency`; `billing.email` is the billing email."""
     text = (

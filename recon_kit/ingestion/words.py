@@ -64,7 +64,10 @@ FIELD_WORDS: dict[str, tuple[str, ...]] = {
         r"note|reference|label|transaction details|buchungstext|beschreibung.*",
         r"(\w+ ?/ ?)?(description|memo|details|narrative)( ?/ ?\w+)?",
     ),
-    "native_id": (r"(record |internal |lead |deal |row |unique )?id", r".*\bid"),
+    "native_id": (
+        r"(record |internal |lead |deal |row |unique )?id", r".*\bid",
+        r"(journal|entry|document|voucher|receipt|record|line|row)( entry)? ?(no|number|num|#)\.?",
+    ),
 }  # fmt: skip
 FIELD_KINDS: dict[str, frozenset[str]] = {
     "event_ts": frozenset({"timestamp", "date"}),
