@@ -68,7 +68,10 @@ def _sum(engine: Engine, sources: Mapping[str, str]) -> int:
     total = 0
     for name, source in sources.items():
         text = model.digested_sql(quote_text(name), *_texts(name))
-        high, low = (f"('0x' || h[{1 + i * _HALF}:{(1 + i) * _HALF}])::ubigint" for i in (0, 1))
+        # `concat` and `substring` take half the time of `||` and a slice
+        high, low = (
+            f"concat('0x', substring(h, {1 + i * _HALF}, {_HALF}))::ubigint" for i in (0, 1)
+        )
         found = engine.one(
             f"select sum({high})::varchar, sum({low})::varchar"
             f" from (select sha256({text}) as h from {source})"

@@ -24,6 +24,8 @@ from recon_kit.model import Run, StoredModel
 from recon_kit.safe import quote_ident, quote_text
 
 _RUN_FIELDS = tuple(f.name for f in fields(Run))
+# What tells the rows of a long table apart: to compare all their columns takes a tenth longer.
+_ORDER = {"matches": "match_id", "match_members": "match_id, event_key"}
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ def _queries(run_id: str, sources: Mapping[str, str]) -> dict[str, str]:
     """Queries of the segments of a run: its rows with the run's id, in one order."""
     run = f"select {quote_text(run_id)} as run_id"
     return {
-        name: f"{run}, * from ({run_rows(name, source)}) order by all"
+        name: f"{run}, * from ({run_rows(name, source)}) order by {_ORDER.get(name, 'all')}"
         for name, source in sources.items()
     }
 
