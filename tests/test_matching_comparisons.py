@@ -12,6 +12,7 @@ from recon_kit.matching.ladders import (
     Comparison,
     Level,
     explain,
+    kinds,
     splink_settings,
     splink_sql,
     spoken,
@@ -321,3 +322,10 @@ def test_strangers_are_turned_down_early_but_never_wrongly(before: str, after: s
                     from one_left l, one_right r)"""
             )
             assert (differ, int(str(seen)) >= 4) == (0, True)
+
+
+def test_kinds_of_a_side_are_told_in_words():
+    """One or many, one kind or several; a row of no kind is an event."""
+    assert kinds(["order"]) == "order"
+    assert kinds(["payment", "refund", "bank_line"]) == "payment, refund or bank line"
+    assert kinds(["payment", "other"], several=True) == "payments or events"

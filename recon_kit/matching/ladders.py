@@ -163,6 +163,18 @@ def spoken(text: str, left: str, right: str) -> str:
     return _SIDE.sub(lambda found: f"{'' if found[2] else 'the '}{names[found[1]]}", text)
 
 
+def kinds(types: Sequence[str], *, several: bool = False) -> str:
+    """What the events of a side are, in words: `payment, refund or bank line`.
+
+    Args:
+        types: event types of the side; `other` is any event.
+        several: whether more than one is spoken of.
+    """
+    names = ["event" if t == "other" else t.replace("_", " ") for t in types]
+    names = [f"{name}s" if several else name for name in names]
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
 def explain(levels: Mapping[str, str], weights: Mapping[str, float]) -> list[dict[str, Any]]:
     """Records for a waterfall: the start, each comparison in order of its weight, and the sum.
 

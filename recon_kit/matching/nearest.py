@@ -26,6 +26,7 @@ import polars as pl
 from recon_kit import money
 from recon_kit.ledger.engine import Engine, Step
 from recon_kit.matching import answer_words, contradictions, keys, late, told_again
+from recon_kit.matching.ladders import kinds
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -249,7 +250,7 @@ select u.eid, e.* exclude (event_key) from unknown u join (
 
 def sentence_steps(rec: Reconciliation) -> tuple[Step, ...]:
     """Put the reason into a sentence."""
-    left, right = (" or ".join(t.replace("_", " ") for t in s.types) for s in (rec.left, rec.right))
+    left, right = (kinds(side.types) for side in (rec.left, rec.right))
     listed = ", ".join(
         f"case when p.k{i} is not null then {quote_text(_spoken(key) + ' ')} || p.t{i} end"
         for i, key in enumerate(rec.keys)
@@ -360,9 +361,8 @@ def _money(minor: str, currency: str, places: str) -> str:
     )
 
 
-_OTHER = (
-    "coalesce(nullif(concat_ws(' ', replace(other_type, '_', ' '), other_name), ''), 'an event')"
-)
+_KIND = "case other_type when 'other' then 'event' else replace(other_type, '_', ' ') end"
+_OTHER = f"coalesce(nullif(concat_ws(' ', {_KIND}, other_name), ''), 'an event')"
 _KEY = "replace(regexp_replace(coalesce(key_used, 'key'), '^.*[.]', ''), '_', ' ')"
 _SAME_KEY = f"{_OTHER} || ' carries the same ' || {_KEY}"
 _ORPHAN = "'no row carries the id that this ' || coalesce(event_type, 'event') || ' corrects'"

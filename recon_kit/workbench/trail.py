@@ -8,7 +8,7 @@ import polars as pl
 
 from recon_kit import model
 from recon_kit.ledger.engine import Engine
-from recon_kit.matching import answer_words, beside, evidence, keys
+from recon_kit.matching import answer_words, beside, evidence, keys, ladders
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 
@@ -134,7 +134,6 @@ def _exact(engine: Engine, rec: Reconciliation, found: evidence.Why) -> str:
     """How many events of either side carry each of its declared keys."""
     if not rec.keys:
         return "no key is declared"
-    names = [" or ".join(t.replace("_", " ") for t in s.types) for s in (rec.left, rec.right)]
     told: list[str] = []
     for key in rec.keys:
         text, name = keys.key_text(key), key.rpartition(".")[2].replace("_", " ")
@@ -151,8 +150,8 @@ def _exact(engine: Engine, rec: Reconciliation, found: evidence.Why) -> str:
             told.append(f"it carries no {name}")
             continue
         counts = [
-            f"{n or 'no'} {what}{'s' if n > 1 else ''}"
-            for n, what in zip((row[0]["l"], row[0]["r"]), names, strict=True)
+            f"{n or 'no'} {ladders.kinds(side.types, several=n > 1)}"
+            for n, side in ((row[0]["l"], rec.left), (row[0]["r"], rec.right))
         ]
         told.append(f"{name} {row[0]['t']}: {' and '.join(counts)} carry it")
     if "id_conflict" in found.open_item["why_code"].to_list():
