@@ -92,7 +92,8 @@ class MissingColumnError(FileRejectedError):
             "missing_column",
             f"the header lacks {', '.join(repr(m) for m in missing)} ({'; '.join(hints)})",
             "Export the file with these columns; where the source has a layout, "
-            "[sources.layout.columns] may name the new spelling.",
+            "[sources.layout.columns] may name the new spelling, and `id_fields` what tells rows "
+            "without an id of their own apart.",
         )
         self.missing = tuple(missing)
 

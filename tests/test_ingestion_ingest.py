@@ -8,7 +8,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from recon_kit.errors import CountsDoNotTieError, FileRejectedError, UnknownNameError
+from recon_kit.errors import (
+    CountsDoNotTieError,
+    FileRejectedError,
+    MissingColumnError,
+    UnknownNameError,
+)
 from recon_kit.ingestion import ingest
 from recon_kit.ingestion.feed import Told
 from recon_kit.ingestion.feeds import feed_for
@@ -156,6 +161,27 @@ def test_repeated_rows_without_an_id_are_kept_apart(store, take):
 
     assert receipt.counts.accepted == 2
     assert in_store(store, "select count(*) as n from events").item() == 2
+
+
+def test_a_renamed_column_makes_no_second_event_of_a_row_without_an_id(store, take):
+    """Rows that only their content tells apart need all of it: the file is refused, with why."""
+    source = loads(TOML.replace('native_id = "id"\n', "")).sources[0]
+    take(HEAD + "1,2026-11-05,-1,fee\n", source=source)
+
+    with pytest.raises(MissingColumnError) as refused:
+        take(HEAD.replace("text", "details") + "1,2026-11-05,-1,fee\n", "g.csv", source)
+
+    assert "the header lacks 'text'" in str(refused.value)
+    assert "`id_fields` what tells rows without an id of their own apart" in str(refused.value)
+    assert in_store(store, "select count(*) as n from events").item() == 1
+
+
+def test_an_empty_field_may_be_left_out_of_json(store, take):
+    """JSON leaves out what is empty: a day without any memo is no changed format."""
+    source = loads(TOML.replace('native_id = "id"\n', "")).sources[0]
+    receipt = take('[{"date": "2026-11-05", "amount": "-1"}]', "f.json", source)
+
+    assert receipt.counts.accepted == 1
 
 
 def test_a_feed_that_loses_rows_is_stopped(take, monkeypatch):

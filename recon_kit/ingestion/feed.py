@@ -105,6 +105,14 @@ class Feed(ABC):
     def columns(self) -> Mapping[str, Sequence[str]]:
         """Columns the feed cannot do without: name to accepted spellings of the header."""
 
+    def apart(self) -> Mapping[str, Sequence[str]]:
+        """Columns by which rows without an id of their own are told apart, as `columns` has them.
+
+        A header that lacks one would make every row of an overlapping file another event. Files
+        without a header, such as JSON, leave out what is empty.
+        """
+        return {}
+
     @abstractmethod
     def tell(self, records: pl.DataFrame, context: FeedContext) -> Told:
         """Turn one block of text records (plus `record_row`) into events.

@@ -181,9 +181,12 @@ def _open(feed: Feed, raw: Path, name: str, caps: Caps) -> Records:
     dialect = feed.dialect(read_head(raw, name))
     records = open_records(raw, dialect, caps=caps, keeps_together=feed.together(), name=name)
     present = {normal_header(c) for c in records.header}
+    needed = dict(feed.columns())
+    if dialect.format in {"csv", "parquet"}:
+        needed |= feed.apart()
     missing = [
         column
-        for column, spellings in feed.columns().items()
+        for column, spellings in needed.items()
         if not any(normal_header(s) in present for s in (column, *spellings))
     ]
     # A JSON file without a single record has no names to miss.

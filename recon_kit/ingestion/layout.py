@@ -75,15 +75,23 @@ class Table(Feed):
         """The file's columns that carry type, time, money, ids, groups, or are `required`."""
         needed = {*_ESSENTIAL, "event_type", *self.layout.required, *self.layout.group_by}
         needed |= set(self.layout.id_fields)
-        found = {}
-        for field, column in self._fields.items():
-            names = columns.wanted_names(column)
-            if field in needed and names:
-                found[names[0]] = names
+        found = self._wanted(needed)
         for name in (*self.layout.required, *self.layout.group_by, *self.layout.id_fields):
             if name not in self._fields and name not in model.MONEY_FACTS:
                 found[name] = (name,)
         return found
+
+    def apart(self) -> Mapping[str, Sequence[str]]:
+        """The columns of a derived id, where nothing else is one."""
+        own = {"event_id", "native_id"} & set(self._fields)
+        if own or self.layout.id_fields or self.layout.group_by:
+            return {}
+        return self._wanted(set(identity.DERIVED_ID_FIELDS))
+
+    def _wanted(self, fields: set[str]) -> dict[str, Sequence[str]]:
+        """First spelling of the columns of some fields, and all of them."""
+        named = {f: columns.wanted_names(c) for f, c in self._fields.items() if f in fields}
+        return {names[0]: names for names in named.values() if names}
 
     def together(self) -> tuple[str, ...]:
         """Columns of `group_by`, under every spelling that they may have in the file."""
