@@ -183,3 +183,13 @@ def test_what_stands_twice_is_found_at_once_and_in_parts(
         assert engine.repeated(once, 100) == (100, False)
         assert engine.repeated(f"{once} union all select hash(41)", 101) == (101, True)
         assert engine.repeated("select hash(1) where false", 0) == (0, False)
+
+
+def test_an_engine_says_what_it_has():
+    """Tables, temporary ones and views; not what was dropped, nor what never was."""
+    with open_engine() as engine:
+        for made in ("table a", "temp table b", "view c"):
+            engine.con.execute(f"create {made} as select 1 as x")
+        assert [name for name in "abcd" if engine.has(name)] == ["a", "b", "c"]
+        engine.drop("a")
+        assert not engine.has("a")

@@ -104,8 +104,7 @@ def carriers(engine: Engine, rec: Reconciliation, words: str | None = None) -> N
 
 def carriers_made(engine: Engine) -> bool:
     """Whether this evaluation has made `carriers`: `second_look` takes an earlier one away."""
-    told = engine.one("select count(*) from duckdb_tables() where table_name = 'carriers'")
-    return told != (0,)
+    return engine.has("carriers")
 
 
 def carriers_step(

@@ -100,7 +100,7 @@ def score(
     rarity.attach_rarity(engine, rare, known.schedules)
     chosen = blocking.rules(filled, extra, records=bool(customers.sources))
     counts = blocking.block(
-        engine, chosen, _window(rec), rec.probable.pairs_max, barred=_has(engine, "barred")
+        engine, chosen, _window(rec), rec.probable.pairs_max, barred=engine.has("barred")
     )
     notes += blocking.notes(counts, chosen)
     trained = known
@@ -188,7 +188,7 @@ def _learn(
 def put_rates(engine: Engine) -> bool:
     """Dated rates, where open rows are in several currencies and events tell any."""
     told = " union ".join(f"select currency from open_{side}" for side in features.SIDES)
-    if engine.one(f"select count(*) from ({told})")[0] == 1 or not _has(engine, "events"):
+    if engine.one(f"select count(*) from ({told})")[0] == 1 or not engine.has("events"):
         return False
     engine.run(fx.rates_step())
     return engine.count("rates") > 0
@@ -206,12 +206,6 @@ def _not_filled(extra: Sequence[str], filled: Sequence[str]) -> list[str]:
 
 def _window(rec: Reconciliation) -> tuple[int, int]:
     return days(rec.window.before) * _DAY, days(rec.window.after) * _DAY
-
-
-def _has(engine: Engine, table: str) -> bool:
-    found = engine.one("select count(*) from duckdb_tables() where table_name = ?", [table])[0]
-    views = engine.one("select count(*) from duckdb_views() where view_name = ?", [table])[0]
-    return bool(found or views)
 
 
 def _empty(engine: Engine) -> None:
@@ -266,7 +260,11 @@ def rescore(
 
 
 def _splink_weights(engine: Engine, trained: Trained, prior: float) -> None:
-    """Splink's predict over `patterns` -> `pattern_weights(eid, w)`, those that may matter."""
+    """Splink's predict over `patterns` -> `pattern_weights(eid, w)`, those that may matter.
+
+    Each pattern is set beside itself, as one table without sides: Splink looks up the columns of
+    each table several times.
+    """
     m, u = trained.odds()
     ladders = [_by_number(c, i) for i, c in enumerate(trained.ladders)]
     with _quiet():
@@ -275,16 +273,14 @@ def _splink_weights(engine: Engine, trained: Trained, prior: float) -> None:
         engine.run(
             Step(
                 "pattern_pairs",
-                """create or replace table pattern_pairs as select '0' as match_key,
-                    'left-__-' || eid as join_key_l, 'right-__-' || eid as join_key_r
-                from patterns""",
+                """create or replace table pattern_pairs as
+                select '0' as match_key, eid as join_key_l, eid as join_key_r from patterns""",
                 "each pattern beside itself, in Splink's spelling",
             )
         )
         api = DuckDBAPI(connection=engine.con)
-        sides = [api.register("patterns", dataset_display_name=side) for side in features.SIDES]
-        settings = splink_settings(ladders, m, u, prior)
-        linker = Linker(sides, settings, log_level=None, validate_settings=False)
+        settings = splink_settings(ladders, m, u, prior) | {"link_type": "dedupe_only"}
+        linker = Linker(api.register("patterns"), settings, log_level=None, validate_settings=False)
         linker.table_management.register_blocked_pairs_for_predict(api.register("pattern_pairs"))
         found = linker.inference.predict(threshold_match_weight=KEEP_WEIGHT, warning_mode="never")
         engine.run(

@@ -80,5 +80,4 @@ def _tried(store: Store, engine: Engine) -> bool:
 
 def _contested(engine: Engine) -> bool:
     """Whether several sources tell one movement: a new telling may outrank an old one then."""
-    found = engine.one("select count(*) from duckdb_tables() where table_name = 'outranked'")
-    return found != (0,)
+    return engine.has("outranked")
