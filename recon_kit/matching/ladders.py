@@ -22,6 +22,7 @@ _SIDE = re.compile(r"\b(left|right)\b(?=( name| text| number)?)")
 _SHARED_WORD = re.compile(r"\blist_has_any\(l\.words, r\.words\)")
 _LIKENESS = re.compile(r"(\bjaro_winkler_similarity\(l\.\w+, r\.\w+)\) >= (0\.\d+)")
 _CUT_BELOW = 0.002
+_QUICK = re.compile(r"jaro_winkler_similarity\(l\.\w+, r\.\w+, 0\.\d+\) >= 0\.\d+(?= and )")
 _DAYS = re.compile(
     r"floor\(\(r\.ts - l\.ts \+ 43200\) / 86400\) (?:= (-?\d+)|between (-?\d+) and (-?\d+))"
 )
@@ -64,15 +65,30 @@ class Comparison:
     def level_sql(self) -> str:
         """Expression over `l` and `r`: the number of the level from 0 at the top, -1 if null."""
         last = len(self.levels) - 1
-        steps = [
-            f"when {quick_sql(level.sql)} then {i}"
-            for i, level in enumerate(self.levels)
-            if level.sql
-        ]
+        steps = [(quick_sql(level.sql), i) for i, level in enumerate(self.levels) if level.sql]
         if self.beyond:
             place, sql = self.beyond
-            steps.insert(place, f"when {quick_sql(sql)} then {last}")
-        return f"case when {self.null_sql} then -1 {' '.join(steps)} else {last} end"
+            steps.insert(place, (quick_sql(sql), last))
+        return _case_sql([(self.null_sql, -1), *steps], last)
+
+
+def _case_sql(steps: Sequence[tuple[str, int]], last: int) -> str:
+    """The first step that holds, else the last level.
+
+    DuckDB works a condition out anew in every step. A likeness that two steps begin with is asked
+    once: below the first of them the steps stand twice, where it holds and where it does not.
+    """
+    begins = [found[0] if (found := _QUICK.match(sql)) else "" for sql, _ in steps]
+    place, asked = next(
+        ((n, one) for n, one in enumerate(begins) if one and begins.count(one) > 1),
+        (len(steps), ""),
+    )
+    told = " ".join(f"when {sql} then {level}" for sql, level in steps[:place])
+    if not asked:
+        return f"case {told} else {last} end"
+    yes = [(sql.replace(asked, "true"), level) for sql, level in steps[place:]]
+    no = [step for step, one in zip(steps[place:], begins[place:], strict=True) if one != asked]
+    return f"case {told} when {asked} then {_case_sql(yes, last)} else {_case_sql(no, last)} end"
 
 
 def quick_sql(sql: str) -> str:
