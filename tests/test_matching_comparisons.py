@@ -291,11 +291,13 @@ def test_near_amounts_are_found_across_bucket_borders(form, low, high):
 def test_strangers_are_turned_down_early_but_never_wrongly(before: str, after: str):
     """Far amounts and times are asked for first, days in seconds: each pair keeps its level."""
     terms = Terms(parse_duration(before), parse_duration(after), usual=True)
-    sums = [None, -10_000, 0, 1, 4, 103, 7_499, 7_500, 9_710, 9_997, 10_000, 12_500, 12_501]
+    large = [10**13, 10**13 - 290 * 10**9 - 30, 10**13 - 1]
+    sums = [None, -10_000, 0, 1, 4, 103, 7_499, 7_500, 9_680, 9_997, 10_000, 12_500, 12_501, *large]
     amounts = [
-        {"amount": a, "currency": c, "amount_rare": 10, "fee": 30, "usual_bp": 290,
-         "usual_fixed": 30, "usual_cap": None, "shown": a, "shown_currency": "EUR"}
+        {"amount": a, "currency": c, "amount_rare": 10, "fee": 30, "usual_bp": rate,
+         "usual_fixed": 30, "usual_cap": cap, "shown": a, "shown_currency": "EUR"}
         for a in sums for c in ("EUR", "USD")
+        for rate, cap in ((290, None), (290, 250), (None, None))
     ]  # fmt: skip
     noon = 43_200
     edges = [day * 86_400 + noon + off for day in range(-4, 92) for off in (-1, 0)]

@@ -22,6 +22,9 @@ _SIDE = re.compile(r"\b(left|right)\b(?=( name| text| number)?)")
 _SHARED_WORD = re.compile(r"\blist_has_any\(l\.words, r\.words\)")
 _LIKENESS = re.compile(r"(\bjaro_winkler_similarity\(l\.\w+, r\.\w+)\) >= (0\.\d+)")
 _CUT_BELOW = 0.002
+# Amounts (minor units) and rates (basis points) below these multiply within 64 bits.
+_SMALL, _RATE_SMALL = 10**13, 10**5
+_NARROW, _WIDE = "l.amount", "l.amount::hugeint"
 _QUICK = re.compile(r"jaro_winkler_similarity\(l\.\w+, r\.\w+, 0\.\d+\) >= 0\.\d+(?= and )")
 _DAYS = re.compile(
     r"floor\(\(r\.ts - l\.ts \+ 43200\) / 86400\) (?:= (-?\d+)|between (-?\d+) and (-?\d+))"
@@ -96,9 +99,13 @@ def quick_sql(sql: str) -> str:
 
     Lists without a mark in common share no word (`word_marks`, see `features`). Likeness that
     cannot come near its least is not worked out to the end; the cut lies below, so that no
-    rounding decides. Days are counted in the seconds at which they begin and end.
+    rounding decides. Days are counted in the seconds at which they begin and end. A fee is reckoned
+    in narrow numbers where the amount leaves room for that.
     """
     sql = _DAYS.sub(_seconds_sql, sql)
+    if _WIDE in sql:
+        small = f"abs({_NARROW}) < {_SMALL} and coalesce(r.usual_bp, 0) < {_RATE_SMALL}"
+        sql = f"(case when {small} then {sql.replace(_WIDE, _NARROW)} else {sql} end)"
     sql = _SHARED_WORD.sub(r"((l.word_marks & r.word_marks) <> 0 and \g<0>)", sql)
     return _LIKENESS.sub(lambda f: f"{f[1]}, {float(f[2]) - _CUT_BELOW:.3f}) >= {f[2]}", sql)
 
