@@ -176,6 +176,38 @@ def test_a_renamed_column_makes_no_second_event_of_a_row_without_an_id(store, ta
     assert in_store(store, "select count(*) as n from events").item() == 1
 
 
+def test_a_layout_that_would_count_the_next_file_twice_is_refused(store, take):
+    """Rows known by content: reading one field more makes an overlapping row another event."""
+    toml = TOML.replace('native_id = "id"\n', "")
+    less = toml.replace('description = "text"\n', "")
+    take(HEAD + "1,2026-11-01,-1,a\n1,2026-11-02,-2,b\n", source=loads(less).sources[0])
+    overlap = HEAD + "1,2026-11-02,-2,b\n1,2026-11-03,-3,c\n"
+
+    with pytest.raises(FileRejectedError) as refused:
+        take(overlap, "g.csv", loads(toml).sources[0])
+
+    assert str(refused.value).startswith(
+        "f.csv: under the changed layout the records of f.csv, which came in before, would be "
+        "told as other events than before (2, the first of row 1), and both would count"
+    )
+    assert "recon replay --into FOLDER" in str(refused.value)
+    assert in_store(store, "select sum(amount) as n from events").item() == -300
+    assert take(overlap, "g.csv", loads(less).sources[0]).counts.duplicate == 1
+
+
+def test_a_layout_that_reads_more_and_keeps_the_ids_goes_on(store, take):
+    """Rows with an id of their own, or a file that the new spelling cannot read, are no reason."""
+    source = loads(TOML.replace('description = "text"\n', "")).sources[0]
+    take(HEAD + "1,2026-11-01,-1,a\n", source=source)
+
+    more = take(HEAD + "1,2026-11-01,-1,a\n2,2026-11-02,-2,b\n", "g.csv", SOURCE)
+    spelled = loads(TOML.replace('description = "text"', 'description = "memo"')).sources[0]
+    last = take("id,date,amount,memo\n3,2026-11-03,-3,c\n", "h.csv", spelled)
+
+    assert (more.counts.accepted, more.counts.conflict, last.counts.accepted) == (1, 1, 1)
+    assert in_store(store, "select count(*) as n from events").item() == 3
+
+
 def test_an_empty_field_may_be_left_out_of_json(store, take):
     """JSON leaves out what is empty: a day without any memo is no changed format."""
     source = loads(TOML.replace('native_id = "id"\n', "")).sources[0]

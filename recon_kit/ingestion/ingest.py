@@ -38,6 +38,7 @@ from recon_kit.settings import Source
 Progress = Callable[[int, int], None]  # physical records read so far, events told so far
 _UNREADABLE_MIN = 10  # a file of so many rows of which none is an event is refused as a whole
 _OLD = timedelta(days=366)
+_ARTEFACT = ("sha256", "source", "name", "bytes", "received_at", "as_of")
 _REASONS_SHOWN = 3  # reasons of quarantined rows that a receipt names
 
 
@@ -109,27 +110,44 @@ def ingest_file(  # noqa: PLR0913 - the contract of one act: what, of whom, when
     artefact = store.receive(
         path, source=source.name, received_at=received_at, as_of=as_of, bytes_max=caps.bytes_max
     )
-    parser_version = f"{feed.name}/{feed.version}"
-    mapping_version = feed.mapping_version()
-    known = store.known_batch(source.name, artefact.sha256, parser_version, mapping_version)
+    known = store.known_batch(
+        source.name, artefact.sha256, f"{feed.name}/{feed.version}", feed.mapping_version()
+    )
     if known is not None:
         note = f"this file is already ingested as batch {known.batch_seq}"
         return replace(known, file=path.name, already_known=True, warnings=(note,))
-    raw = store.raw_path(artefact.sha256)
+    reading = _Reading(store, feed, source, workspace_timezone, caps)
+    reading.refuse_other_events()
     with _folder() as folder:
-        records = _open(feed, raw, path.name, caps)
+        return store.commit_batch(reading.draft(artefact, folder, progress))
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How the files of one source are read now."""
+
+    store: Store
+    feed: Feed
+    source: Source
+    workspace_timezone: str
+    caps: Caps
+
+    def draft(self, artefact: Artefact, folder: Path, progress: Progress | None) -> BatchDraft:
+        """A received file as the feed tells it, staged in `folder`."""
+        feed, store = self.feed, self.store
+        records = _open(feed, store.raw_path(artefact.sha256), artefact.name, self.caps)
         context = FeedContext(
-            source, workspace_timezone, path.name, records.preamble, records.facts
+            self.source, self.workspace_timezone, artefact.name, records.preamble, records.facts
         )
-        telling = _tell_all(feed, records, context, folder, received_at, progress)
+        telling = _tell_all(feed, records, context, folder, artefact.received_at, progress)
         quarantine = _quarantine(telling, records, artefact)
         _refuse_if_nothing_was_read(telling, records, quarantine)
         covered = replace(artefact, covers_from=telling.covers_from, covers_to=telling.covers_to)
-        draft = BatchDraft(
+        return BatchDraft(
             artefact=covered,
             feed=feed.name,
-            parser_version=parser_version,
-            mapping_version=mapping_version,
+            parser_version=f"{feed.name}/{feed.version}",
+            mapping_version=feed.mapping_version(),
             mutable=feed.mutable_fields(),
             told=telling.staged(),
             quarantine=quarantine,
@@ -137,7 +155,31 @@ def ingest_file(  # noqa: PLR0913 - the contract of one act: what, of whom, when
             blank=records.blank,
             warnings=(*_reasons(quarantine), *_warnings(telling, records, covered, store)),
         )
-        return store.commit_batch(draft)
+
+    def refuse_other_events(self) -> None:
+        """Where the layout has changed, the newest file of the source must tell what it told.
+
+        Else rows that the next file tells again would be other events, and count twice. A file
+        that the new layout cannot read tells nothing of that.
+
+        Raises:
+            FileRejectedError: its records would be told as other events.
+        """
+        mine = pl.col("source") == self.source.name
+        batches = self.store.batches().filter(mine).sort("seq")
+        now = (f"{self.feed.name}/{self.feed.version}", self.feed.mapping_version())
+        if batches.is_empty() or now in batches.select("parser_version", "mapping_version").rows():
+            return
+        last = self.store.artefacts().filter(mine, sha256=batches["artefact_sha256"][-1])
+        if last.is_empty() or not self.store.raw_path(last["sha256"][-1]).exists():
+            return
+        earlier = Artefact(**last.select(_ARTEFACT).row(-1, named=True))
+        with _folder() as folder:
+            try:
+                draft = self.draft(earlier, folder, None)
+            except FileRejectedError:
+                return
+            self.store.check_events(draft)
 
 
 def ingest_files(  # noqa: PLR0913 - as ingest_file

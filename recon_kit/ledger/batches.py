@@ -159,15 +159,29 @@ def _prepare(places: Places, draft: BatchDraft, known: _Known) -> _Plan:
         bounds = dedupe.bounds_of(pl.concat([before, own]))
         dedupe.judge(engine, known.events, bounds, artefact.sha256)
         if artefact.sha256 in before["sha256"]:
-            _refuse_other_events(engine, draft, known)
+            _refuse_other_events(engine, draft, known, "its records")
         counts = _counts(engine, draft)
         staged = _stage(engine, places, draft, known)
     events = sum(s.rows for s in staged if s.kind == "events")
     return _Plan(known.size, counts, artefact, events, staged)
 
 
-def _refuse_other_events(engine: Engine, draft: BatchDraft, known: _Known) -> None:
+def check_events(places: Places, catalog: Catalog, draft: BatchDraft) -> None:
+    """Hold a file read anew against what it told before; see `Store.check_events`."""
+    known = _look(places, catalog, draft)
+    with open_engine([*draft.told, *known.events]) as engine:
+        seal(
+            engine, draft.told, draft.artefact,
+            mutable=draft.mutable, parser_version=draft.parser_version,
+        )  # fmt: skip
+        whose = f"the records of {draft.artefact.name}, which came in before,"
+        _refuse_other_events(engine, draft, known, whose)
+
+
+def _refuse_other_events(engine: Engine, draft: BatchDraft, known: _Known, whose: str) -> None:
     """A record read anew may be told better, never as another event beside the one it was.
+
+    `whose` names the records in the message.
 
     Raises:
         FileRejectedError: under the changed layout, known records of this file would be told as
@@ -179,13 +193,13 @@ def _refuse_other_events(engine: Engine, draft: BatchDraft, known: _Known) -> No
     lost, first = engine.one(f"""
         select count(*), min(record_row) from {parquet_list(known.events)}
         where artefact_sha256 = {quote_text(draft.artefact.sha256)} and records > 0
-          and event_key not in (select event_key from ids)
+          and event_key not in (select event_key from sealed)
           and record_row not in (select record_row from aside)""")
     if lost:
         raise FileRejectedError(
             draft.artefact.name,
             "told_as_other_events",
-            f"under the changed layout its records would be told as other events than before "
+            f"under the changed layout {whose} would be told as other events than before "
             f"({lost:,}, the first of row {first:,}), and both would count",
             "Keep what the ids are made of, or tell all files afresh under the new layout with "
             "`recon replay --into FOLDER`.",

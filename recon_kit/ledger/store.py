@@ -135,6 +135,17 @@ class Store(Care):
         """The receipt of a file that was ingested before in just this way, or None."""
         return batches.known_batch(self._catalog, source, sha256, parser_version, mapping_version)
 
+    def check_events(self, draft: BatchDraft) -> None:
+        """Whether a file that was taken in before still tells the same events; commits nothing.
+
+        Args:
+            draft: the file as its feed tells it now.
+
+        Raises:
+            FileRejectedError: records of it would be told as other events beside those of before.
+        """
+        batches.check_events(self._places, self._catalog, draft)
+
     def commit_batch(self, draft: BatchDraft) -> Receipt:
         """Commit the events of one file, or nothing.
 
