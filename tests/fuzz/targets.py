@@ -57,6 +57,10 @@ class FakeStore:
         """No file came before."""
         return pl.DataFrame(schema=dict.fromkeys(("source", "name", "sha256"), pl.String))
 
+    def batches(self):
+        """No batch came before."""
+        return pl.DataFrame(schema={"seq": pl.Int64, "source": pl.String})
+
     def commit_batch(self, draft):
         """Keep the draft and its events."""
         self.drafts.append(draft)
