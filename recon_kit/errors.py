@@ -15,6 +15,12 @@ from collections.abc import Iterable, Sequence
 # What stands in a row of data rather than in a header: numbers, dates, addresses of e-mail.
 _VALUE = re.compile(r"^[-+#$]?[0-9][0-9.,:/ T+-]*$|^[^@\s]+@[^@\s]+$")
 _NAME_SHOWN = 60  # characters of a name that a message shows
+HEADLESS = "its first row seems to be data: is the header missing?"
+
+
+def is_value(name: str) -> bool:
+    """Whether what stands in a header is a value of data rather than a name."""
+    return _VALUE.match(name) is not None
 
 
 def nearest(name: str, known: Iterable[str], count_max: int = 3) -> str:
@@ -81,12 +87,8 @@ class MissingColumnError(FileRejectedError):
         close = {m: difflib.get_close_matches(m, present, n=3, cutoff=0.5) for m in missing}
         hints = [f"{name!r}: {nearest(name, near)}" for name, near in close.items() if near]
         if len(hints) < len(missing):
-            headless = sum(bool(_VALUE.match(name)) for name in present) > len(present) // 3
-            hints.append(
-                "its first row seems to be data: is the header missing?"
-                if headless
-                else f"it names {listed(present)}"
-            )
+            headless = sum(map(is_value, present)) > len(present) // 3
+            hints.append(HEADLESS if headless else f"it names {listed(present)}")
         super().__init__(
             file,
             "missing_column",

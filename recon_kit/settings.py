@@ -153,9 +153,9 @@ class Layout(Frozen):
     def _known_fields(self) -> Layout:
         for name in self.columns:
             if not name.startswith(("raw_keys.", "external_ids.")) and name not in LAYOUT_FIELDS:
-                own = name.removeprefix("raw_personal.")
-                hint = f'write "raw_keys.{own}" and personal = ["{own}"] under [sources.layout]'
-                hint = nearest(name, LAYOUT_FIELDS) if own == name else hint
+                hint = nearest(name, LAYOUT_FIELDS)
+                if own := name.partition("raw_personal.")[2]:
+                    hint = f'write "raw_keys.{own}" and personal = ["{own}"] under [sources.layout]'
                 raise ValueError(f"columns: no field is called {name!r}; {hint}")
         kind = self.event_type
         named = [kind] if isinstance(kind, str) else [*(kind.map or {}).values(), kind.value]

@@ -187,7 +187,7 @@ def test_a_layout_that_would_count_the_next_file_twice_is_refused(store, take):
         take(overlap, "g.csv", loads(toml).sources[0])
 
     assert str(refused.value).startswith(
-        "f.csv: under the changed layout the records of f.csv, which came in before, would be "
+        "g.csv: under the changed layout the records of f.csv, which came in before, would be "
         "told as other events than before (2, the first of row 1), and both would count"
     )
     assert "recon replay --into FOLDER" in str(refused.value)
@@ -206,6 +206,20 @@ def test_a_layout_that_reads_more_and_keeps_the_ids_goes_on(store, take):
 
     assert (more.counts.accepted, more.counts.conflict, last.counts.accepted) == (1, 1, 1)
     assert in_store(store, "select count(*) as n from events").item() == 3
+
+
+def test_a_file_without_its_header_repeats_no_value_of_a_row(take):
+    """A value that stands twice in the first row is no name that stands twice, and is not shown."""
+    source = loads(TOML.replace('"text"', '"ana@example.com"')).sources[0]
+
+    with pytest.raises(FileRejectedError) as refused:
+        take("1,2026-11-05,-1,ana@example.com,ana@example.com\n", source=source)
+
+    assert str(refused.value) == (
+        "f.csv: two names of the header are one value: its first row seems to be data: is the "
+        "header missing? [duplicate_column]. Export the file with its header, or name its columns "
+        "in `header`. Nothing was committed."
+    )
 
 
 def test_an_empty_field_may_be_left_out_of_json(store, take):

@@ -201,30 +201,6 @@ NAMELESS = """
 name = "books"
 timezone = "UTC"
 currency = "USD"
-[[sources]]
-name = "bank"
-feed = "table"
-[sources.layout]
-event_type = "bank_line"
-timezone = "UTC"
-date_formats = ["%Y-%m-%d"]
-[sources.layout.columns]
-event_ts = "Date"
-amount = "Amount"
-description = "Memo"
-currency = { value = "USD" }
-[[sources]]
-name = "books"
-feed = "table"
-[sources.layout]
-event_type = "payment"
-timezone = "UTC"
-date_formats = ["%Y-%m-%d"]
-[sources.layout.columns]
-event_ts = "Date"
-amount = "Amount"
-description = "Memo"
-currency = { value = "USD" }
 [[reconciliations]]
 name = "books_to_bank"
 left = { sources = ["books"], types = ["payment"] }
@@ -232,11 +208,23 @@ right = { sources = ["bank"], types = ["bank_line"] }
 keys = []
 settles_within = "5d"
 """
+NAMELESS_SOURCE = """
+[[sources]]
+name = "{name}"
+feed = "table"
+[sources.layout]
+event_type = "{event_type}"
+timezone = "UTC"
+date_formats = ["%Y-%m-%d"]
+columns = {{ event_ts = "Date", amount = "Amount", description = "Memo", currency.value = "USD" }}
+"""
 
 
 def test_rows_without_any_id_are_called_by_the_beginning_of_their_key(tmp_path):
     """A statement without ids: what is proposed waits in the queue, and nothing is called None."""
-    (tmp_path / "recon.toml").write_text(NAMELESS)
+    declared = [("books", "payment"), ("bank", "bank_line")]
+    sources = [NAMELESS_SOURCE.format(name=n, event_type=kind) for n, kind in declared]
+    (tmp_path / "recon.toml").write_text("".join([NAMELESS, *sources]))
     bench = Workbench(tmp_path, clock=lambda: NOW)
     for source, memo in (("bank", "Office rent paid"), ("books", "Office rent")):
         file = tmp_path / f"{source}.csv"

@@ -153,6 +153,11 @@ class Feed(ABC):
         """Fields that may change without being a conflict; a table declares its own."""
         return self.mutable
 
+    @property
+    def parser_version(self) -> str:
+        """Which reader it is, of which version; part of a batch's identity."""
+        return f"{self.name}/{self.version}"
+
     def mapping_version(self) -> str:
         """Hash of what the settings add to the mapping; part of a batch's identity."""
         return model.digest(

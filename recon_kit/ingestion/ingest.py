@@ -111,13 +111,13 @@ def ingest_file(  # noqa: PLR0913 - the contract of one act: what, of whom, when
         path, source=source.name, received_at=received_at, as_of=as_of, bytes_max=caps.bytes_max
     )
     known = store.known_batch(
-        source.name, artefact.sha256, f"{feed.name}/{feed.version}", feed.mapping_version()
+        source.name, artefact.sha256, feed.parser_version, feed.mapping_version()
     )
     if known is not None:
         note = f"this file is already ingested as batch {known.batch_seq}"
         return replace(known, file=path.name, already_known=True, warnings=(note,))
     reading = _Reading(store, feed, source, workspace_timezone, caps)
-    reading.refuse_other_events()
+    reading.refuse_other_events(path.name)
     with _folder() as folder:
         return store.commit_batch(reading.draft(artefact, folder, progress))
 
@@ -146,7 +146,7 @@ class _Reading:
         return BatchDraft(
             artefact=covered,
             feed=feed.name,
-            parser_version=f"{feed.name}/{feed.version}",
+            parser_version=feed.parser_version,
             mapping_version=feed.mapping_version(),
             mutable=feed.mutable_fields(),
             told=telling.staged(),
@@ -156,18 +156,18 @@ class _Reading:
             warnings=(*_reasons(quarantine), *_warnings(telling, records, covered, store)),
         )
 
-    def refuse_other_events(self) -> None:
+    def refuse_other_events(self, file: str) -> None:
         """Where the layout has changed, the newest file of the source must tell what it told.
 
-        Else rows that the next file tells again would be other events, and count twice. A file
-        that the new layout cannot read tells nothing of that.
+        Else rows that `file`, the next one, tells again would be other events, and count twice.
+        One that the new layout cannot read tells nothing of that.
 
         Raises:
             FileRejectedError: its records would be told as other events.
         """
         mine = pl.col("source") == self.source.name
         batches = self.store.batches().filter(mine).sort("seq")
-        now = (f"{self.feed.name}/{self.feed.version}", self.feed.mapping_version())
+        now = (self.feed.parser_version, self.feed.mapping_version())
         if batches.is_empty() or now in batches.select("parser_version", "mapping_version").rows():
             return
         last = self.store.artefacts().filter(mine, sha256=batches["artefact_sha256"][-1])
@@ -179,7 +179,7 @@ class _Reading:
                 draft = self.draft(earlier, folder, None)
             except FileRejectedError:
                 return
-            self.store.check_events(draft)
+            self.store.check_events(draft, file)
 
 
 def ingest_files(  # noqa: PLR0913 - as ingest_file

@@ -17,18 +17,20 @@ def told(
     guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str], rows: pl.DataFrame
 ) -> tuple[str | None, str]:
     """The currency of all rows, where something tells it, and what does."""
-    named = _named([chosen[f] for f in ("amount", "debit", "credit") if f in chosen])
+    paid = [chosen[f] for f in ("amount", "debit", "credit") if f in chosen]
+    named = _named(paid)
     if named is not None:
         return named, "from the name of the column"
-    signed = _signed(guesses, chosen, rows)
+    signed = _signed(guesses, paid, rows)
     if signed is not None:
         return signed, "from the sign in the amounts"
-    called = [
-        c for c in guesses if re.fullmatch(words.FIELD_WORDS["currency"][0], normal_header(c))
-    ]
-    alone = vendor_marks.marks(rows[called[0]]) if called and called[0] in rows.columns else ()
-    if len(alone) == 1:
-        return alone[0].upper(), f"{called[0]!r} holds it alone, but not beside every amount: check"
+    named_so = words.FIELD_WORDS["currency"][0]
+    for column in guesses:
+        if re.fullmatch(named_so, normal_header(column)) and vendor_marks.told_by_few(
+            rows, column, paid
+        ):
+            why = f"{column!r} holds it alone, but not beside every amount: check"
+            return vendor_marks.marks(rows[column])[0].upper(), why
     held = [c for c, g in guesses.items() if g.kind == "currency" and c in rows.columns]
     if not held:
         return None, "no column holds one: put the right one"
@@ -52,10 +54,9 @@ def _named(columns: Sequence[str]) -> str | None:
 
 
 def _signed(
-    guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str], rows: pl.DataFrame
+    guesses: Mapping[str, ColumnGuess], columns: Sequence[str], rows: pl.DataFrame
 ) -> str | None:
     """The currency whose sign or code stands in the amounts, if it is one alone."""
-    columns = [chosen[f] for f in ("amount", "debit", "credit") if f in chosen]
     found: set[str] = set()
     for column in columns:
         if column in rows.columns and guesses[column].kind == "amount":

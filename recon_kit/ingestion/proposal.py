@@ -93,7 +93,7 @@ def _completed(
         chosen["currency"] = coded[0]
     _complete_money(chosen, guesses, rows)
     paid = [chosen[f] for f in ("amount", "debit", "credit") if f in chosen]
-    if "currency" in chosen and paid and vendor_marks.told_by_few(rows, chosen["currency"], paid):
+    if "currency" in chosen and vendor_marks.told_by_few(rows, chosen["currency"], paid):
         del chosen["currency"]
     if "amount" in chosen:
         _complete_direction(chosen, guesses, rows)
@@ -113,7 +113,7 @@ def _complete_money(
     pair = vendor_marks.debit_credit_pair(guesses)
     if pair is not None and "amount" in chosen:
         unsigned = not vendor_marks.printed_below_zero(rows, chosen["amount"])
-        if unsigned and vendor_marks.any_filled(rows, pair[0]):
+        if unsigned and vendor_marks.any_nonzero(rows, pair[0]):
             del chosen["amount"]
             chosen.pop("fee", None)
     if "amount" not in chosen and pair is not None:
@@ -255,10 +255,10 @@ def _amounts(
         lines.append(f"thousands = {quoted(mark)}  # {doubt}")
     if "amount" not in chosen and {"debit", "credit"} & set(chosen):
         lines.append('sign = "debit_credit"')
-        left_out = vendor_marks.fee_beside(guesses)
-        if left_out is not None and "fee" not in chosen:
-            lines.append(f"# {left_out!r} is left out: what moved is already less the fee: check")
     marks_fees = vendor_marks.fee_mark(guesses)
+    fee = vendor_marks.fee_beside(guesses)
+    if marks_fees is None and fee is not None and {"fee", "amount"}.isdisjoint(chosen):
+        lines.append(f"# {fee!r} is left out: what moved is already less the fee: check")
     if marks_fees is not None:
         shown = " ".join(marks_fees.split())
         lines.append(f"# fees are left out: a layout reads one sign, {shown!r} two")

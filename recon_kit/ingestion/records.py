@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import polars as pl
 
+from recon_kit.errors import HEADLESS, is_value
 from recon_kit.ingestion.feed import ROW, FileFacts, normal_header
 from recon_kit.ingestion.stream import Stream
 
@@ -95,13 +96,22 @@ class Records(ABC):
                 header[place] = _numbered(name, seen)
                 key = normal_header(header[place])
             elif key in seen:
-                raise self.stream.reject(
-                    "duplicate_column",
-                    f"the header names {name!r} twice (as {seen[key]!r} before)",
-                    "Rename one of the columns: which of them to read cannot be guessed.",
-                )
+                raise self.stream.reject("duplicate_column", *_twice(name, seen[key]))
             seen[key] = name
         return tuple(n if n != ROW else f"{ROW} of the file" for n in header)
+
+
+def _twice(name: str, before: str) -> tuple[str, str]:
+    """What is wrong with two names that are one, and the way out; no value of a row is told."""
+    if is_value(name):
+        return (
+            f"two names of the header are one value: {HEADLESS}",
+            "Export the file with its header, or name its columns in `header`.",
+        )
+    return (
+        f"the header names {name!r} twice (as {before!r} before)",
+        "Rename one of the columns: which of them to read cannot be guessed.",
+    )
 
 
 def _numbered(name: str, seen: Collection[str]) -> str:

@@ -60,7 +60,7 @@ def plain_names(columns: Iterable[str]) -> dict[str, str]:
     envelopes = {name.partition(".")[0] if "." in name else "" for name in names.values()}
     if len(envelopes) == 1 and "" not in envelopes:
         names = {column: name.partition(".")[2] for column, name in names.items()}
-    return {column: name.replace(".", " ") for column, name in names.items()}
+    return {column: " ".join(name.replace(".", " ").split()) for column, name in names.items()}
 
 
 def _spelled(column: str) -> str:
@@ -94,9 +94,8 @@ def types_told(
 
 def _kind(word: str) -> str | None:
     """The event type that a word of a type column stands for; null where it is not known."""
-    plain = _plain(word)
-    last = next((end for end in _LAST_WORDS if plain.endswith(end)), "")
-    return _TYPE_WORDS.get(plain) or _TYPE_WORDS.get(last)
+    last = _plain(re.split(r"[\W_]+", word.strip())[-1])
+    return _TYPE_WORDS.get(_plain(word)) or (_TYPE_WORDS[last] if last in _LAST_WORDS else None)
 
 
 def _type_of(word: str, rows: pl.DataFrame, column: str, amount: str | None) -> str:
@@ -126,7 +125,7 @@ def printed_below_zero(rows: pl.DataFrame, column: str | None) -> bool:
     return column is not None and column in rows.columns and _signs(rows, column)[0]
 
 
-def any_filled(rows: pl.DataFrame, column: str) -> bool:
+def any_nonzero(rows: pl.DataFrame, column: str) -> bool:
     """Whether any of these amounts is told and not zero."""
     return column in rows.columns and bool(rows[column].cast(pl.String).str.contains("[1-9]").any())
 
@@ -179,7 +178,7 @@ def twin_currency(amount: str, guesses: Mapping[str, ColumnGuess]) -> str | None
 
 def told_by_few(rows: pl.DataFrame, currency: str, amounts: Sequence[str]) -> bool:
     """Whether one currency stands in the column alone, and not beside every amount."""
-    if not {currency, *amounts} <= set(rows.columns):
+    if not amounts or not {currency, *amounts} <= set(rows.columns):
         return False
     paid = rows.filter(pl.any_horizontal(_text(c).str.len_chars() > 0 for c in amounts))
     beside = paid.filter(_text(currency).str.len_chars() > 0)

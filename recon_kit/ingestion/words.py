@@ -66,7 +66,7 @@ FIELD_WORDS: dict[str, tuple[str, ...]] = {
     ),
     "native_id": (
         r"(record |internal |lead |deal |row |unique )?id", r".*\bid",
-        r"(journal|entry|document|voucher|receipt|record|line|row)( entry)? ?(no|number|num|#)\.?",
+        r"(journal|entry|document|voucher|receipt|record|line|row)( entry)? ?(no|number|num|#)",
     ),
 }  # fmt: skip
 FIELD_KINDS: dict[str, frozenset[str]] = {

@@ -159,14 +159,14 @@ def _prepare(places: Places, draft: BatchDraft, known: _Known) -> _Plan:
         bounds = dedupe.bounds_of(pl.concat([before, own]))
         dedupe.judge(engine, known.events, bounds, artefact.sha256)
         if artefact.sha256 in before["sha256"]:
-            _refuse_other_events(engine, draft, known, "its records")
+            _refuse_other_events(engine, draft, known, artefact.name, "its records")
         counts = _counts(engine, draft)
         staged = _stage(engine, places, draft, known)
     events = sum(s.rows for s in staged if s.kind == "events")
     return _Plan(known.size, counts, artefact, events, staged)
 
 
-def check_events(places: Places, catalog: Catalog, draft: BatchDraft) -> None:
+def check_events(places: Places, catalog: Catalog, draft: BatchDraft, file: str) -> None:
     """Hold a file read anew against what it told before; see `Store.check_events`."""
     known = _look(places, catalog, draft)
     with open_engine([*draft.told, *known.events]) as engine:
@@ -175,13 +175,15 @@ def check_events(places: Places, catalog: Catalog, draft: BatchDraft) -> None:
             mutable=draft.mutable, parser_version=draft.parser_version,
         )  # fmt: skip
         whose = f"the records of {draft.artefact.name}, which came in before,"
-        _refuse_other_events(engine, draft, known, whose)
+        _refuse_other_events(engine, draft, known, file, whose)
 
 
-def _refuse_other_events(engine: Engine, draft: BatchDraft, known: _Known, whose: str) -> None:
+def _refuse_other_events(
+    engine: Engine, draft: BatchDraft, known: _Known, file: str, whose: str
+) -> None:
     """A record read anew may be told better, never as another event beside the one it was.
 
-    `whose` names the records in the message.
+    `file` is refused then; `whose` names the records in the message.
 
     Raises:
         FileRejectedError: under the changed layout, known records of this file would be told as
@@ -197,7 +199,7 @@ def _refuse_other_events(engine: Engine, draft: BatchDraft, known: _Known, whose
           and record_row not in (select record_row from aside)""")
     if lost:
         raise FileRejectedError(
-            draft.artefact.name,
+            file,
             "told_as_other_events",
             f"under the changed layout {whose} would be told as other events than before "
             f"({lost:,}, the first of row {first:,}), and both would count",

@@ -135,16 +135,17 @@ class Store(Care):
         """The receipt of a file that was ingested before in just this way, or None."""
         return batches.known_batch(self._catalog, source, sha256, parser_version, mapping_version)
 
-    def check_events(self, draft: BatchDraft) -> None:
+    def check_events(self, draft: BatchDraft, file: str) -> None:
         """Whether a file that was taken in before still tells the same events; commits nothing.
 
         Args:
-            draft: the file as its feed tells it now.
+            draft: that earlier file as its feed tells it now.
+            file: name of the file that is about to be taken in, which is refused where it does not.
 
         Raises:
-            FileRejectedError: records of it would be told as other events beside those of before.
+            FileRejectedError: its records would be told as other events beside those of before.
         """
-        batches.check_events(self._places, self._catalog, draft)
+        batches.check_events(self._places, self._catalog, draft, file)
 
     def commit_batch(self, draft: BatchDraft) -> Receipt:
         """Commit the events of one file, or nothing.
