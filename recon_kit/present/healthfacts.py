@@ -15,7 +15,7 @@ AUDIENCES = ("ops", "finance", "growth")
 
 STATES: Mapping[str, str] = {
     "Matched": "within tolerance, automatically or confirmed by a person",
-    "Residual": "matched, with money left open beyond the tolerance",
+    "Residual": "matched, with overdue money left open beyond the tolerance",
     "Proposed": "a counterpart was found, but a person has to confirm it",
     "Overdue": "not matched although the settlement time has passed",
     "In flight": "not matched, but still inside its settlement time",

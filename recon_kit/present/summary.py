@@ -248,7 +248,8 @@ BOARD_COLUMNS: Sequence[Column] = (
 BOARD_NOTE = (
     "Due is every left item but those in flight (inside their settlement time) and not covered "
     "(the other side's files do not reach that far). Unexplained is what is overdue, and "
-    "residuals: money that a match leaves open."
+    "residuals: of a match that leaves money open, on whichever side, only that money; what it "
+    "covers is matched money."
 )
 
 

@@ -28,24 +28,54 @@ def label(event: str) -> str:
 
 LABEL = label("e")
 
-# Every counted left event of every run, with the state by which it is added up.
+# Every counted left event of every run, with the state by which it is added up. `share` is set for
+# those of a match that leaves money open: how much of `whole` that is, whichever side it is on.
 LEFT_SIDE = """
     left_side as (
       select m.reconciliation, mm.event_key,
-        case when oi.item_id is null then 'matched' else 'residual' end as state
+        case when oi.item_id is null then 'matched'
+          when oi.state in ('in_flight', 'not_covered') then oi.state else 'residual' end as state,
+        case when oi.item_id is not null then mm.match_id end as open_match,
+        least(abs(m.residual_minor), abs(m.left_sum))::hugeint as share,
+        nullif(abs(m.left_sum), 0)::hugeint as whole
       from match_members mm join matches m using (match_id, run_id)
       left join open_items oi on oi.match_id = m.match_id and oi.run_id = m.run_id
       where mm.side = 'left' and mm.role in ('principal', 'part')
       union all
-      select reconciliation, event_key, state from open_items
+      select reconciliation, event_key, state, null, null, null from open_items
       where side = 'left' and match_id is null
     )"""
+# What a match leaves open is shared among its left events by their money, in whole minor units that
+# add up; the rest of their money is matched.
 _TOTALS = f"""
-    with {LEFT_SIDE}
-    select reconciliation, e.currency, state, count(*) as items,
-      sum(case measure when 'net' then e.net else e.amount end)::bigint as amount_minor
-    from left_side join events e using (event_key) join measures using (reconciliation)
-    where (?::timestamptz is null or e.event_ts >= ?) and (?::timestamptz is null or e.event_ts < ?)
+    with {LEFT_SIDE},
+    told as (
+      select s.*, e.currency, e.event_ts,
+        case measure when 'net' then e.net else e.amount end as money
+      from left_side s join events e using (event_key) join measures using (reconciliation)
+    ),
+    running as (
+      select *, sum(money) over (partition by reconciliation, open_match, currency
+        order by event_key rows unbounded preceding)::hugeint as upto
+      from told where open_match is not null
+    ),
+    parted as (
+      select reconciliation, currency, event_ts, state, money,
+        coalesce(upto * share // whole - (upto - money) * share // whole, money) as open
+      from running
+    ),
+    counted as (
+      select reconciliation, currency, event_ts, state, 1 as items, money
+      from told where open_match is null
+      union all
+      select reconciliation, currency, event_ts, state, 1, open from parted
+      union all
+      select reconciliation, currency, event_ts, 'matched', 0, money - open from parted
+    )
+    select reconciliation, currency, state, sum(items)::bigint as items,
+      sum(money)::bigint as amount_minor
+    from counted
+    where (?::timestamptz is null or event_ts >= ?) and (?::timestamptz is null or event_ts < ?)
     group by all order by reconciliation, currency, state
 """
 
@@ -149,8 +179,9 @@ def totals(
 ) -> pl.DataFrame:
     """Left events by state: `reconciliation, currency, state, items, amount_minor`.
 
-    States are matched, residual (matched, but money stays open) and the open states; the amount
-    is the measure of the left side.
+    States are matched, residual (matched, but money stays open although it was due) and the open
+    states; the amount is the measure of the left side. Of a match that leaves money open, on either
+    side, only that money stands in the state of its events; what is covered is matched money.
 
     Args:
         engine: shows the runs to look at.
