@@ -143,6 +143,7 @@ def test_learning_that_does_not_settle_keeps_the_model_that_was_there(monkeypatc
         ({"invoice_number": "INV-000{0}"}, {"invoice_number": "{0}"}),
         ({"invoice_number": "INV-26{0}"}, {"invoice_number": "{0}"}),
         ({"order_id": "A-{0}"}, {"description": "wire {0} thank you"}),
+        ({"invoice_number": "RE-7-{0}"}, {"description": "wire RE7{0} thank you"}),
         ({"description": "order {0} paid"}, {"order_id": "A-{0}"}),
     ],
 )
@@ -166,6 +167,47 @@ def test_a_reference_alone_makes_a_candidate(left_told, right_told):
             """select count(*) from candidate_pairs c join side_left l on l.seq = c.l
             join side_right r on r.seq = c.r where r.amount * 100 = l.amount * 85"""
         )
+    assert found == (60,)
+
+
+def named_in_texts(text: str, *, percent: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Sixty invoices of one year, and bank lines of so much of them that name them in a text."""
+    left, right = (side(n, 60).with_columns(event_ts=pl.lit(START)) for n in (0, 1))
+    number = pl.col("true") + 5_000
+    amount = 1_000 + 10 * pl.col("true")
+    return (
+        left.with_columns(
+            amount=amount * 100,
+            description=pl.lit(None, pl.String),
+            invoice_number=pl.format("RE-2026-{}", number),
+        ),
+        right.with_columns(amount=amount * percent, description=pl.format(text, number)),
+    )
+
+
+@pytest.mark.parametrize("text", ["RE-2026-{}", "RE2026{} U.A.", "NO {} OF 2026"])
+def test_the_year_in_the_number_of_every_invoice_names_none_of_them(text):
+    """RE-2026-5001 in a text is 5001, however a bank writes it; of 2026 there are sixty."""
+    with open_engine() as engine:
+        fill(engine, *named_in_texts(text, percent=100))
+        probable.score(engine, REC, None)
+        told = engine.rows(
+            """select contains(o.description, right(i.invoice_number, 4)) as own,
+                s.levels ->> '$.ref_text' as level, count(*) as pairs
+            from scored_pairs s join open_left i on i.eid = left_eid
+            join open_right o on o.eid = right_eid group by all order by all"""
+        ).rows()
+    assert [row for row in told if row[0] or row[1] != "no number in common"] == [
+        (True, "a number in common", 60)
+    ]
+
+
+def test_an_invoice_that_is_named_is_a_candidate_at_any_amount():
+    """A transfer of 10.00 that names an invoice of 1,000.00 may be a part of it."""
+    with open_engine() as engine:
+        fill(engine, *named_in_texts("RE-2026-{}", percent=1))
+        probable.score(engine, REC, None)
+        found = engine.one("select count(*) from candidate_pairs")
     assert found == (60,)
 
 

@@ -175,3 +175,59 @@ def test_strangers_do_not_add_up_to_an_order():
     with reconciled(events, rec(**scoring), who=who) as world:
         assert world.groups() == []
         assert world.rows("select left_key, right_key from out_proposals") == []
+
+
+def crossing(amounts: dict[str, int], **settings: Any) -> Any:
+    """Orders (`o...`) and payments (`p...`) of Ana's on one day, among eleven pairs of others."""
+    events = []
+    for key, amount in amounts.items():
+        told = order if key.startswith("o") else payment
+        events.append(told(key, amount, event_ts=day(0.1 * len(events))))
+    who = [person(key, ANA, "Ana Diaz") for key in amounts]
+    for i in range(11):
+        events += [
+            order(f"x{i}", 3_000 + 777 * i, event_ts=day(i)),
+            payment(f"y{i}", 3_000 + 777 * i, event_ts=day(i + 0.1)),
+        ]
+        who += [person(f"{s}{i}", f"user{i}@example.net", f"Person N{i} Other{i}") for s in "xy"]
+    scoring = {"probable": {"enabled": True, "uncertified": "auto"}}
+    return reconciled(events, rec(cardinality="many_to_many", **scoring, **settings), who=who)
+
+
+def test_where_both_sides_may_have_several_parts_are_found_from_either():
+    """60.00 and 40.00 pay one order of 100.00; one payment of 70.00 pays orders of 50.00 and
+    20.00; and each match names the one that the others add up to.
+    """
+    with crossing({"o": 10_000, "p1": 6_000, "p2": 4_000}) as world:
+        assert "o+p1+p2" in world.groups()
+    with crossing({"o1": 5_000, "o2": 2_000, "p": 7_000}) as world:
+        assert "o1+o2+p" in world.groups()
+        told = world.rows(
+            "select event_key, side, role, allocated_minor from out_match_members"
+            " where event_key in ('o1', 'o2', 'p') order by event_key"
+        )
+        sums = world.rows(
+            """select left_sum, right_sum, residual_minor, method, disposition
+            from out_matches semi join (from out_match_members where event_key = 'p') p
+            using (match_id)"""
+        )
+        evidence = world.rows(
+            """select e.left_key, e.right_key from out_pair_evidence e
+            join out_match_members m using (match_id) where m.event_key = 'p' order by all"""
+        )
+    assert told == [
+        ("o1", "left", "part", 5_000), ("o2", "left", "part", 2_000),
+        ("p", "right", "principal", 7_000),
+    ]  # fmt: skip
+    assert sums == [(7_000, 7_000, 0, "probable", "auto")]
+    assert evidence == [("o1", "p"), ("o2", "p")]
+
+
+def test_where_both_sides_may_have_several_no_event_is_taken_twice():
+    """Two orders of 50.00 and one payment of 50.00 of one customer: which, a person must say."""
+    with crossing({"o1": 5_000, "o2": 5_000, "p": 5_000}) as world:
+        assert not any("p" in group.split("+") for group in world.groups())
+        asked = world.rows(
+            "select distinct right_key, why_code from out_proposals where right_key = 'p'"
+        )
+    assert asked == [("p", "ambiguous")]

@@ -115,8 +115,8 @@ def rules(
     def same(name: str, column: str, forms: tuple[Form, ...]) -> Rule:
         return Rule(name, tuple(Rung(column, column, form) for form in forms))
 
-    def crossed(name: str, left: str, right: str) -> Rule:
-        return Rule(name, tuple(Rung(left, right, form) for form in near), listed=True)
+    def crossed(name: str, left: str, right: str, forms: tuple[Form, ...] = near) -> Rule:
+        return Rule(name, tuple(Rung(left, right, form) for form in forms), listed=True)
 
     def weak(name: str, key: str, forms: tuple[Form, ...]) -> Rule:
         return Rule(name, tuple(Rung(key, key, form, WEAK_MAX) for form in forms))
@@ -139,8 +139,8 @@ def rules(
         ("click", same("same click id", "click", wide)),
         ("invoice", same("same invoice number", "invoice", wide)),
         ("invoice", same("invoice numbers end alike", _INVOICE_END, near)),
-        ("ref_text", crossed("left number in right text", "refs", "text_refs")),
-        ("text_ref", crossed("right number in left text", "text_refs", "refs")),
+        ("ref_text", crossed("left number in right text", "refs", "text_refs", wide)),
+        ("text_ref", crossed("right number in left text", "text_refs", "refs", wide)),
         *(("text", rule) for rule in _start_rules(near)),
         ("name_text", crossed("left name in right text", "words", "text_words")),
         ("text_name", crossed("left text in right name", "text_words", "words")),

@@ -208,7 +208,7 @@ def reconcile(
     dispose.run(engine, rec, authority.in_force(*promised), tried)
     engine.run(canary.keep_step(rec))
     proposals.run(engine, rec)
-    engine.run(evidence.keep_step(rec))
+    engine.run(evidence.keep_step())
     answers.keep(engine)
     open_items.run(engine, rec, context.as_of, context.timezone)
     members, matches = check(engine, rec)

@@ -15,9 +15,7 @@ import polars as pl
 from recon_kit import model
 from recon_kit.errors import UnknownNameError
 from recon_kit.ledger.engine import Engine, Step
-from recon_kit.matching import keys
 from recon_kit.safe import quote_ident
-from recon_kit.settings import Reconciliation
 
 OUT = "out_"
 
@@ -28,7 +26,7 @@ def prepare() -> Step:
         "likely",
         """
 create or replace table method_notes (note varchar);
-create or replace table likely (left_eid bigint, right_eid bigint, left_key varchar,
+create or replace table likely (mid bigint, left_eid bigint, right_eid bigint, left_key varchar,
     right_key varchar, match_weight double, match_probability double, margin double,
     rival_key varchar, rival_weight double, equal_answers bigint, levels varchar,
     weights varchar, why_code varchar)""",
@@ -36,19 +34,18 @@ create or replace table likely (left_eid bigint, right_eid bigint, left_key varc
     )
 
 
-def keep_step(rec: Reconciliation) -> Step:
+def keep_step() -> Step:
     """`out_pair_evidence`: weights cannot be recomputed from the events, so they are kept."""
-    one = keys.one_side(rec)  # a match is known by its principal
     return Step(
         "out_pair_evidence",
-        f"""
+        """
 create or replace table out_pair_evidence as
 select coalesce(h.match_id, p.match_id) as match_id, k.left_key, k.right_key,
        k.match_weight as weight, k.levels, k.weights, k.rival_key, k.rival_weight,
        k.equal_answers
 from likely k
 left join (select match_id, mid from heads where method = 'probable') h
-       on h.mid = k.{one}_eid and k.why_code is null
+       on h.mid = k.mid and k.why_code is null
 left join out_proposals p on p.left_key = k.left_key and p.right_key = k.right_key
 where coalesce(h.match_id, p.match_id) is not null""",
         "weights of every scored pair that is a match or a question",

@@ -170,7 +170,8 @@ def _rows_sql(plain: str, extra: Sequence[str], *, rated: bool, told: bool) -> s
             upper(strip_accents(w.customer_name)) as loud_name, lower(trim(w.email)) as mail,
             nullif({folding.digits("w.phone")}, '') as phone_digits,
             nullif(regexp_replace(upper(w.postcode), '[^0-9A-Z]', '', 'g'), '') as postcode,
-            case when tells_refs then concat_ws(' ', o.order_id, o.invoice_number) end as keys_text
+            case when tells_refs then {folding.id_numbers(("o.order_id", "o.invoice_number"))} end
+                as refs
             {further}
         from ({plain}) o left join {enrich.who_sql("open_who") if told else "open_who"} w
             using (event_key) {from_events}
@@ -202,7 +203,7 @@ def _rows_sql(plain: str, extra: Sequence[str], *, rated: bool, told: bool) -> s
         left(list_min(list_filter(parts, lambda w: w <> name_last and w <> '')), 1) as name_first,
         nullif(upper(trim(click_id)), '') as click,
         case when length(invoice_digits) >= 3 then invoice_digits end as invoice,
-        {folding.numbers("keys_text")} as refs, {folding.numbers("memo")} as text_refs,
+        refs, {folding.numbers("memo")} as text_refs,
         {folding.term("'a'", "0", "amount::varchar || ' ' || currency")} as amount_term,
         {folding.term("'e'", "0", "email_user")} as user_term, {worth} as worth
     from last_named o"""

@@ -7,6 +7,8 @@ anything.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from recon_kit.safe import quote_text
 
 TERM_DIGITS = 10
@@ -27,6 +29,17 @@ def numbers(column: str) -> str:
     """The distinct runs of four or more digits in a text, without leading zeros; null if none."""
     found = f"list_transform(regexp_extract_all({column}, '[0-9]{{4,}}'), lambda n: ltrim(n, '0'))"
     return f"nullif(list_distinct(list_filter({found}, lambda n: length(n) >= 4)), [])"
+
+
+def id_numbers(ids: Sequence[str]) -> str:
+    """The numbers of ids: their runs of digits, and each id's digits put together.
+
+    Banks leave out what stands between: `RE-2026-1145` comes back as `RE20261145`.
+    """
+    runs = numbers(f"concat_ws(' ', {', '.join(ids)})")
+    whole = ", ".join(f"coalesce({digits(column)}, '')" for column in ids)
+    long = f"list_filter([{whole}], lambda n: length(n) >= 4)"
+    return f"nullif(list_distinct(coalesce({runs}, []) || {long}), [])"
 
 
 def single_spaced(column: str) -> str:

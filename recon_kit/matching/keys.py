@@ -137,4 +137,14 @@ def allowed_sql(tolerance: Tolerance, total: str) -> str:
 
 def one_side(rec: Reconciliation) -> str:
     """The side of which a match has a single member, its principal; left where both may."""
-    return "right" if rec.cardinality == "many_to_one" else "left"
+    return one_sides(rec)[0]
+
+
+def one_sides(rec: Reconciliation) -> tuple[str, ...]:
+    """The sides on which a match may have its principal: both where both may have several."""
+    return {
+        "one_to_one": ("left",),
+        "one_to_many": ("left",),
+        "many_to_one": ("right",),
+        "many_to_many": ("left", "right"),
+    }[rec.cardinality]

@@ -26,7 +26,7 @@ from recon_kit.settings import Reconciliation
 
 # Working tables that nobody reads once pairs are picked and weighed, and once they are told.
 _WEIGHED = ("side_left", "side_right", "candidate_pairs", "scored_pairs", "assigned_pairs")
-_TOLD = ("open_left", "open_right", trust.TABLE, "likely_money", "barred")
+_TOLD = ("open_left", "open_right", trust.TABLE, "likely_money", "likely_parts", "barred")
 # What is open after `run`.
 STILL_OPEN = """
     select eid from rest
@@ -218,11 +218,13 @@ join (select eid, pool_eid from open_left union all select eid, pool_eid from op
 def likely_steps(rec: Reconciliation, allowed: Authority, *, sets: bool) -> tuple[Step, ...]:
     """Picked pairs above `review_min`, and what makes each a question (null: nothing).
 
-    `sets` is whether any of them are parts of one principal, picked together.
+    `sets` is whether any of them are parts of one principal, picked together. `mid` is the
+    principal, which a set names itself.
     """
     why = canary.either(
         allowed, "probable", "l.pool_eid", lambda may: trust.why_code_sql(may, "a", "p", "q")
     )
+    one = keys.one_side(rec)[0]  # alias of the side whose event calls a pair
     together = ""
     if sets:
         together = """ replace (case when together is null then why_code
@@ -234,7 +236,9 @@ def likely_steps(rec: Reconciliation, allowed: Authority, *, sets: bool) -> tupl
 create or replace table likely as
 select * exclude (together){together}
 from (
-select a.together, l.pool_eid as left_eid, r.pool_eid as right_eid, l.event_key as left_key,
+select a.together, case a.together when a.left_eid then l.pool_eid
+           when a.right_eid then r.pool_eid else {one}.pool_eid end as mid,
+       l.pool_eid as left_eid, r.pool_eid as right_eid, l.event_key as left_key,
        r.event_key as right_key, a.match_weight, a.probability as match_probability, a.margin,
        coalesce(ll.event_key, rr.event_key) as rival_key, a.rival_weight, a.equal_answers,
        a.levels, a.weights, {why} as why_code
@@ -253,24 +257,34 @@ where {trust.worth_sql(rec, "a")})""",
 
 def live_steps(rec: Reconciliation, scores: Scores) -> tuple[Step, ...]:
     """Pairs without a question are matches; those that share a principal are one match."""
-    one, many = ("left", "right") if keys.one_side(rec) == "left" else ("right", "left")
     return (
         Step(
             "likely_money",
             f"""
 create or replace table likely_money as
 select left_eid, right_eid, left_key, right_key, match_probability, margin,
-       l.dead <> r.dead as status_note, count(*) over (partition by {one}_eid) as partners,
-       {amounts.pair_money(rec)}
+       l.dead <> r.dead as status_note, mid, count(*) over (partition by mid) as partners,
+       mid = right_eid as of_right, {amounts.pair_money(rec)}
 from (from likely where why_code is null)
 join second_look l on l.eid = left_eid join second_look r on r.eid = right_eid""",
             "what the picked pairs are worth",
         ),
         Step(
+            "likely_parts",
+            """
+create or replace table likely_parts as
+select mid, of_right, currency, status_note, match_probability, margin,
+       case when of_right then left_eid else right_eid end as eid,
+       case when of_right then right_sum else left_sum end as own,
+       case when of_right then left_sum else right_sum end as part
+from likely_money where partners > 1""",
+            "the parts of those that stand together",
+        ),
+        Step(
             "likely_live",
             f"""
 insert into more_pairs
-select {one}_eid, 'probable', null, currency, left_sum, right_sum, amount_note, status_note,
+select mid, 'probable', null, currency, left_sum, right_sum, amount_note, status_note,
        null, match_probability, margin, {scores.sql("left_eid")},
        left_eid, right_eid, left_key, right_key
 from likely_money where partners = 1;
@@ -281,21 +295,22 @@ select mid, 'probable', null, currency, left_sum, right_sum,
             else 'amount_mismatch' end,
        status_note, null, confidence, margin, {scores.sql("mid")}
 from (
-    select *, {amounts.side_sums(rec)} from (
-        select {one}_eid as mid, min(currency) as currency, bool_or(status_note) as status_note,
-               case when min(currency) = max(currency) then any_value({one}_sum) end as target,
-               case when min(currency) = max(currency) and count({many}_sum) = count(*)
-                    then sum({many}_sum) end as total,
+    select *, case when of_right then total else target end as left_sum,
+           case when of_right then target else total end as right_sum
+    from (
+        select mid, of_right, min(currency) as currency, bool_or(status_note) as status_note,
+               case when min(currency) = max(currency) then any_value(own) end as target,
+               case when min(currency) = max(currency) and count(part) = count(*)
+                    then sum(part) end as total,
                min(match_probability) as confidence, min(margin) as margin
-        from likely_money where partners > 1 group by {one}_eid));
+        from likely_parts group by mid, of_right));
 insert into more_members
-select m.mid, m.{many}_eid, 'part', true,
-       case when g.left_sum is not null and g.right_sum is not null then m.{many}_sum end
-from (select *, {one}_eid as mid from likely_money where partners > 1) m
-join live_groups g using (mid)
+select m.mid, m.eid, 'part', true,
+       case when g.left_sum is not null and g.right_sum is not null then m.part end
+from likely_parts m join live_groups g using (mid)
 union all
-select mid, mid, 'principal', true, {one}_sum from live_groups
-where mid in (select {one}_eid from likely_money where partners > 1)""",
+select mid, mid, 'principal', true, case when of_right then right_sum else left_sum end
+from live_groups join (select distinct mid, of_right from likely_parts) using (mid)""",
             "matches above the floor and the margin",
         ),
         Step(

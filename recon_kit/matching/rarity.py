@@ -1,4 +1,4 @@
-"""How rare the start of a text, an amount or a mailbox is: what many share says little.
+"""How rare the start of a text, an amount, a mailbox or a number is: what many share says little.
 
 The commonest terms stand in the stored model by class, so that a score never changes because
 other rows came or went.
@@ -15,11 +15,13 @@ from recon_kit.matching import folding
 from recon_kit.matching.features import SIDES, TABLE
 from recon_kit.matching.ladders import RARE_MAX, RARITY, STARTS
 from recon_kit.matching.schedules import SPLITS, Schedule, frame
+from recon_kit.safe import quote_text
 
 _WHOLE = 1_000_000  # the whole text counts as longer than any start
 _TERM_SCHEMA = {"term": pl.String(), "class": pl.Int64()}
 _TERMS_MAX = 20_000  # kept in the model: about 200 kB
 SHARED_MIN, SHARED_CLASS = 10, 10  # rows, and class of rarity, of an e-mail user
+_SERIES = "series"  # numbers that many ids have: a year, a shop, a book of invoices
 
 
 def _texts(rows: str) -> str:
@@ -39,7 +41,8 @@ def count_terms(engine: Engine) -> dict[str, str]:
     """How rare the commonest terms are: class (as text) -> their hashes, sorted, put together.
 
     Class k: between one row in 2^(k+1) and one in 2^k of both sides has the term. The key `else`
-    holds the class of every term that is not listed. Hashes, because memos name people.
+    holds the class of every term that is not listed, `series`, where there are any, the numbers
+    that stand in many ids. Hashes, because memos name people.
     """
     rows = engine.count(TABLE)
     engine.run(
@@ -64,7 +67,26 @@ def count_terms(engine: Engine) -> dict[str, str]:
     )
     classes = {str(k): str(terms) for k, terms in listed.iter_rows()}
     classes["else"] = str(max(0, min(RARE_MAX, (max(rows, 1) // floor).bit_length() - 1)))
+    if series := _series(engine, rows):
+        classes[_SERIES] = series
     return classes
+
+
+def _series(engine: Engine, rows: int) -> str:
+    """Hashes of the numbers that at least ten ids have, and ids of more than one row in 1,024.
+
+    The year of `RE-2026-1145` names no invoice. Rows that name one id count once: a contract that
+    is paid in twelve parts is still told by its number.
+    """
+    told = engine.rows(
+        f"""select coalesce(string_agg(term, '' order by term), '') as terms from (
+            select {folding.term("'n'", "0", "number")} as term
+            from (select unnest(refs) as number from (
+                select distinct side, refs from {TABLE} where refs is not null))
+            group by number
+            having count(*) >= {SHARED_MIN} and count(*) * {2**SHARED_CLASS} > {rows})"""
+    )
+    return str(told.item())
 
 
 def attach_rarity(
@@ -76,6 +98,8 @@ def attach_rarity(
     an office's mailbox, which tells little about who it was. `usual_bp`, `usual_fixed` and
     `usual_cap` are what `schedules` say (see `attach_usual_fees`).
 
+    `refs` loses the numbers that stand in many ids.
+
     `start_<k>` is the shortest start of the row's text that fewer than one row in 2^k has (the
     whole text if only that is so rare), or null. Two texts share a start that rare if and only if
     their `start_<k>` agree, as a start of a shared start is shared; one comparison of whole
@@ -85,7 +109,7 @@ def attach_rarity(
     terms: list[str] = []
     ranks: list[int] = []
     for k, text in classes.items():
-        if k != "else":
+        if k not in ("else", _SERIES):
             terms += [text[i : i + width] for i in range(0, len(text), width)]
             ranks += [int(k)] * (len(text) // width)
     listed = pl.DataFrame({"term": terms, "class": ranks}, schema=_TERM_SCHEMA)
@@ -96,6 +120,8 @@ def attach_rarity(
             pl.col("class").max().alias("most"), pl.col("class").min().alias("least")
         ),
     )
+    series = classes.get(_SERIES, "")
+    shared = [series[i : i + width] for i in range(0, len(series), width)]
     net = _net(engine, schedules)
     texts = engine.one(f"select count(distinct side) from {TABLE} where text is not null")[0] == 2
     for side in SIDES:
@@ -103,14 +129,16 @@ def attach_rarity(
         engine.run(
             Step(
                 f"side_{side}",
-                _side_sql(side, int(classes["else"]), fees, texts=texts),
+                _side_sql(side, int(classes["else"]), fees, shared, texts=texts),
                 "how rare each text's start and each amount is, by the model",
             )
         )
 
 
-def _side_sql(side: str, other: int, net: Sequence[Schedule], *, texts: bool) -> str:
-    """`other` is the class of every term that is not listed."""
+def _side_sql(
+    side: str, other: int, net: Sequence[Schedule], series: Sequence[str], *, texts: bool
+) -> str:
+    """`other` is the class of every term that is not listed, `series` the numbers of many ids."""
     starts = ", ".join(f"('0x' || start_{k})::bigint as start_{k}" for k in RARITY)
     found = ", ".join(
         f"min_by(term, size) filter (coalesce(most, {other}) >= {k}) as start_{k}" for k in RARITY
@@ -122,8 +150,13 @@ def _side_sql(side: str, other: int, net: Sequence[Schedule], *, texts: bool) ->
     if not texts:
         starts, started = ", ".join(f"null::bigint as start_{k}" for k in RARITY), ""
     fees, charged = _fees_sql(net, "open_right")
+    own = ""
+    if series:
+        number, listed = folding.term("'n'", "0", "n"), ", ".join(map(quote_text, series))
+        many = f"{number} in ({listed})"
+        own = f" replace (nullif(list_filter(r.refs, lambda n: not ({many})), []) as refs)"
     return f"""create or replace temp table side_{side} as
-        select r.* exclude (side, amount_term, user_term),
+        select r.* exclude (side, amount_term, user_term){own},
             case when r.amount is null then 0 else coalesce(a.most, {other}) end as amount_rare,
             coalesce(m.least < {SHARED_CLASS}, false) as shared_mail, {fees}, {starts}
         from {rows} r

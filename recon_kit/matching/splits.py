@@ -62,9 +62,8 @@ class Chosen:
     equal: bool
 
 
-def cardinality_of_pairs(rec: Reconciliation) -> Cardinality:
-    """The cardinality under which pairs compete: several partners come as a set, or not at all."""
-    return "many_to_many" if rec.cardinality == "many_to_many" else "one_to_one"
+# The cardinality under which pairs compete: several partners come as a set, or not at all.
+PAIRS: Cardinality = "one_to_one"
 
 
 def assign(
@@ -74,7 +73,8 @@ def assign(
 
     Args:
         engine: holds the scored pairs, `side_left` and `side_right`.
-        rec: the reconciliation; sets are looked for where it is one_to_many or many_to_one.
+        rec: the reconciliation; sets are looked for where an event may have several partners,
+            from either side where both may.
         ladders: the model's comparisons.
         table: name of the scored pairs.
 
@@ -82,17 +82,20 @@ def assign(
         Notes. The table has the columns of `ASSIGNED_SCHEMA`; `together` names the principal's
         `eid` on the rows of a set, whose rows share probability and margin.
     """
-    if rec.cardinality not in ("one_to_many", "many_to_one"):
-        pairwise(engine, table, rec.cardinality)
+    if rec.cardinality == "one_to_one":
+        pairwise(engine, table, PAIRS)
         return []
     pairs = engine.rows(
         f"select left_eid, right_eid, match_weight, left_seq, right_seq from {quote_ident(table)}"
     ).sort("left_seq", "right_seq")
-    answer = pick(pairs, "one_to_one")
-    engine.run(*_part_steps(rec, table))
+    answer = pick(pairs, PAIRS)
     shift = engine.count("side_left") + 1  # right events are numbered after the left ones
-    sets, crowded = _sets(engine, keys.one_side(rec), ladders, shift)
-    too_large = 0
+    sets: list[Item] = []
+    crowded = too_large = 0
+    for one in keys.one_sides(rec):
+        engine.run(*_part_steps(rec, one, table))
+        found, over = _sets(engine, one, ladders, shift)
+        sets, crowded = sets + found, crowded + over
     if sets:
         answer, too_large = _together(pairs, answer, sets, shift)
     engine.put("assigned_pairs", answer)
@@ -108,9 +111,9 @@ def assign(
 
 
 # --- which sets add up ----------------------------------------------------------------------------
-def _part_steps(rec: Reconciliation, table: str) -> tuple[Step, ...]:
+def _part_steps(rec: Reconciliation, one: str, table: str) -> tuple[Step, ...]:
     """`part_offers(one, many, whole, part, rest, offers)`: plausible parts of each principal."""
-    one, many = ("left", "right") if keys.one_side(rec) == "left" else ("right", "left")
+    many = "right" if one == "left" else "left"
     allowed = keys.allowed_sql(rec.tolerance, "p.amount")
     part = (
         "case when m.currency = p.currency then m.amount"
