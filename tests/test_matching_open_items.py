@@ -175,8 +175,8 @@ def test_a_residual_of_a_payout_is_anchored_on_the_payout() -> None:
         right={"sources": ["stripe"], "types": ["payout"]},
     )  # fmt: skip
     events = [payment("p1", 60, payout_id="po"),
-              event("x1", "stripe", "payout", 100, payout_id="po")]  # fmt: skip
+              event("x1", "stripe", "payout", 123_510, payout_id="po")]  # fmt: skip
     with reconciled(events, declared) as world:
         assert world.open("event_key", "side", "amount_minor", "why") == [
-            ("x1", "right", 40, "0.40 EUR of it has no counterpart yet")
+            ("x1", "right", 123_450, "1,234.50 EUR of it has no counterpart yet")
         ]

@@ -98,6 +98,19 @@ def test_personal_columns_are_masked_by_name():
     assert "a***@example.com" in tables.html(frame, columns, caption="Who")
 
 
+def test_a_name_may_be_broken_and_is_copied_whole():
+    """A narrow page breaks names after underscores, at a mark that is no character; ids never."""
+    frame = pl.DataFrame({"id": ["txn_1"], "owner": ["marketing_ops"]})
+    columns = [Column("id", "Id", "code"), Column("owner", "Owner")]
+
+    page = tables.html(frame, columns, caption="Whose")
+
+    assert "marketing_<wbr>ops" in page
+    assert ">txn_1<" in page
+    assert "\u200b" not in page
+    assert show.forbidden(page) is None
+
+
 def test_long_tables_say_how_much_is_shown():
     """A cut table tells how many rows there are in all, and where they are."""
     frame = pl.DataFrame({"id": [str(i) for i in range(1500)], "n": range(1500)})

@@ -302,6 +302,27 @@ def test_indicators_stand_side_by_side():
     assert notes == ["False match estimate is unknown: no audit draw has been labelled yet."]
 
 
+def test_indicators_stand_by_what_they_measure_whoever_has_them():
+    """What a later reconciliation alone has stands among its kind, not below everything else."""
+    columns = ["reconciliation", "name", "cohort", "currency"]
+    told = pl.DataFrame(
+        [("a", "match_rate", "all", None), ("a", "feed_freshness", "shop", None),
+         ("b", "feed_freshness", "bank", None), ("b", "match_rate_money", "all", "USD"),
+         ("b", "match_rate_money", "all", "BHD")],
+        schema=dict.fromkeys(columns, pl.String), orient="row",
+    ).with_columns(
+        value=pl.lit(1.0), unit=pl.lit("share"), state=pl.lit("known"),
+        note=pl.lit(None, pl.String), numerator=pl.lit(1), denominator=pl.lit(1),
+    )  # fmt: skip
+
+    matrix, _ = rates.sli_matrix(told, "2026-W45", ["a", "b"])
+
+    assert matrix["indicator"].to_list() == [
+        "Match rate, all mature weeks", "Match rate money, all mature weeks, BHD",
+        "Match rate money, all mature weeks, USD", "Feed freshness, bank", "Feed freshness, shop",
+    ]  # fmt: skip
+
+
 def test_the_first_named_run_makes_the_headline():
     """The report is about the first reconciliation of the workspace, not of the alphabet."""
     about = dataclasses.replace(

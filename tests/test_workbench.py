@@ -187,6 +187,8 @@ def test_history_tells_one_order_from_file_to_case(bench):
         ("c2", "card.csv", 2, 2000),
     ]
     assert set(story["kind"]) == {"fact", "match", "open", "case"}
+    case = story.row(by_predicate=pl.col("kind") == "case", named=True)
+    assert case["what"].startswith("amount mismatch, owner finance: ")
 
 
 def test_history_of_an_unknown_id_says_so(bench):

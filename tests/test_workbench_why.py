@@ -56,6 +56,24 @@ def test_a_residual_says_how_far_it_is_above_the_tolerance(bench):
     assert view.as_dict()["flips"] == list(view.flips)
 
 
+def test_a_key_of_a_refund_is_no_key_of_the_order(twin_bench):
+    """Its refund hangs on the payment by another key; the order is joined by its own alone."""
+    run = twin_bench.store.current_run("orders_to_payments")
+    with twin_bench.store.snapshot().engine(runs=[run.run_id]) as engine:
+        order = engine.rows(
+            "select e.event_key from match_members m join events e using (event_key)"
+            " where m.side = 'left' and m.role = 'principal' and m.key_used = 'order_id'"
+            " and e.transaction_id is not null and match_id in"
+            " (select match_id from match_members where role = 'refund')"
+            " and match_id in (select match_id from matches where method = 'exact')"
+            " order by 1 limit 1"
+        ).item()
+
+    assert [f for f in twin_bench.why(order).flips if "order_id" in f] == [
+        "without its order_id it would be joined by transaction_id as well"
+    ]
+
+
 def test_what_is_in_flight_says_until_when(bench):
     """#1004 of the 19th may take five days."""
     assert bench.why("#1004").flips == (
@@ -239,7 +257,7 @@ def test_rows_without_any_id_are_called_by_the_beginning_of_their_key(tmp_path):
     assert bench.matches(method="exact").title == "Matches: 0"
     assert len(asked) == 2
     assert view.answer == (
-        "books_to_bank: proposed: no key is declared; most probable: bank line, 1200.00 USD, "
+        "books_to_bank: proposed: no key is declared; most probable: bank line, 1,200.00 USD, "
         "the same day"
     )
     assert "; 1 counterpart proposed; a person decides" in repr(view)

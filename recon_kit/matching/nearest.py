@@ -347,14 +347,14 @@ def _spoken(key: str) -> str:
 
 
 def _money(minor: str, currency: str, places: str) -> str:
-    """Minor units as decimal text with the currency; null when either is unknown.
+    """Minor units as people write them, `1,234.50 EUR`; null when either is unknown.
 
     `places` is an alias of `currency_places`.
     """
     unit, places = f"{places}.unit_minor", f"{places}.places"
     whole, cents = f"(abs({minor}) // {unit})", f"(abs({minor}) % {unit})"
     return (
-        f"case when {minor} < 0 then '-' else '' end || {whole}::varchar"
+        f"case when {minor} < 0 then '-' else '' end || format('{{:,}}', {whole})"
         f" || case when {places} > 0"
         f" then '.' || lpad({cents}::varchar, {places}::int, '0') else '' end"
         f" || ' ' || {currency}"

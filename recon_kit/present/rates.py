@@ -12,8 +12,10 @@ from recon_kit.present.base import About, FrameView, about_line
 from recon_kit.present.lists import sli_values
 from recon_kit.present.tables import Column
 from recon_kit.safe import prose_html
+from recon_kit.sli.definitions import DEFINITIONS
 
 _WEEK = r"^[0-9]{4}-W[0-9]{2}$"
+_PLACES = {d.name: place for place, d in enumerate(DEFINITIONS)}
 
 
 def weekly_shares(slis: pl.DataFrame, last_week: str, weeks: int = 12) -> pl.DataFrame:
@@ -135,6 +137,9 @@ def sli_matrix(
         ~cohort.str.contains(r"^([0-9]{4}-W[0-9]{2}|undated)$")
         | (is_week & ((pl.col("name") == "match_rate") | pl.col("value").is_not_null()))
     )
+    # by what is measured, so that a row which only a later reconciliation has stands among its kind
+    place = pl.col("name").replace_strict(_PLACES, default=len(_PLACES), return_dtype=pl.Int64)
+    told = told.sort(place, "cohort", "currency", nulls_last=True, maintain_order=True)
     where = (
         pl.when(of_rate & (cohort == "all"))
         .then(pl.lit(", all mature weeks"))

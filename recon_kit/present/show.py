@@ -30,8 +30,8 @@ def _words(text: str) -> frozenset[str]:
 
 
 _TAGS = _words(
-    "div section header footer article p span strong em small code pre br hr h2 h3 h4 ul ol li dl "
-    "dt dd table caption colgroup col thead tbody tfoot tr th td figure figcaption time abbr "
+    "div section header footer article p span strong em small code pre br wbr hr h2 h3 h4 ul ol li "
+    "dl dt dd table caption colgroup col thead tbody tfoot tr th td figure figcaption time abbr "
     "details summary svg g path rect circle line text tspan defs clippath polygon polyline"
 )
 _ATTRIBUTES = _words(

@@ -38,8 +38,10 @@ NOTHING = "–"
 ROWS_SHOWN = 20
 _TEXT_WIDTH_MAX = 76
 _RIGHT = {"count", "money", "share", "number", "figure"}
-# A run of letters that no line can hold may be broken; ids of usual length stay as they are.
+# Where a line may be broken: in a run of letters that no line can hold, and after the underscore of
+# a name. It is no character, so what is copied from a table is what was written.
 _LONG_RUN = r"(\S{40})"
+_MAY_BREAK, _BREAK = "\u200b", "<wbr>"
 _WHOLE = {"time", "day", "word", "hash"}
 _IDS = re.compile(r" (?:id|headers)=\"rk-[^\"]*\"")
 
@@ -315,8 +317,12 @@ def _element(told: Written, name: str) -> str:
     whole = [f"c{i}" for i, kind in enumerate(told.kinds) if kind in _WHOLE]
     labels: dict[str, Any] = {f"c{i}": label for i, label in enumerate(told.labels)}
     short = [pl.col(f"c{i}").str.head(10) for i, kind in enumerate(told.kinds) if kind == "hash"]
-    cells = told.cells.with_columns(short).with_columns(
-        pl.all().str.replace_all(_LONG_RUN, "${1}\u200b")
+    words = [pl.col(f"c{i}").str.replace_all("_", f"_{_MAY_BREAK}", literal=True)
+             for i, kind in enumerate(told.kinds) if kind == "text"]  # fmt: skip
+    cells = (
+        told.cells.with_columns(short)
+        .with_columns(words)
+        .with_columns(pl.all().str.replace_all(_LONG_RUN, f"${{1}}{_MAY_BREAK}"))
     )
     table = GT(cells, rowname_col="c0", id="rk").cols_label(**labels)
     table = table.tab_stubhead(label=told.labels[0])
@@ -326,7 +332,7 @@ def _element(told: Written, name: str) -> str:
     page = table.as_raw_html()
     body = page[page.index("<table") : page.rindex("</table>")] + "</table>"
     # Ids would repeat from table to table; scope ties cells to their headers as well.
-    body = code_html(_IDS.sub("", body))
+    body = code_html(_IDS.sub("", body)).replace(_MAY_BREAK, _BREAK)
     start = body.index(">") + 1
     return f"{body[:start]}<caption>{name}</caption>{body[start:]}"
 

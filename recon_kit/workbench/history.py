@@ -136,7 +136,8 @@ _OWN = Step(
 _FACTS = """
     select e.event_ts as at, e.ts_precision as at_precision, 'fact' as kind, e.source,
       e.event_type, e.native_id, e.amount as amount_minor, e.currency,
-      concat_ws(', ', e.event_type, 'status ' || e.status, 'by ' || e.payment_method) as what,
+      concat_ws(', ', replace(e.event_type, '_', ' '), 'status ' || e.status,
+        'by ' || e.payment_method) as what,
       a.name as artefact, e.record_row, a.received_at, e.event_key,
       e.event_key in (from story_own) as own
     from story join events e using (event_key)
@@ -162,7 +163,8 @@ _MATCHES = """
 
 _OPEN = """
     select o.expected_by as at, 'open' as kind, o.reconciliation, o.amount_minor, o.currency,
-      o.state || ': ' || coalesce(o.why, o.why_code) as what, o.event_key, o.match_id,
+      replace(o.state, '_', ' ') || ': ' || coalesce(o.why, o.why_code) as what,
+      o.event_key, o.match_id,
       e.source, e.event_type, e.native_id,
       coalesce(m.own, false) or coalesce(o.event_key in (from story_own), false) as own
     from open_items o left join events e using (event_key)
@@ -173,7 +175,8 @@ _OPEN = """
 
 _CASES = """
     select f.opened_at as at, 'case' as kind, f.reconciliation, f.amount_minor, f.currency,
-      f.kind || ', owner ' || coalesce(f.owner, 'nobody yet') || ': ' || f.suggested_action as what,
+      replace(f.kind, '_', ' ') || ', owner ' || coalesce(f.owner, 'nobody yet') || ': '
+        || f.suggested_action as what,
       f.anchor_key as event_key,
       f.anchor_key in (from story_own) or exists (
         from story_anchors a where a.event_key = f.anchor_key and a.run_id = f.run_id) as own

@@ -84,10 +84,12 @@ def _sign_off(rec: Reconciliation, found: evidence.Why) -> list[str]:
 
 
 def _joined(found: evidence.Why, further_keys: Sequence[str]) -> str:
-    used = found.members["key_used"].drop_nulls().unique().sort().to_list()
+    # what hangs on it, such as a refund, is joined by a key of its own
+    mine = found.members.filter(pl.col("role").is_in(["principal", "part"]))
+    used = mine["key_used"].drop_nulls().unique().sort().to_list()
     if not used:
         return ""
-    name = ", ".join(used)
+    name = " and ".join(used)
     if further_keys:
         return f"without its {name} it would be joined by {further_keys[0]} as well"
     return f"only {name} joins it: with another one it would not stand in this match"
