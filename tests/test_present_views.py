@@ -233,7 +233,73 @@ def test_every_audience_reads_the_same_headline(audience):
     told = BENCH.health(audience=audience).headline.as_dict()["headline"]
 
     assert told == (
-        "98.3 % of what was due is matched in orders to payments; 6,422.66 USD is unexplained"
+        "98.3 % of what was due is matched in orders to payments; 6,422.66 USD is unexplained, "
+        "and more in EUR"
+    )
+
+
+def _headline(rows):
+    """The report's sentence about orders to payments, of `currency, state, items, amount_minor`."""
+    board = pl.DataFrame(
+        [("orders_to_payments", *row) for row in rows],
+        schema=["reconciliation", "currency", "state", "items", "amount_minor"],
+        orient="row",
+    )
+    facts = dataclasses.replace(BENCH.health().facts, totals=board)
+    return views.HealthView(facts).headline
+
+
+def test_a_week_whose_proposals_wait_is_not_called_explained():
+    """What nobody has confirmed yet is said to wait; all is explained where nothing waits."""
+    matched = ("USD", "matched", 56, 500_000)
+
+    assert _headline([matched, ("EUR", "proposed", 2, 9_575)]).as_dict()["headline"] == (
+        "96.6 % of what was due is matched in orders to payments; 2 items wait for a person"
+    )
+    assert _headline([matched]).as_dict()["headline"] == (
+        "100.0 % of what was due is matched in orders to payments; all is explained"
+    )
+
+
+def test_the_headline_does_not_hide_other_currencies():
+    """Money of one currency is told, and which others have unexplained money as well."""
+    rows = [("USD", "overdue", 1, 500), ("EUR", "overdue", 2, 5_000_000), ("USD", "matched", 9, 1)]
+
+    assert _headline(rows).as_dict()["headline"] == (
+        "75.0 % of what was due is matched in orders to payments; 5.00 USD is unexplained, "
+        "and more in EUR"
+    )
+
+
+def test_what_is_not_covered_is_not_called_not_due():
+    """What the other side's files do not reach may be long due: it is told apart."""
+    rows = [("USD", "in_flight", 108, 500), ("USD", "not_covered", 2, 700)]
+
+    assert (
+        "Not judged yet: 110 (of the week: 108 in flight, 2 not covered)" in _headline(rows).text()
+    )
+
+
+def test_an_indicator_is_unknown_where_it_is():
+    """Weeks ripen at different times: each reason names the reconciliations that it holds for."""
+    row = {"name": "match_rate", "cohort": "2026-W42", "unit": "share"}
+    later = row | {"state": "unknown", "note": "not mature before 2026-10-31 00:00 UTC"}
+    slis = pl.DataFrame(
+        [
+            later | {"reconciliation": "orders_to_payments"},
+            later | {"reconciliation": "orders_to_conversions"},
+            row | {"reconciliation": "payments_to_payouts", "state": "known", "value": 1.0},
+            later | {"reconciliation": "payouts_to_bank", "note": "no left event is covered"},
+        ],
+        schema=model.SLI_SCHEMA,
+    )
+
+    _, notes = rates.sli_matrix(slis, "2026-W42", ["orders_to_payments", "payouts_to_bank"])
+
+    (note,) = notes
+    assert note == (
+        "Match rate, 2026-W42 is unknown in orders to payments, orders to conversions: not mature "
+        "before 2026-10-31 00:00 UTC; in payouts to bank: no left event is covered."
     )
 
 

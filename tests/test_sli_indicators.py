@@ -94,7 +94,7 @@ def test_the_story_is_not_judged_before_it_is_mature():
     assert (row["value"], row["state"], row["numerator"], row["denominator"]) == (
         None, "unknown", 1, 2,
     )  # fmt: skip
-    assert row["note"] == "not mature before 2026-11-14 05:00 UTC"
+    assert row["note"] == "not mature before 2026-11-14 00:00 America/New_York"
     overall = one(early, "match_rate")
     assert (overall["value"], overall["state"]) == (None, "unknown")
     assert overall["note"] == "no week is mature yet"

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from recon_kit.errors import ParameterError, nearest
+from recon_kit.errors import ParameterError, listed, nearest
 from recon_kit.present import openboard, tables
 from recon_kit.present.healthfacts import AUDIENCES, STATES, HealthFacts
 from recon_kit.present.rates import condensed, matrix_columns, sli_matrix
@@ -276,10 +276,15 @@ class HealthView(View):
         told = f"{tables.one_share(matched, due)} of what was due is matched in {name}"
         unexplained = self._unexplained().head(1).to_dicts()
         money = [tables.one_money(row["unexplained_minor"], row["currency"]) for row in unexplained]
-        items = int(rows["unexplained"].sum())
+        items, waiting = int(rows["unexplained"].sum()), int(rows["proposed"].sum())
         if money and items:
-            return f"{told}; {money[0]} is unexplained"
-        return f"{told}; {items:,} items unexplained" if items else f"{told}; all is explained"
+            more = self._unexplained()["currency"].to_list()[1:]
+            others = f", and more in {listed(more)}" if more else ""
+            return f"{told}; {money[0]} is unexplained{others}"
+        if items:
+            return f"{told}; {items:,} items unexplained"
+        wait = "1 item waits" if waiting == 1 else f"{waiting:,} items wait"
+        return f"{told}; {wait} for a person" if waiting else f"{told}; all is explained"
 
     @property
     def _first(self) -> pl.DataFrame:
@@ -317,11 +322,12 @@ class HealthView(View):
             small += f"; more in {others}" if others else ""
             figures.append((f"Unexplained, {main}", money, small))
         waiting = int(rows["proposed"].sum())
-        flight = int(rows["in_flight"].sum()) + int(rows["not_covered"].sum())
+        flight, unknown = int(rows["in_flight"].sum()), int(rows["not_covered"].sum())
         every = openboard.total(self.facts.counted, "questions")
         whole = f"proposed items of the week; {every:,} questions of all weeks wait for a person"
         figures.append(("To confirm", f"{waiting:,}", whole))
-        figures.append(("Not due yet", f"{flight:,}", "of the week, in flight or not covered"))
+        small = f"of the week: {flight:,} in flight, {unknown:,} not covered"
+        figures.append(("Not judged yet", f"{flight + unknown:,}", small))
         return figures
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from recon_kit.errors import listed
 from recon_kit.present import tables
 from recon_kit.present.base import About, FrameView, about_line
 from recon_kit.present.lists import sli_values
@@ -159,18 +160,35 @@ def sli_matrix(
         .then(pl.coalesce(counted, pl.lit("")))
         .otherwise(pl.lit("")),
     )
-    notes = told.filter(~pl.col("known")).drop_nulls("note").unique("indicator", keep="first")
-    sentences = [
-        f"{row['indicator']} is unknown: {row['note']}."
-        for row in notes.sort("indicator").to_dicts()
-    ]
     matrix = told.pivot(
         on="reconciliation", index="indicator", values="cell", aggregate_function="first",
         maintain_order=True,
     )  # fmt: skip
     present = [name for name in reconciliations if name in matrix.columns]
     others = [n for n in matrix.columns if n not in {"indicator", *present}]
-    return matrix.select("indicator", *present, *others), sentences
+    return matrix.select("indicator", *present, *others), _unknown(told, [*present, *others])
+
+
+def _unknown(told: pl.DataFrame, reconciliations: Sequence[str]) -> list[str]:
+    """Why an indicator is unknown, and where, unless it is so everywhere for one reason.
+
+    Args:
+        told: `indicator, reconciliation, known, note`.
+        reconciliations: in their order.
+    """
+    sentences = []
+    for indicator, rows in told.sort("indicator").group_by("indicator", maintain_order=True):
+        why = dict(rows.filter(~pl.col("known")).select("reconciliation", "note").iter_rows())
+        where: dict[str, list[str]] = {}
+        for name in reconciliations:
+            if why.get(name):
+                where.setdefault(why[name], []).append(name.replace("_", " "))
+        alike = len(where) == 1 and len(why) == rows["reconciliation"].n_unique()
+        parts = [f"in {listed(names)}: {note}" for note, names in where.items()]
+        if parts:
+            parts = [f": {note}" for note in where] if alike else [f" {'; '.join(parts)}"]
+            sentences.append(f"{indicator[0]} is unknown{parts[0]}.")
+    return sentences
 
 
 @dataclass(frozen=True, repr=False)

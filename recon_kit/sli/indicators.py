@@ -52,8 +52,8 @@ def compute(  # noqa: PLR0913 - places and audits have defaults; the rest is wha
     """
     population.populate(engine, rec, settings, as_of, tables or Tables())
     queries = (
-        match_rate(),
-        match_rate_money(),
+        match_rate(settings.workspace.timezone),
+        match_rate_money(settings.workspace.timezone),
         queue_depth(),
         blocking_cases(),
         backlog_age(as_of),
@@ -69,7 +69,7 @@ def compute(  # noqa: PLR0913 - places and audits have defaults; the rest is wha
     return pl.concat(frames).sort(order, "cohort", "currency", nulls_last=True)
 
 
-def match_rate() -> str:
+def match_rate(zone: str) -> str:
     """Matched share of a week's left events, by count.
 
     Numerator: left events in an automatic or confirmed match without residual beyond tolerance.
@@ -81,10 +81,10 @@ def match_rate() -> str:
         coalesce(sum(events) filter (state = 'settled'), 0)::bigint as numerator,
         coalesce(sum(events) filter (state <> 'not_covered'), 0)::bigint as denominator
       from sli_left group by week"""
-    return _cohort_rows("match_rate", counted)
+    return _cohort_rows("match_rate", counted, zone)
 
 
-def match_rate_money() -> str:
+def match_rate_money(zone: str) -> str:
     """Covered share of a week's left money, per currency.
 
     Numerator: money of settled left events; of a match with a residual beyond tolerance the part
@@ -115,7 +115,7 @@ def match_rate_money() -> str:
           where l.state = 'residual' and money is not null and l.currency is not null
         ) where money is not null and currency is not null
       ) group by week, currency"""
-    return _cohort_rows("match_rate_money", counted)
+    return _cohort_rows("match_rate_money", counted, zone)
 
 
 def queue_depth() -> str:
@@ -314,16 +314,18 @@ _NOTHING_JUDGED = (
 )
 
 
-def _cohort_rows(name: str, counted: str) -> str:
+def _cohort_rows(name: str, counted: str, zone: str) -> str:
     """Rows for each week, and for all mature weeks together, of a share counted by week.
 
-    `counted` has the columns cohort, currency, numerator, denominator.
+    `counted` has the columns cohort, currency, numerator, denominator; `zone` is the workspace's,
+    in which a note tells a time.
     """
     judged = "case when mature and denominator > 0 then numerator / denominator end"
+    where = quote_text(zone)
     note = (
         "case when cohort is null then 'events without a time belong to no week'"
-        " when not mature then coalesce('not mature before ' || strftime(timezone('UTC',"
-        " mature_from), '%Y-%m-%d %H:%M') || ' UTC', 'settlement time unknown')"
+        f" when not mature then coalesce('not mature before ' || strftime(timezone({where},"
+        f" mature_from), '%Y-%m-%d %H:%M ') || {where}, 'settlement time unknown')"
         " when denominator = 0 then 'no left event is covered' end"
     )
     weekly = _row(
