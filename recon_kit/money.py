@@ -117,8 +117,9 @@ def parse_amounts(  # noqa: PLR0913 - the notation of a file really has this man
         currency: upper-case ISO codes, row by row.
         decimal: the decimal mark, `.` or `,`.
         thousands: the grouping mark if the file uses one (`,`, `.`, `'`, or a space). When it is
-            not declared, the mark that is not the decimal mark is accepted only where it cannot
-            mean anything else (`1,234.50`); `1,234` alone is `amount_ambiguous`.
+            not declared, spaces and apostrophes are accepted, and the mark that is not the decimal
+            mark only where it cannot mean anything else (`1,234.50`); `1,234` alone is
+            `amount_ambiguous`.
         unit: `minor` when the file already counts cents.
         round_excess: round surplus decimals half-even instead of refusing them (conversions).
         exponents: decimals by currency where a vendor differs from ISO 4217 (Stripe and MGA).
@@ -189,8 +190,9 @@ def _noted_numbers(frame: pl.DataFrame, decimal: str, thousands: str | None) -> 
         body=pl.col("body")
         .str.replace(rf"({sign}){_SPACES}*(?:{_SYMBOLS}|[A-Z]{{3}}){_SPACES}*", "${1}")
         .str.replace(rf"{_SPACES}*(?:{_SYMBOLS}|[A-Z]{{3}})([-)]?)$", "${1}")
-        # A space between two digits may group thousands; anywhere else it stays and is refused.
-        .str.replace_all(rf"([0-9]){_SPACES}([0-9])", "${1}\u2009${2}"),
+        # A space or an apostrophe between two digits may group thousands, and never parts
+        # decimals; anywhere else it stays and is refused.
+        .str.replace_all(rf"([0-9])(?:{_SPACES}|')([0-9])", "${1}\u2009${2}"),
     )
     body = pl.col("body")
     frame = frame.with_columns(

@@ -40,6 +40,14 @@ PERSONAL_KINDS: dict[str, MaskKind] = {
 }
 
 
+# What identifies a person inside free text.
+_PERSONAL_PARTS = (
+    r"[^\s@:;,<>()]+@[^\s@]+\.[A-Za-z]{2,}",
+    r"\b[A-Z]{2}[0-9]{2} ?([A-Z0-9]{4} ?){2,7}[A-Z0-9]{1,4}\b",
+    r"\+[0-9][0-9 ()./-]{7,}[0-9]",
+)
+
+
 def masked(text: pl.Expr, kind: MaskKind) -> pl.Expr:
     """A text column with what identifies a person taken out; null and blank stay as they are.
 
@@ -56,6 +64,13 @@ def masked(text: pl.Expr, kind: MaskKind) -> pl.Expr:
         "hidden": pl.when(trimmed.is_not_null()).then(pl.lit(MASKED)),
     }[kind]
     return pl.when(trimmed == "").then(text).otherwise(shown)
+
+
+def masked_within(text: pl.Expr) -> pl.Expr:
+    """Free text in which e-mail addresses, IBANs and international phone numbers are stars."""
+    for pattern in _PERSONAL_PARTS:
+        text = text.str.replace_all(pattern, MASKED)
+    return text
 
 
 def mask_email(text: str | None) -> str | None:

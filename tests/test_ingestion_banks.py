@@ -83,6 +83,38 @@ Date;Libellé;Débit euros;Crédit euros;
 14/03/2026;VIR STRIPE;;1 250,00;
 15/03/2026;CB KIOSQUE;12,34;;
 """),
+    "Italian, dare and avere behind the word for amount": ("USD", """\
+Data;Valuta;Importo Dare;Importo Avere;ID operazione
+14/03/2026;14/03/2026;;1.250,00;A1B2
+15/03/2026;15/03/2026;12,34;;C3D4
+"""),
+    "Hungarian, days that end in a dot": ("USD", """\
+Könyvelés dátuma;Terhelés;Jóváírás;Partner neve
+2026.03.14.;;1 250,00;Stripe
+2026.03.15.;12,34;;Kiosk
+"""),
+    "two columns that no word tells apart, never filled together": ("USD", """\
+Date,Pano,Otto,Text
+2026-03-14,1250.00,0.00,Stripe
+2026-03-15,0.00,-12.34,Kiosk
+"""),
+    "Swiss, an apostrophe groups thousands": ("CHF", """\
+Buchungsdatum;Währung;Belastung;Gutschrift;Saldo
+2026-03-14;CHF;;1'250.00;2'250.00
+2026-03-15;CHF;-12.34;;2'237.66
+"""),
+    "German, balances among the rows": ("EUR", """\
+Buchungstag;Valuta;Vorgang/Verwendungszweck;Währung;Umsatz;Soll/Haben
+14.03.2026;14.03.2026;Stripe;EUR;1.250,00;H
+15.03.2026;15.03.2026;Kiosk;EUR;12,34;S
+01.03.2026;;Anfangssaldo;EUR;1.000,00;H
+16.03.2026;;Endsaldo;EUR;2.237,66;H
+"""),
+    "a card, whose sales go out": ("USD", """\
+Transaction Date,Post Date,Description,Category,Type,Amount
+03/14/2026,03/14/2026,Thank you,,Payment,1250.00
+03/15/2026,03/16/2026,KIOSK,Food,Sale,-12.34
+"""),
     "no header at all": ("USD", """\
 "03/14/2026","1250.00","*","","TRANSFER"
 "03/15/2026","-12.34","*","1021","CHECK"

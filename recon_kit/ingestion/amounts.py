@@ -80,9 +80,14 @@ def read_money(rows: pl.DataFrame, layout: Layout) -> tuple[pl.DataFrame, int]:
 
 
 def with_net(rows: pl.DataFrame) -> pl.DataFrame:
-    """A net that the file does not tell follows from amount and fee, where both are known."""
+    """A net that the file does not tell follows from amount and fee, where both are known.
+
+    What a payout sends to the bank is its net: the fee beside it was taken before.
+    """
     known = pl.col("amount").is_not_null() & pl.col("fee").is_not_null()
-    net = pl.when(known).then(pl.col("amount") - pl.col("fee"))
+    sent = pl.col("event_type") == "payout"
+    less = pl.when(sent).then("amount").otherwise(pl.col("amount") - pl.col("fee"))
+    net = pl.when(known).then(less)
     return rows.with_columns(net=pl.coalesce("net", net))
 
 
@@ -100,7 +105,20 @@ def _with_currencies(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _signed(rows: pl.DataFrame, layout: Layout) -> pl.DataFrame:
-    rows = rows.with_columns(flipped=pl.lit(value=False))
+    rows = _as_declared(rows, layout).with_columns(flipped=pl.lit(value=False))
+    if layout.sign == "negated" or not isinstance(layout.event_type, Column):
+        return rows
+    # A payout among payments is told from the balance's view: money leaves it for the bank.
+    amount, net = pl.col("amount"), pl.col("net")
+    out = ((pl.col("event_type") == "payout") & (amount < 0)).fill_null(value=False)
+    return rows.with_columns(
+        flipped=out,
+        amount=pl.when(out).then(-amount).otherwise(amount),
+        net=pl.when(out).then(-net).otherwise(net),
+    )
+
+
+def _as_declared(rows: pl.DataFrame, layout: Layout) -> pl.DataFrame:
     amount, net, kind = pl.col("amount"), pl.col("net"), pl.col("event_type")
     if layout.sign == "negated":
         return rows.with_columns(amount=-amount, net=-net)
@@ -118,14 +136,6 @@ def _signed(rows: pl.DataFrame, layout: Layout) -> pl.DataFrame:
         return rows.with_columns(
             amount=pl.when(out).then(-amount.abs()).otherwise(amount),
             net=pl.when(out).then(-net.abs()).otherwise(net),
-        )
-    if isinstance(layout.event_type, Column):
-        # A payout among payments is told from the balance's view: money leaves it for the bank.
-        out = ((kind == "payout") & (amount < 0)).fill_null(value=False)
-        return rows.with_columns(
-            flipped=out,
-            amount=pl.when(out).then(-amount).otherwise(amount),
-            net=pl.when(out).then(-net).otherwise(net),
         )
     return rows
 

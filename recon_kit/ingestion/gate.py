@@ -48,6 +48,9 @@ _MOVED = ("payment", "refund", "chargeback", "fee", "payout", "bank_line", "tran
 MIXED_ALPHABETS = "ids that mix alphabets: letters that look alike do not join"
 _KEYS = ("order_id", "sub_order_id", "transaction_id", "invoice_number", "payout_id")
 _MIXED = r"\p{Latin}.*[\p{Cyrillic}\p{Greek}]|[\p{Cyrillic}\p{Greek}].*\p{Latin}"
+ROUNDED_PHONES = (
+    "phone numbers that a spreadsheet has rounded (such as 9.2E+11); the rows are kept without them"
+)
 NET_DIFFERS = "rows whose net is not amount minus fee"
 
 
@@ -135,7 +138,9 @@ def pass_gate(told: Told, *, strict_signs: bool, received_at: datetime | None = 
             books corrections under the same type (Stripe's failed charge is a negative payment).
         received_at: when the file came; later events are refused (see `GATE_PROBLEMS`).
     """
-    events = told.events
+    events, rounded = _without_rounded_phones(told.events)
+    if rounded:
+        told = Told(events, told.problems, {**told.warnings, ROUNDED_PHONES: rounded}, told.carry)
     ids = [pl.col(i).str.len_chars() for i in _IDS if i != "event_id"]
     planned = pl.col("event_type").is_in(_PLANNED)
     latest = (
@@ -174,10 +179,21 @@ def pass_gate(told: Told, *, strict_signs: bool, received_at: datetime | None = 
     return Told(kept, pl.concat([told.problems, problems]), _with_oddities(kept, told))
 
 
+def _without_rounded_phones(events: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """Events without phone numbers that were rounded: strangers would seem to share one."""
+    rounded = pl.col("phone").str.contains(model.LOSSY_ID).fill_null(value=False)
+    count = int(events.select(rounded.sum()).item())
+    if not count:
+        return events, 0
+    return events.with_columns(phone=pl.when(~rounded).then("phone")), count
+
+
 def _with_oddities(events: pl.DataFrame, told: Told) -> dict[str, int]:
     """Warnings about events that are kept: zero amounts, and nets that do not follow."""
     zero = int(events.select((pl.col("amount") == 0).sum()).item())
-    differs = pl.col("net") != pl.col("amount") - pl.col("fee")
+    # a payout's fee was taken before: what is sent is its net
+    sent = (pl.col("event_type") == "payout") & (pl.col("net") == pl.col("amount"))
+    differs = (pl.col("net") != pl.col("amount") - pl.col("fee")) & ~sent
     nets = int(events.select(differs.sum()).item())
     moved = pl.col("event_type").is_in(_MOVED) & pl.col("amount").is_null()
     without = int(events.select(moved.sum()).item())

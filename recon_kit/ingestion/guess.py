@@ -30,19 +30,30 @@ DATE_FORMATS: tuple[str, ...] = (
     "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y/%m/%d %H:%M:%S %z", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d",
     "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p",
     "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y",
-    "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d.%m.%y", "%d-%m-%Y", "%m-%d-%Y",
+    "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d.%m.%y", "%Y.%m.%d.", "%Y.%m.%d",
+    "%d-%m-%Y", "%m-%d-%Y", "%d-%m-%Y %H:%M:%S%.f",
     "%m-%d-%Y %H:%M:%S", "%d-%m-%Y %H:%M:%S", "%d-%b-%Y", "%d-%b-%y", "%d/%b/%Y", "%b %d, %Y",
     "%d %b %Y", "%d %b %y", "%d %B %Y", "%B %d, %Y",
 )  # fmt: skip
-_COMPACT_FORMATS = ("%Y%m%d", times.EPOCH)  # only where the header speaks of a time
 _TIME_WORDS = re.compile(
-    r"date|time|created|posted|booked|settled|datum|fecha|(_| )(at|on)$", re.IGNORECASE
+    r"date|time|created|posted|booked|settled|datum|fecha|buchung(stag)?$|(_| )(at|on)$",
+    re.IGNORECASE,
 )
 _PHONE_WORDS = re.compile(r"phone|mobile|telefon|\btel\b", re.IGNORECASE)
 _NAME_WORDS = re.compile(
     r"^(customer|billing|shipping|card|contact|payer|buyer|partner|client|ship.to|bill.to)?"
     r"[ _]?name$|(^|[ _])(first|last|full|middle|given|family)[ _]?name$"
-    r"|surname|cardholder|recipient|\bpayee\b",
+    r"|surname|cardholder|recipient|\bpayee\b|counter ?part(y|ies)|\bpartner[ _]?n(ame|eve)"
+    r"|\b(guest|travell?er|booker|passenger|booked by|payer|ordering party|account holder)\b"
+    r"|^(fn|ln)$|\bnaam\b|^nombre\b|^nom\b|titulaire|b[ée]n[ée]ficiaire|benefici?ari|ordinante"
+    r"|auftraggeber|empf(ä|ae?)nger(?!iban|kto|blz|bic)|beg(ü|ue?)nstigter|zahlungsbeteiligt"
+    r"|zahlungspflichtig|kontoinhaber|intestatario|tegenpartij$",
+    re.IGNORECASE,
+)
+# What people write about themselves and others into a free field.
+_NOTE_WORDS = re.compile(
+    r"^(customer |order |buyer |gift )?(notes?|comments?|remarks?|messages?)([ _]attributes)?$"
+    r"|^notes? and|instructions?$|special requests?|bemerkung|anmerkung|opmerking",
     re.IGNORECASE,
 )
 _ACCOUNT_WORDS = re.compile(
@@ -57,6 +68,8 @@ _BIRTH_WORDS = re.compile(
     re.IGNORECASE,
 )
 _IBAN = r"^[A-Z]{2}[0-9]{2} ?[A-Z0-9 ]{10,32}$"
+_OWN_ACCOUNT_WORDS = re.compile(r"\b(account|konto|rekening|cuenta|conto|compte)\b", re.IGNORECASE)
+_ACCOUNT_DIGITS = r"^(\D?[0-9]){8,}$"
 _ADDRESS_WORDS = re.compile(
     r"address|street|\bcity\b|zip|post(al)?[ _]?code|line_?[12]$", re.IGNORECASE
 )
@@ -66,18 +79,31 @@ _ID_WORDS = re.compile(
     re.IGNORECASE,
 )
 _ENDS_IN_ZONE = r" [A-Z]{2,5}$"  # `2026-03-02 10:00:00 UTC`
-_LOOKS_DATED = r"[0-9]{1,4}[-/. ][0-9A-Za-z]{1,3}[-/., ]"
+_LOOKS_DATED = r"[0-9]{1,4}[-/. ][0-9A-Za-z]{1,3}[-/., ]|[A-Za-z]{3,9}\.? [0-9]{1,2},? [0-9]{4}"
+_DIGITAL_DAY, _EPOCH_TIME = r"^[12][0-9]{7}$", r"^[0-9]{10}(\.[0-9]+)?$|^[0-9]{13}$"
 _LOOKS_COUNTED = r"^[-+]?[0-9]{1,18}$"
 _SIGN = "(?:[A-Z]{3}|[$\u20ac\u00a3\u00a5])"
 _LOOKS_PAID = (
     rf"^[-+(\x{{2212}}]?\s*(?:{_SIGN}\s?)?[-+]?[0-9][0-9.,'\s\x{{a0}}\x{{202f}}]*\)?-?\s*{_SIGN}?$"
 )
+_LETTERS = r"([A-Z]{3})"  # of an amount that names its currency
 # An amount with its direction behind it, as many banks of the Commonwealth print it.
 BARE_AMOUNT, MARK_BEHIND = r"([-+]?[0-9][0-9.,]*)", r"([CcDd][Rr])"
 MARKED_AMOUNT = rf"^\s*{BARE_AMOUNT}\s*{MARK_BEHIND}\.?\s*$"
 _VENDOR_ID = r"^[a-z]{2,5}_[A-Za-z0-9_]{8,}$"  # `pi_3TRX...`, `cus_M5wW...`
 _EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$|^[0-9a-f]{64}$"
-_FOOTER = re.compile(r"^\W*(grand |sub)?totals?\b|^\W*copyright|^\W*confidential", re.IGNORECASE)
+_FOOTER = re.compile(
+    r"^\W*((grand |sub)?totals?|copyright|confidential|kontostand|(closing|ending) balance)\b",
+    re.IGNORECASE,
+)
+# Lines among the rows that tell a balance, not a movement; and the foot of a printed report.
+_BALANCE_LINE = re.compile(
+    r"(?:^|[;,\t|])\W*(anfangssaldo|endsaldo|(?:opening|closing) balance"
+    r"|(?:beginning|ending) balance as of|saldo (?:inicial|final|iniziale|finale)"
+    r"|solde (?:initial|final)|(?:begin|eind)saldo)\b",
+    re.IGNORECASE,
+)
+_REPORT_FOOT = re.compile(r"\b((?:accrual|cash) basis)\W*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +118,9 @@ class DialectGuess:
 class ColumnGuess:
     """What one column seems to hold.
 
-    `kind` is one of empty, email, phone, name, address, account, birth, timestamp, date, currency,
-    boolean, amount, count, id, text. `formats` are the date formats that read every value: more
-    than one means that a person must choose.
+    `kind` is one of empty, email, phone, name, address, account, birth, note, timestamp, date,
+    currency, boolean, amount, count, id, text. `formats` are the date formats that read every
+    value: more than one means that a person must choose.
     """
 
     kind: str
@@ -107,7 +133,7 @@ class ColumnGuess:
     @property
     def personal(self) -> bool:
         """Whether samples of this column must be masked."""
-        return self.kind in {"email", "phone", "name", "address", "account", "birth"}
+        return self.kind in {"email", "phone", "name", "address", "account", "birth", "note"}
 
 
 def guess_dialect(head: bytes, tail: bytes = b"") -> DialectGuess:
@@ -129,9 +155,9 @@ def guess_dialect(head: bytes, tail: bytes = b"") -> DialectGuess:
         notes.append(f"{table.skip_rows} lines above the header are skipped")
     if table.columns:
         notes.append("the file has no header row: name its columns in `header`, in their order")
-    footer = _guess_footer(_decoded(tail, encoding))
+    footer = _guess_footer(text, _decoded(tail, encoding))
     if footer:
-        notes.append("the last lines look like totals; they are taken as a footer")
+        notes.append("lines that tell totals or balances are no rows: see footer_regex")
     return DialectGuess(
         Dialect(
             encoding=encoding,
@@ -164,19 +190,20 @@ def guess_column(header: str, values: pl.Series) -> ColumnGuess:
 
 
 def _personal_kind(header: str, seen: pl.Series) -> str | None:
-    if _share(seen, _EMAIL) >= _FITS:
-        return "email"
-    if _PHONE_WORDS.search(header):
-        return "phone"
-    if _ACCOUNT_WORDS.search(header) or _share(seen, _IBAN) >= _FITS:
-        return "account"
-    if _BIRTH_WORDS.search(header):
-        return "birth"
-    if _ADDRESS_WORDS.search(header):
-        return "address"
-    # A shop's order name ("#1001") is no person's name.
-    own = header.rpartition(".")[2]  # JSON: the name inside its object
-    return "name" if _NAME_WORDS.search(own) and _share(seen, r"[0-9]") < 0.5 else None
+    own = header.rpartition(".")[2].lstrip("*")  # JSON: the name inside its object
+    said = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", own)  # `ContactName`
+    numbers = _OWN_ACCOUNT_WORDS.search(header) and _share(seen, _ACCOUNT_DIGITS) >= _FITS
+    signs = {
+        "email": _share(seen, _EMAIL) >= _FITS,
+        "phone": _PHONE_WORDS.search(header),
+        "account": numbers or _ACCOUNT_WORDS.search(header) or _share(seen, _IBAN) >= _FITS,
+        "note": _NOTE_WORDS.search(header),
+        "birth": _BIRTH_WORDS.search(header),
+        "address": _ADDRESS_WORDS.search(header),
+        # A shop's order name ("#1001") is no person's name.
+        "name": _NAME_WORDS.search(said) and _share(seen, r"[0-9]") < 0.5,
+    }
+    return next((kind for kind, sign in signs.items() if sign), None)
 
 
 def _plain_kind(header: str, seen: pl.Series) -> str:
@@ -188,9 +215,15 @@ def _plain_kind(header: str, seen: pl.Series) -> str:
         return "boolean"
     if not named_id and _share(seen, _LOOKS_COUNTED) >= _FITS:
         return "count"
-    if not named_id and _share(seen, _LOOKS_PAID) >= _FITS:
+    if not named_id and _share(seen, _LOOKS_PAID) >= _FITS and _only_currencies(seen):
         return "amount"
     return "id" if named_id else "text"
+
+
+def _only_currencies(amounts: pl.Series) -> bool:
+    """Whether letters beside the digits are currencies: `INV-0001` is no amount."""
+    letters = amounts.str.extract(_LETTERS, 1).drop_nulls()
+    return bool(letters.is_in(list(money.currency_exponents())).all())
 
 
 def _share(values: pl.Series, pattern: str) -> float:
@@ -242,12 +275,20 @@ def _list_in(body: object, depth: int = 2) -> str | None:
     return next((f"{name}.{path}" for name, path in inner if path), None)
 
 
-def _guess_footer(tail: str) -> str | None:
+def _guess_footer(head: str, tail: str) -> str | None:
+    """A pattern of the lines that tell totals at the end, or a balance anywhere among the rows."""
     last = [line for line in tail.splitlines()[-6:] if line.strip()]
     words = [m[0].strip('", \t\ufeff') for line in last if (m := _FOOTER.match(line))]
-    if not words:
-        return None
-    return "^\\W*(" + "|".join(dict.fromkeys(re.escape(w) for w in words)) + ")"
+    feet = [m[1] for line in last if (m := _REPORT_FOOT.search(line))]
+    rows = [*head.splitlines()[:_LINES_LOOKED_AT], *last]
+    balances = [m[1] for line in rows if (m := _BALANCE_LINE.search(line))]
+    found = []
+    if words:
+        found.append("^\\W*(" + "|".join(dict.fromkeys(re.escape(w) for w in words)) + ")")
+    if balances:
+        found.append("(^|[;,\\t|])\\W*(" + "|".join(dict.fromkeys(balances)) + ")")
+    found += dict.fromkeys(re.escape(foot) for foot in feet)
+    return "|".join(found) or None
 
 
 def read_times(column: str, text: str) -> pl.Expr:
@@ -259,10 +300,11 @@ def read_times(column: str, text: str) -> pl.Expr:
 def _guess_dates(header: str, seen: pl.Series) -> ColumnGuess | None:
     formats = DATE_FORMATS
     if _share(seen, _LOOKS_DATED) < _FITS:
-        digits = _share(seen, r"^[0-9]{8}$|^[0-9]{10}(\.[0-9]+)?$|^[0-9]{13}$")
-        if digits < _FITS or not _TIME_WORDS.search(header):
+        # bare digits are a time only where the header speaks of one
+        bare = (("%Y%m%d", _DIGITAL_DAY), (times.EPOCH, _EPOCH_TIME))
+        formats = tuple(f for f, pattern in bare if _share(seen, pattern) >= _FITS)
+        if not formats or not _TIME_WORDS.search(header):
             return None
-        formats = _COMPACT_FORMATS
     frame = seen.alias("v").to_frame()
     read: dict[str, pl.Series] = {}
     for text in formats:

@@ -6,12 +6,22 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
-from recon_kit import model
+from recon_kit import model, money
 from recon_kit.errors import FileRejectedError, SettingsError
+from recon_kit.ingestion import times
 from recon_kit.ingestion.feed import PROBLEM_SCHEMA, ROW, Feed, normal_header
 from recon_kit.settings import Source
 
 NO_TEXT = pl.lit(None, dtype=pl.String)
+
+# What the settings of a vendor's source can do about a row that cannot be read.
+WAYS_OUT: dict[str, str] = {
+    "amount_unreadable": money.AMOUNT_PROBLEMS["amount_unreadable"]
+    + "; declare them in `options` of the source",
+    "amount_ambiguous": money.AMOUNT_PROBLEMS["amount_ambiguous"] + " in `options` of the source",
+    "time_unreadable": times.TIME_PROBLEMS["time_unreadable"]
+    + "; add its own to `date_formats` in `options` of the source",
+}
 
 # Fields that say which fact this is and how much money it moved. A vendor's export may be told
 # again with other columns chosen, with metadata edited and with late fields filled; such changes

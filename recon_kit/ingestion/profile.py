@@ -22,7 +22,7 @@ from recon_kit.ingestion.packed import kind_of
 from recon_kit.ingestion.proposal import propose
 from recon_kit.ingestion.reader import Caps, Records, check_path, open_records
 from recon_kit.ingestion.stream import Stream
-from recon_kit.safe import MaskKind, masked
+from recon_kit.safe import MaskKind, masked, masked_within
 
 ROWS_MAX = 500_000  # rows that are looked at; a longer file is profiled by its beginning
 _HEAD_BYTES = 256 * 1024
@@ -36,7 +36,7 @@ COLUMN_SCHEMA: dict[str, pl.DataType] = {
 }  # fmt: skip
 _MASKS: dict[str, MaskKind] = {
     "email": "email", "phone": "phone", "name": "name", "address": "text",
-    "account": "hidden", "birth": "hidden",
+    "account": "hidden", "birth": "hidden", "note": "text",
 }  # fmt: skip
 
 # Headers by which a vendor's file is known: all of `needs`, and at least `count` of `likely`.
@@ -70,6 +70,8 @@ _KNOWN_FILES: tuple[tuple[str, frozenset[str], frozenset[str], int], ...] = (
         2,
     ),
 )  # fmt: skip
+_GOOGLE_CLICKS = frozenset({"google click id", "gclid", "gbraid", "wbraid"})
+_OTHER_CLICKS = frozenset({"microsoft click id", "msclkid", "fbclid", "fbc"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ class Profile:
 def recognise(header: Sequence[str]) -> str | None:
     """The feed that reads files with this header, or None when no vendor's feed knows it."""
     names = {normal_header(name) for name in header}
+    if names & _OTHER_CLICKS and not names & _GOOGLE_CLICKS:
+        return None  # the same layout, but another service's clicks and conversions
     for feed, needs, likely, count in _KNOWN_FILES:
         if needs <= names and len(likely & names) >= count:
             return feed
@@ -197,6 +201,8 @@ def _column(text: pl.Series, guess: ColumnGuess, decimal: str) -> dict[str, obje
     if guess.kind in _MASKS:
         shown = masked(pl.col(text.name), _MASKS[guess.kind])
         samples = samples.to_frame().select(shown).to_series()
+    elif guess.kind == "text":
+        samples = samples.to_frame().select(masked_within(pl.col(text.name))).to_series()
     nulls = filled.null_count()
     return {
         "column": text.name,

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from recon_kit.ingestion import one_currency, vendor_marks, words
+from recon_kit import model
+from recon_kit.ingestion import (
+    day_and_time,
+    line_items,
+    one_currency,
+    pairs,
+    unsettled,
+    vendor_marks,
+    words,
+)
 from recon_kit.ingestion.feed import Dialect, normal_header
+from recon_kit.ingestion.fields import choose_fields, doubled
 from recon_kit.ingestion.guess import BARE_AMOUNT, MARK_BEHIND, MARKED_AMOUNT, ColumnGuess
-from recon_kit.ingestion.toml_block import quoted, source_name, types_line
+from recon_kit.ingestion.toml_block import OWNER, quoted, source_name, types_line
+from recon_kit.ingestion.vendor_block import vendor_block
+from recon_kit.settings import Layout
 
-_OWNER = '# owner = "finance"  # who answers for it; its cases go there'
 _COMMON_TYPES = "order, payment, refund, payout, bank_line, conversion"
 # Files whose rows are of one kind, whatever a column called `type` may say.
 _ONE_KIND = frozenset({"bank_line", "conversion", "invoice", "lead", "order"})
+_BESIDE = ("direction", "time", "zone", "presentment_amount", "presentment_currency")
+# Files whose rows need move no money.
+_PLANS = frozenset({"booking", "conversion", "invoice", "lead", "order", "shipment"})
 
 
 def propose(  # noqa: PLR0913 - everything that the profile found goes in
@@ -40,122 +54,9 @@ def propose(  # noqa: PLR0913 - everything that the profile found goes in
     name = source_name(file)
     head = [f"# {note}" for note in notes] + ["[[sources]]", f"name = {quoted(name)}"]
     if feed is not None:
-        return "\n".join([*head, *_vendor(feed, guesses)]) + "\n"
-    chosen = _choose_fields(guesses, rows)
+        return "\n".join([*head, *vendor_block(feed, guesses)]) + "\n"
+    chosen = choose_fields(guesses, rows)
     return "\n".join([*head, *_table(file, dialect, guesses, chosen, rows)]) + "\n"
-
-
-def _vendor(feed: str, guesses: Mapping[str, ColumnGuess]) -> list[str]:
-    lines = [f"feed = {quoted(feed)}", _OWNER]
-    names = {normal_header(n) for n in guesses}
-    if feed.startswith("shopify.") and "total" not in names:
-        lines.append("# the file has no column 'Total': its orders would tell no amount")
-    if feed.startswith("stripe.") and "created utc" not in names:
-        lines.append('timezone = "UTC"  # put the zone that the report was requested in')
-    return lines
-
-
-def _choose_fields(guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame) -> dict[str, str]:
-    """Field to column: per field the best-worded column of a fitting kind, each column once."""
-    chosen: dict[str, str] = {}
-    names = vendor_marks.plain_names(guesses)
-    doubled = _doubled(guesses)
-    for field, patterns in words.FIELD_WORDS.items():
-        fits = words.FIELD_KINDS.get(field)
-        free = {
-            column: names[column]
-            for column, guess in guesses.items()
-            if column not in chosen.values()
-            and column not in doubled
-            and (guess.kind in fits if fits else guess.kind not in {"empty", "amount"})
-            and vendor_marks.may_be(field, column, guesses, rows)
-        }
-        # of a day and a time in like words the time says more
-        order = sorted(free, key=lambda c: guesses[c].kind != "timestamp")
-        worded = (c for p in patterns for c in order if re.fullmatch(p, free[c]))
-        best = next(worded, None)
-        if best is not None:
-            chosen[field] = best
-    return _completed(chosen, guesses, rows)
-
-
-def _completed(
-    chosen: dict[str, str], guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame
-) -> dict[str, str]:
-    """Fields whose column no word names: only time or currency, first amount, a debit mark."""
-    dated = [c for c, g in guesses.items() if g.formats]
-    if "event_ts" not in chosen and dated:
-        chosen["event_ts"] = dated[0]
-    held = {*chosen.values(), *_doubled(guesses)}
-    coded = [c for c, g in guesses.items() if g.kind == "currency" and c not in held]
-    other = {c for c in coded if re.search(words.OTHER_CURRENCY, normal_header(c))}
-    if "currency" not in chosen and len(coded) == 1 and not other:
-        chosen["currency"] = coded[0]
-    _complete_money(chosen, guesses, rows)
-    paid = [chosen[f] for f in ("amount", "debit", "credit") if f in chosen]
-    if "currency" in chosen and vendor_marks.told_by_few(rows, chosen["currency"], paid):
-        del chosen["currency"]
-    if "amount" in chosen:
-        _complete_direction(chosen, guesses, rows)
-    return chosen
-
-
-def _complete_money(
-    chosen: dict[str, str], guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame
-) -> None:
-    """The amount or its pair of columns, and the currency that is named like it.
-
-    Beside a pair that tells money going out, an amount without any sign says less: not which way.
-    What moved is already less the fee, which is left out then.
-    """
-    held = {*chosen.values(), *_doubled(guesses)}
-    paid = [c for c, g in guesses.items() if g.kind == "amount" and c not in held]
-    pair = vendor_marks.debit_credit_pair(guesses)
-    if pair is not None and "amount" in chosen:
-        unsigned = not vendor_marks.printed_below_zero(rows, chosen["amount"])
-        if unsigned and vendor_marks.any_nonzero(rows, pair[0]):
-            del chosen["amount"]
-            chosen.pop("fee", None)
-    if "amount" not in chosen and pair is not None:
-        chosen["debit"], chosen["credit"] = pair
-    if len({"debit", "credit"} & set(chosen)) == 1:  # half of a pair would lose the other half
-        chosen.pop("debit", None)
-        chosen.pop("credit", None)
-    if not {"amount", "debit", "credit"} & set(chosen) and paid:
-        chosen["amount"] = vendor_marks.gross_column(guesses) or paid[0]
-    of = chosen.get("amount") or chosen.get("credit") or chosen.get("debit")
-    twin = vendor_marks.twin_currency(of, guesses) if of is not None else None
-    if "currency" not in chosen and twin is not None:
-        chosen["currency"] = twin
-    if vendor_marks.fee_mark(guesses) is not None:
-        chosen.pop("fee", None)
-
-
-def _complete_direction(
-    chosen: dict[str, str], guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame
-) -> None:
-    """Which way the money of an amount went, where another mark than its sign says so."""
-    chosen.pop("debit", None)
-    chosen.pop("credit", None)
-    if guesses[chosen["amount"]].marked:
-        chosen["direction"] = chosen["amount"]
-        return
-    # Amounts that already carry a sign need no mark.
-    of_fees = vendor_marks.fee_mark(guesses)
-    marks = [c for c, g in guesses.items() if c != of_fees and _is_mark(c, g, rows)]
-    if marks and not vendor_marks.printed_below_zero(rows, chosen["amount"]):
-        chosen["direction"] = marks[0]
-
-
-def _is_mark(column: str, guess: ColumnGuess, rows: pl.DataFrame) -> bool:
-    """Whether a column says which way the money went, by its name or by holding both marks."""
-    if guess.kind not in {"text", "id"} or column not in rows.columns:
-        return False
-    if re.fullmatch(words.DIRECTION, normal_header(column)):
-        return True
-    found = vendor_marks.marks(rows[column])
-    signs = {words.MARK_SIGNS.get(mark.casefold()) for mark in found}
-    return signs == {-1, 1}
 
 
 def _table(
@@ -169,20 +70,27 @@ def _table(
     types = vendor_marks.types_told(guesses, rows, chosen.get("amount"))
     # No bank pays its own lines out under a number, or less a fee: this is a payment service.
     service = "payout_id" in chosen or {"fee", "net"} <= set(chosen)
-    if kind in _ONE_KIND and not (kind == "bank_line" and service):
+    if kind in _ONE_KIND and not service:
         types = None
+    if types is not None and vendor_marks.on_the_paying_side(types, rows, chosen.get("amount")):
+        kind, types = "bank_line", None
     signed = vendor_marks.printed_below_zero(rows, chosen.get("amount"))
     if signed and kind in {"order", "payment"}:
         kind = "other"  # which may carry either sign
+    status = chosen.get("status")
+    by_status = None if types is not None else unsettled.types_by_status(kind, status, rows)
     lines = [
         'feed = "table"',
-        _OWNER,
+        OWNER,
         "[sources.layout]",
-        types_line(*types)
-        if types is not None
-        else f"event_type = {quoted(kind)}  # a guess: say what one row is ({_COMMON_TYPES}, ...)",
+        *_types(kind, types or by_status),
     ]
+    idle = unsettled.words_of_nothing(status, rows) if by_status is None else []
+    if idle and kind not in _PLANS:
+        shown = ", ".join(quoted(word) for word in idle)
+        lines.append(f"# rows whose {status!r} is {shown} moved no money; they count all the same")
     lines += _notation(dialect)
+    lines += _nulls(chosen, rows)
     lines += _clock(guesses, chosen, rows)
     lines += _amounts(guesses, chosen, rows)
     if "direction" in chosen:
@@ -197,9 +105,29 @@ def _table(
             'sign = "negated"  # refunds give money back; these are printed without a minus'
         )
     lines += _marks_unused(guesses, chosen)
+    chosen, grouped = line_items.grouping(kind, chosen, rows)
+    lines += grouped or _ids(chosen, rows, typed=types is not None)
     if vendor_marks.fees_below_zero(rows, chosen):
         lines.append('fee_sign = "negative"  # every fee of a sale is printed below zero: a cost')
     return [*lines, "[sources.layout.columns]", *_columns(kind, guesses, chosen, rows)]
+
+
+def _ids(chosen: Mapping[str, str], rows: pl.DataFrame, *, typed: bool) -> list[str]:
+    """What tells rows apart whose ids repeat, such as a transfer's and that of its fee."""
+    own = chosen.get("native_id")
+    if own is None or not vendor_marks.ids_repeat(own, rows):
+        return []
+    money = ["amount"] * bool({"amount", "debit", "credit"} & set(chosen))
+    with_it = [f for f in ("event_ts", "currency", "description") if f in chosen]
+    fields = ["native_id", *["event_type"] * typed, *money, *with_it]
+    listed = ", ".join(quoted(field) for field in fields)
+    return [f"id_fields = [{listed}]  # {own!r} repeats; together these tell rows apart"]
+
+
+def _types(kind: str, told: tuple[str, Mapping[str, str]] | None) -> list[str]:
+    if told is not None:
+        return [types_line(*told)]
+    return [f"event_type = {quoted(kind)}  # a guess: say what one row is ({_COMMON_TYPES}, ...)"]
 
 
 def _notation(dialect: Dialect) -> list[str]:
@@ -220,6 +148,22 @@ def _notation(dialect: Dialect) -> list[str]:
     return lines
 
 
+def _nulls(chosen: Mapping[str, str], rows: pl.DataFrame) -> list[str]:
+    """The signs of nothing among amounts, currencies, days and ids: `-` is a common one."""
+    told = {
+        mark
+        for field, column in chosen.items()
+        if column in rows.columns and field != "description"
+        for mark in vendor_marks.marks(rows[column])
+    }
+    usual = Layout.model_fields["nulls"].default
+    new = sorted(m for m in told if m not in usual and m.casefold() in model.NULL_KEYS and m != "0")
+    if not any(mark.strip("0") for mark in new):
+        return []
+    listed = ", ".join(quoted(mark) for mark in (*usual, *(m for m in new if m.strip("0"))))
+    return [f"nulls = [{listed}]  # what the file prints for nothing"]
+
+
 def _clock(
     guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str], rows: pl.DataFrame
 ) -> list[str]:
@@ -227,16 +171,20 @@ def _clock(
     if column is None:
         return ["# no column of dates or times was found; events will have no time"]
     formats = guesses[column].formats
+    behind = day_and_time.format_behind(chosen, rows)
     lines = []
     if "%z" not in formats[0] and formats[0] != "epoch" and column in rows.columns:
-        lines.append('timezone = "UTC"  # the times carry no offset: put the zone of the supplier')
-    lines.append(f"date_formats = [{quoted(formats[0])}]")
+        zone = "the times carry no offset: put the zone of the supplier"
+        if "zone" in chosen:
+            zone = f"for rows that {chosen['zone']!r} leaves blank"
+        lines.append(f'timezone = "UTC"  # {zone}')
+    lines.append(f"date_formats = [{quoted(formats[0] + behind)}]")
     if re.search(words.DUE, normal_header(column)):
         lines.append(
             f"# {column!r} says when money is due: put when it was asked, if a column does"
         )
     if len(formats) > 1:
-        rivals = ", ".join(formats[1:])
+        rivals = ", ".join(text + behind for text in formats[1:])
         lines.append(f"# every value also reads as {rivals}, with another meaning: choose one")
     return lines
 
@@ -255,6 +203,11 @@ def _amounts(
         lines.append(f"thousands = {quoted(mark)}  # {doubt}")
     if "amount" not in chosen and {"debit", "credit"} & set(chosen):
         lines.append('sign = "debit_credit"')
+        if not pairs.is_named(chosen["debit"]):
+            lines.append("# no word says which of the two is money out: check debit and credit")
+    taxes = [c for c in guesses if re.fullmatch(words.TAX_ON_FEE, normal_header(c))]
+    if taxes and "fee" in chosen:
+        lines.append(f"# {taxes[0]!r} is a cost beside the fee and is not read")
     marks_fees = vendor_marks.fee_mark(guesses)
     fee = vendor_marks.fee_beside(guesses)
     if marks_fees is None and fee is not None and {"fee", "amount"}.isdisjoint(chosen):
@@ -297,12 +250,12 @@ def _columns(
 ) -> list[str]:
     lines = [
         f"{field} = {_source(field, chosen)}"
-        for field in (*words.FIELD_WORDS, "direction")
+        for field in (*words.FIELD_WORDS, *_BESIDE)
         if field in chosen
     ]
     lines += [
         f"# the header names {name!r} twice: neither is read; rename one, or name all in `header`"
-        for name, number in _doubled(guesses).items()
+        for name, number in doubled(guesses).items()
         if number == 1
     ]
     halves = vendor_marks.halves_of_a_name(guesses)
@@ -349,24 +302,10 @@ def _source(field: str, chosen: Mapping[str, str]) -> str:
     return f"{{ from = {column}, extract = {quoted((BARE_AMOUNT, MARK_BEHIND)[part - 1])} }}"
 
 
-def _doubled(columns: Iterable[str]) -> dict[str, int]:
-    """Columns of one name, as the reader numbers them (`Divisa`, `Divisa (2)`), and which it is.
-
-    None is proposed for a field: which of them is meant cannot be guessed.
-    """
-    names = list(columns)
-    found: dict[str, int] = {}
-    for name in names:
-        number = 2
-        while f"{name} ({number})" in names:
-            found |= {name: 1, f"{name} ({number})": number}
-            number += 1
-    return found
-
-
 def _event_type(file: str, guesses: Mapping[str, ColumnGuess]) -> str:
     name = re.sub(r"[^a-z0-9]+", " ", file.lower())
-    header = " | ".join(normal_header(c) for c in guesses)
+    names = vendor_marks.plain_names(c for c in guesses if not c.endswith("(metadata)"))
+    header = " | ".join([*(normal_header(c) for c in names), *names.values()])
     found = [kind for kind, pattern in words.FILE_WORDS if re.search(pattern, name)]
     found += [kind for kind, pattern in words.HEADER_WORDS if re.search(pattern, header)]
     return found[0] if found else "other"

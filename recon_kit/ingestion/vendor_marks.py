@@ -12,11 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import polars as pl
 
 from recon_kit.ingestion import words
-from recon_kit.ingestion.feed import normal_header
+from recon_kit.ingestion.feed import ROW, normal_header
 from recon_kit.ingestion.guess import ColumnGuess
+from recon_kit.ingestion.pairs import debit_credit_pair
 
 _TYPE_COLUMN = (
-    r"((record|transaction|event|entry|operation|activity|balance) )?type|reporting category"
+    r"((record|transaction|event|entry|operation|activity|balance|action|breakdown) )?type"
+    r"|reporting category|type ?/ ?transaction type"
 )
 # What one row is, in the words of payment services, spelled without case and separators.
 _TYPE_WORDS: dict[str, str] = {
@@ -29,7 +31,9 @@ _TYPE_WORDS: dict[str, str] = {
     **dict.fromkeys(("fee", "fees", "stripefee", "servicefee", "applicationfee", "networkcost",
                      "invoicededuction"), "fee"),
     **dict.fromkeys(("adjustment", "depositcorrection", "payoutfailure", "payoutcancel",
-                     "payoutreversal", "paymentfailurerefund", "refundfailure"), "adjustment"),
+                     "payoutreversal", "paymentfailurerefund", "refundfailure",
+                     "resolutionpayout"), "adjustment"),
+    **dict.fromkeys(("reservation", "booking"), "booking"),
     **dict.fromkeys(("reserve", "reservetransaction", "reservedfunds"), "reserve"),
     **dict.fromkeys(("transfer", "balancetransfer"), "transfer"),
     # Steps of one payment before its money moves: no further payments.
@@ -38,6 +42,7 @@ _TYPE_WORDS: dict[str, str] = {
 # What the last word of a longer name says: `Express Checkout Payment`, `General Withdrawal`.
 _LAST_WORDS: tuple[str, ...] = ("refund", "chargeback", "withdrawal", "payout", "payment", "fee")
 _TYPES_MAX = 40  # more words than this are no list of types
+_SOLD = frozenset({"sale", "charge"})
 _FEW = 3  # rows that may share a transaction by chance
 _OUTGOING = frozenset({"refund", "chargeback", "fee"})
 _NEGATIVE = r"[-(\x{2212}]"
@@ -48,6 +53,10 @@ _API_OBJECTS = (
 )  # fmt: skip
 _MINOR_NAME = r".*\b(cents|pence|minor( units?)?)|.*amount money\.amount|(.*\.)?amount\.value"
 _FEE_MARK = r"fee (debit or credit|debit/credit|credit/debit|d/c|dr/cr|direction)( indicator)?"
+_CONVERTED = {
+    "amount": "converted amount", "currency": "converted currency",
+    "presentment_amount": "amount", "presentment_currency": "currency",
+}  # fmt: skip
 _EMPTY_WORDS = frozenset({"amount", "currency", "debit", "credit", "in", "gc", "nc"})
 
 
@@ -65,8 +74,9 @@ def plain_names(columns: Iterable[str]) -> dict[str, str]:
 
 def _spelled(column: str) -> str:
     """A normalised name without the hyphens and marks that services write into theirs."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", column)  # `InvoiceNumber`
     name = (
-        normal_header(column).removesuffix(" (metadata)").replace("paymentintent", "payment intent")
+        normal_header(apart).removesuffix(" (metadata)").replace("paymentintent", "payment intent")
     )
     return re.sub(r"(?<=\w\w)-(?=\w)", " ", name)
 
@@ -78,23 +88,23 @@ def types_told(
 
     A word that is not known, or whose rows carry signs that its type never has, is `other`.
     """
-    best: tuple[float, str, dict[str, str]] | None = None
+    best: tuple[tuple[float, int], str, dict[str, str]] | None = None
     for column in guesses:
         if column not in rows.columns or not re.fullmatch(_TYPE_COLUMN, _own_name(column)):
             continue
         told = marks(rows[column])
         known = [word for word in told if _kind(word) is not None]
-        share = len(known) / max(len(told), 1)
-        if share < 0.5 or len(told) > _TYPES_MAX or (best is not None and best[0] >= share):
+        worth = len(known) / max(len(told), 1), len(known)
+        if worth[0] < 0.5 or len(told) > _TYPES_MAX or (best is not None and best[0] >= worth):
             continue
         kinds = {word: _type_of(word, rows, column, amount) for word in told}
-        best = share, column, kinds
+        best = worth, column, kinds
     return None if best is None else best[1:]
 
 
 def _kind(word: str) -> str | None:
     """The event type that a word of a type column stands for; null where it is not known."""
-    last = _plain(re.split(r"[\W_]+", word.strip())[-1])
+    last = _plain(re.split(r"[\W_]+", word.strip(" ()"))[-1])
     return _TYPE_WORDS.get(_plain(word)) or (_TYPE_WORDS[last] if last in _LAST_WORDS else None)
 
 
@@ -106,6 +116,18 @@ def _type_of(word: str, rows: pl.DataFrame, column: str, amount: str | None) -> 
     if (kind == "payment" and below) or (kind == "refund" and below and above):
         return "other"
     return kind
+
+
+def on_the_paying_side(
+    types: tuple[str, dict[str, str]], rows: pl.DataFrame, amount: str | None
+) -> bool:
+    """Whether every sale is printed below zero: a buyer's card, whose rows are account lines."""
+    column, kinds = types
+    sold = [w for w in kinds if _kind(w) == "payment" and _plain(w) in _SOLD]
+    if amount is None or amount not in rows.columns or not sold:
+        return False
+    below, above = _signs(rows.filter(_text(column).is_in(sold)), amount)
+    return below and not above
 
 
 def outgoing_unsigned(
@@ -197,22 +219,6 @@ def halves_of_a_name(guesses: Iterable[str]) -> tuple[str, str] | None:
     return None
 
 
-def debit_credit_pair(guesses: Mapping[str, ColumnGuess]) -> tuple[str, str] | None:
-    """The first two columns that are called alike but for `debit` and `credit`.
-
-    One of them may be empty in this file: a month without refunds has no debits.
-    """
-    money = {
-        normal_header(c): c for c, g in guesses.items() if g.kind in {"amount", "count", "empty"}
-    }
-    for name, column in money.items():
-        other = money.get(re.sub(r"\bdebit\b", "credit", name))
-        filled = {guesses[c].kind for c in (column, other) if c is not None} - {"empty"}
-        if other is not None and other != column and filled:
-            return column, other
-    return None
-
-
 def fee_mark(guesses: Mapping[str, ColumnGuess]) -> str | None:
     """The column that says which way each fee went, where there is one."""
     return next((c for c in guesses if re.fullmatch(_FEE_MARK, normal_header(c))), None)
@@ -246,14 +252,24 @@ def gross_column(guesses: Mapping[str, ColumnGuess]) -> str | None:
     return next((c for c in money if re.match(r"gross\b", normal_header(c))), None)
 
 
+def converted(guesses: Mapping[str, ColumnGuess]) -> dict[str, str]:
+    """Of an export that tells what was paid and what it became in the account: both, by field.
+
+    The fee beside them is one of the account's currency.
+    """
+    kinds = {"amount", "count", "currency"}
+    names = {normal_header(c): c for c, g in guesses.items() if g.kind in kinds}
+    told = {field: names.get(name) for field, name in _CONVERTED.items()}
+    return {} if None in told.values() else {f: c for f, c in told.items() if c is not None}
+
+
 def refunds_beside(guesses: Mapping[str, ColumnGuess]) -> list[str]:
     """Columns that tell of each payment how much of it was refunded."""
     money = [c for c, g in guesses.items() if g.kind in {"amount", "count"}]
-    return [
-        c
-        for c in money
-        if re.fullmatch(r"(amount|total) refunded|refunded (amount|total)", _spelled(c))
-    ]
+    of = r"(amount|total) refunded|refunded (amount|total)"
+    if converted(guesses):
+        of = "converted amount refunded"
+    return [c for c in money if re.fullmatch(of, _spelled(c))]
 
 
 def may_be(field: str, column: str, guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame) -> bool:
@@ -265,8 +281,16 @@ def may_be(field: str, column: str, guesses: Mapping[str, ColumnGuess], rows: pl
     if field == "native_id":
         return tells_apart(column, rows) and not re.search(r"\border\b", normal_header(column))
     if field == "transaction_id" and column in rows.columns:
-        return rows.height < _FEW or len(marks(rows[column])) != 1
+        return not _is_prose(column, rows) and (rows.height < _FEW or len(marks(rows[column])) != 1)
+    if field == "description" and normal_header(column) == "payment reference":
+        return _is_prose(column, rows)
     return field != "amount" or column not in (debit_credit_pair(guesses) or ())
+
+
+def _is_prose(column: str, rows: pl.DataFrame) -> bool:
+    """Whether some of these are words that a payer wrote, and no ids."""
+    told = marks(rows[column]) if column in rows.columns else []
+    return any(re.search(r"\s", mark) for mark in told)
 
 
 def tells_apart(column: str, rows: pl.DataFrame) -> bool:
@@ -281,6 +305,14 @@ def tells_apart(column: str, rows: pl.DataFrame) -> bool:
     filled = rows.filter(_text(column).str.len_chars() > 0)
     apart = filled.unique()
     return filled.height * 2 > rows.height and apart[column].n_unique() * 2 > apart.height
+
+
+def ids_repeat(column: str, rows: pl.DataFrame) -> bool:
+    """Whether rows that say different things share an id: one would be read as a later other."""
+    if column not in rows.columns:
+        return False
+    ids = rows.drop(ROW, strict=False).unique().filter(_text(column).str.len_chars() > 0)[column]
+    return ids.n_unique() < len(ids)
 
 
 def marks(column: pl.Series) -> Sequence[str]:

@@ -11,7 +11,7 @@ FIELD_WORDS: dict[str, tuple[str, ...]] = {
     "event_ts": (
         r"(conversion|transaction|booking|event|order|payment) (date|time).*",
         r"created( at| date| utc)?.*", r"date( time)?|datetime|timestamp|time",
-        r"(processed|posted|paid|settled|closed?|processing|purchase)( at| on| date).*",
+        r"(processed|posted|paid|settled|closed?|processing|purchase|booked)( at| on| date).*",
         r"posting date|value date|posted date( time)?|datum|fecha.*|buchungstag|buchungsdatum",
         r"(txn|trans|tran|trade) date|date \(.*\)|data.*|buchung",
     ),
@@ -19,7 +19,8 @@ FIELD_WORDS: dict[str, tuple[str, ...]] = {
         r"amount|total|gross|betrag|importe|montant|bedrag|importo|valor",
         r"(total|gross|order|transaction|conversion|invoice|sales?) ?(amount|total|price|value).*",
         r"value|price",
-        r".*\bamount( \(.*\))?", r"amount (total|due|paid)", r"grand total.*",
+        r"total (collected|charged|paid)",
+        r".*\bamount( \(.*\))?", r"amount (total|due|paid)", r"grand total.*|brutto.*",
         r"(betrag|bedrag|importe|montant|importo) \(.*\)|umsatz",
     ),
     "debit": (
@@ -30,8 +31,8 @@ FIELD_WORDS: dict[str, tuple[str, ...]] = {
         r"credit.*|deposits?.*|(paid|money) in.*|cr[ée]dit.*|gutschrift.*|haben|received",
         r"abonos?|haber|entrate|accredit[oi]|avere",
     ),
-    "fee": (r"(total )?fees?( amount)?|commission|processing fee",),
-    "net": (r"net( amount| total)?",),
+    "fee": (r"(total )?fees?( amount)?|commission( amount)?|processing fee|geb(ü|ue)hr(en)?",),
+    "net": (r"net( amount| total)?|netto",),
     "currency": (
         r"(transaction |order )?currency( code)?|ccy|w(ä|a|ae)hrung",
         r"moneda|divisa|devise|munt|valuta",
@@ -43,25 +44,30 @@ FIELD_WORDS: dict[str, tuple[str, ...]] = {
     "transaction_id": (
         r"(payment )?(transaction|payment|charge|txn|psp|capture) ?(id|reference|ref|number|no)?",
         r"payment intent( id)?",
-        r"balance transaction( id)?|trx",
+        r"balance transaction( id)?|trx|transaktionscode|transaktions-?nr\.?",
     ),
-    "invoice_number": (r"invoice ?(number|no|id|#)?|doc ?number|num",),
+    "invoice_number": (
+        r"invoice ?(number|no|#)?|rechnungsn(ummer|r\.?)|belegfeld 1",
+        r"invoice id|doc ?number|num",
+    ),
     "payout_id": (r"payout( id| reference)?|settlement id|deposit id|batch( number| id)?",),
     "click_id": (r"gclid|google click id|msclkid|microsoft click id|fbclid|click id|fbc",),
-    "status": (r"(financial |payment |order )?status|stage|deal stage|state",),
+    "status": (r"(financial |payment |order )?status|stage|deal stage|state", r"payout status"),
     "payment_method": (r"payment method.*|method|tender( type)?|payment type",),
     "customer_name": (
         r"(customer|billing|full|client|payer|contact|buyer) ?name|customer|payee|name",
         r"(shipping|ship to|billing address|shipping address) name",
+        r"(lead |primary )?(guest|travell?er|booker|passenger)( name(\(s\))?)?|booked by",
     ),
     "email": (r"((customer|client|payer|contact|buyer|receipt|billing) )?e-?mail( address)?",),
     "phone": (r"((customer|client|payer|contact|buyer|billing) )?(phone|mobile)( number)?",),
     "postcode": (r".*(zip|postal code|post code|postcode)",),
     "customer_id": (r"(customer|client|user|contact) id",),
     "description": (
-        r"description|memo|details|narrative|narration|particulars|concepto|libell[ée]|payee",
-        r"verwendungszweck|omschrijving.*|mededelingen|descrizione.*|descri(ç|c)[aã]o",
-        r"note|reference|label|transaction details|buchungstext|beschreibung.*",
+        r"description|(\w+ ?/ ?)?verwendungszweck|narrative|narration|particulars|concepto",
+        r"memo|details|libell[ée]|payee",
+        r"omschrijving.*|mededelingen|descrizione.*|descri(ç|c)[aã]o",
+        r"note|reference|payment reference|label|transaction details|buchungstext|beschreibung.*",
         r"(\w+ ?/ ?)?(description|memo|details|narrative)( ?/ ?\w+)?",
     ),
     "native_id": (
@@ -93,13 +99,17 @@ FILE_WORDS: tuple[tuple[str, str], ...] = (
     ("other", r"\bcustomer"),
 )
 HEADER_WORDS: tuple[tuple[str, str], ...] = (
-    ("bank_line", r"\bbalance\b(?! transaction)|\b(iban|booking date|value date|payee)\b"),
+    ("payment", r"\b(captured|payment source type|seller message|card funding)\b"),
+    ("booking", r"\b(check[- ](in|out)|travel date|travell?ers?|nights|guest name)\b"),
+    ("lead", r"\b(deal stage|stage ?name|opportunity)\b"),
+    ("bank_line", r"(?<!open )\bbalance\b(?! transaction)"),
+    ("bank_line", r"\b(iban|booking date|value date|payee)\b"),
     ("bank_line", r"buchungs(tag|datum)|wertstellung|valuta|verwendungszweck"),
     ("bank_line", r"\bstatement\b|bank|d[ée]bit|importe|tegenrekening|mutatiesoort|\bsaldo"),
     ("bank_line", r"\b(narrative|narration|particulars|subcategory|libell[ée]|uscite|cargo)\b"),
     ("bank_line", r"money out|paid out|withdrawal|running bal|withdrawn"),
-    ("conversion", r"conversion|gclid|click id"),
-    ("invoice", r"invoice"),
+    ("conversion", r"conversion|gclid|click id|\b(fbc|fbp|fbclid|msclkid)\b"),
+    ("invoice", r"invoice|\bdue date\b"),
     ("shipment", r"shipment|tracking|carrier"),
     ("lead", r"\b(lead|deal|opportunity)\b"),
     ("order", r"\border (date|total|status|currency|items?)\b|\bline ?items?\b"),
@@ -124,10 +134,25 @@ MARK_SIGNS: dict[str, int] = {
         ("c", "cr", "credit", "crédit", "h", "haben", "bij", "in", "avere", "haber", "abono", "+"),
         1),
 }  # fmt: skip
+# Money out and money in, as two columns are called that are else called alike.
+OUT_AND_IN: tuple[tuple[str, str], ...] = (
+    ("debit", "credit"), ("debits", "credits"), ("debet", "kredit"), ("débit", "crédit"),
+    ("débito", "crédito"), ("debito", "credito"), ("dare", "avere"), ("debe", "haber"),
+    ("soll", "haben"), ("belastung", "gutschrift"), ("uscite", "entrate"), ("uscita", "entrata"),
+    ("addebito", "accredito"), ("addebiti", "accrediti"), ("cargo", "abono"),
+    ("cargos", "abonos"), ("withdrawal", "deposit"), ("withdrawals", "deposits"), ("out", "in"),
+    ("af", "bij"), ("terhelés", "jóváírás"),
+)  # fmt: skip
+# The line of a service's own charges, or of tax on them, that is beside its fee.
+TAX_ON_FEE = r"taxes on fee|(tax|vat|gst) on fees?"
+TIME_OF_DAY = r"time|uhrzeit|heure|hora|ora|tijd|time of day"
+TIME_ZONE = r"time ?zone|zeitzone|fuseau horaire|zona horaria|fuso orario|tijdzone"
 # A currency in the name of a column: `Amount (EUR)`, `Betrag (€)`, `Débit euros`.
 HEADER_CURRENCY = r"\(([A-Z]{3})\)|\bin ([A-Z]{3})$|[ _]([A-Z]{3})$"
 EURO = r"\beuros?\b"
 # Signs in names and amounts; "$" and "¥" are those of the largest that bear them: to be checked.
 CURRENCY_SIGNS: dict[str, str] = {"€": "EUR", "£": "GBP", "$": "USD", "¥": "JPY", "₹": "INR"}
 # Currencies of another amount than the one that moved the account.
-OTHER_CURRENCY = r"foreign|local|original|fremd|origen|transaction currency|exchange"
+OTHER_CURRENCY = (
+    r"foreign|local|\borig|fremd|origen|transaction currency|exchange|\bfee|presentment|facing"
+)

@@ -39,8 +39,8 @@ _OPTIONS = (
     "currency", "account", "date_formats", "decimal", "thousands", "delimiter", "encoding",
 )  # fmt: skip
 _CLOCKS = (
-    "%Y-%m-%d %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%b %d,%Y %I:%M:%S %p",
-    "%b %d, %Y %I:%M:%S %p",
+    "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p",
+    "%b %d,%Y %I:%M:%S %p", "%b %d, %Y %I:%M:%S %p",
 )  # fmt: skip
 _TIMES = (*_CLOCKS, *(f"{f}{gap}%z" for f in _CLOCKS for gap in ("", " ")))
 _CLICKS = {
@@ -74,6 +74,9 @@ UNKNOWN_ADJUSTMENT = "unknown adjustment type; kept as told"
 _PROBLEMS = {
     **money.AMOUNT_PROBLEMS,
     **times.TIME_PROBLEMS,
+    **parts.WAYS_OUT,
+    "currency_missing": money.AMOUNT_PROBLEMS["currency_missing"]
+    + "; declare the account's as `currency` in `options` of the source",
     "time_missing": "the row has no time",
     "conversion_missing": "the row names no conversion",
 }

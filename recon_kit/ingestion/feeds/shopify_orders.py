@@ -50,6 +50,7 @@ _DETAILS: dict[str, tuple[str, ...]] = {
 _PROBLEMS = {
     **money.AMOUNT_PROBLEMS,
     **times.TIME_PROBLEMS,
+    **parts.WAYS_OUT,
     "order_name_missing": "the row has no order name",
     "order_values_differ": "rows of one order repeat a value of the order and disagree",
     "order_row_missing": "line items whose order row is not beside them; was the file split?",

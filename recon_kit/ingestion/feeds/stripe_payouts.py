@@ -10,6 +10,7 @@ report `1500` MGA are 1500 ariary, and the forced `.00` of ISK and UGX hold no m
 Options of the source:
     order_id_keys: metadata keys that hold the shop's order id, in order of trust.
     order_id_regex: where no key does, the pattern that finds it in `description`.
+    date_formats: formats of times where a spreadsheet has rewritten them.
     decimal, thousands, delimiter, encoding: notation of the export.
     derive_payouts: false when another source tells the payouts.
 """
@@ -52,7 +53,7 @@ _ORDER_KEYS = ("order_id", "order", "order_number", "external_identifier")
 _ORDER_REGEX = r"(?i)\border[^#\n]{0,12}#\s*([A-Za-z0-9_-]*[0-9][A-Za-z0-9_-]*)"
 _OPTIONS = (
     "order_id_keys", "order_id_regex", "decimal", "thousands", "delimiter", "encoding",
-    "derive_payouts",
+    "derive_payouts", "date_formats",
 )  # fmt: skip
 _CARD = ("card_brand", "card_country", "card_funding")  # what a fee depends on, beside the method
 _ADDRESSES = ("customer_shipping_address", "customer_address", "shipping_address", "card_address")
@@ -69,6 +70,7 @@ AVAILABLE_UNREADABLE = "available_on is no date; the row is kept without it"
 _PROBLEMS = {
     **money.AMOUNT_PROBLEMS,
     **times.TIME_PROBLEMS,
+    **parts.WAYS_OUT,
     "amount_missing": "the row has no gross amount",
 }
 
@@ -93,6 +95,7 @@ class PayoutReconciliation(Feed):
         parts.known_options(source, type(self), _OPTIONS)
         self._order_keys = parts.option_texts(source, "order_id_keys", _ORDER_KEYS)
         self._order_regex = parts.pattern_option(source, "order_id_regex", _ORDER_REGEX)
+        self._formats = parts.option_texts(source, "date_formats", _TIMES)
         self._derive = parts.option_switch(source, "derive_payouts", default=True)
 
     def columns(self) -> Mapping[str, Sequence[str]]:
@@ -225,7 +228,7 @@ class PayoutReconciliation(Feed):
     def _created(self, header: Header, context: FeedContext) -> list[pl.Expr]:
         column = "created_utc" if "created_utc" in header else "created"
         return [
-            _instant(header, column, context).alias("created"),
+            self._instant(header, column, context).alias("created"),
             header.text(column).alias("created_text"),
         ]
 
@@ -233,9 +236,25 @@ class PayoutReconciliation(Feed):
         stem = "automatic_payout_effective_at"
         column = f"{stem}_utc" if f"{stem}_utc" in header else stem
         return [
-            _instant(header, column, context).alias("effective"),
+            self._instant(header, column, context).alias("effective"),
             header.text(column).alias("effective_text"),
         ]
+
+    def _instant(self, header: Header, column: str, context: FeedContext) -> pl.Expr:
+        """A time column: `_utc` ones are UTC by name, the others are local to the declared zone."""
+        if column not in header:
+            return parts.no_time()
+        text = header.text(column)
+        if column.endswith("_utc"):
+            return times.parse_times(text, formats=self._formats, zone="UTC", zone_source="column")
+        if context.timezone is None:
+            raise parts.zone_missing(
+                context.file,
+                column,
+                f"Set `timezone` of source {context.source.name!r} to the zone that the report was "
+                f"requested in, or export the column `{column}_utc`.",
+            )
+        return times.parse_times(text, formats=self._formats, zone=context.timezone)
 
     def _fields(self) -> list[pl.Expr]:
         sent = pl.col("type") == "payout"
@@ -283,23 +302,6 @@ class PayoutReconciliation(Feed):
                 "customer_name", "email", "phone", "address", "postcode", ROW, "records",
             )),
         ]  # fmt: skip
-
-
-def _instant(header: Header, column: str, context: FeedContext) -> pl.Expr:
-    """A time column: `_utc` ones are UTC by name, the others are local to the declared zone."""
-    if column not in header:
-        return parts.no_time()
-    text = header.text(column)
-    if column.endswith("_utc"):
-        return times.parse_times(text, formats=_TIMES, zone="UTC", zone_source="column")
-    if context.timezone is None:
-        raise parts.zone_missing(
-            context.file,
-            column,
-            f"Set `timezone` of source {context.source.name!r} to the zone that the report was "
-            f"requested in, or export the column `{column}_utc`.",
-        )
-    return times.parse_times(text, formats=_TIMES, zone=context.timezone)
 
 
 def _address(header: Header) -> tuple[pl.Expr, pl.Expr]:
