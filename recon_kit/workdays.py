@@ -245,6 +245,17 @@ def told_day_sql(midnight: str) -> str:
     return f"cast(timezone('UTC', {midnight}) + interval {minutes} minutes as date)"
 
 
+def clock_sql(ts: str, precision: str, zone: str) -> str:
+    """A DuckDB expression for the instant from which weeks and clocks count an event.
+
+    That is its time; where its source told a day alone (`precision` is `date`), it is the midnight
+    in the zone with which that day begins. A Monday is one in every zone: counted from the midnight
+    of another zone it may fall into the week before.
+    """
+    midnight = f"timezone({quote_text(zone)}, cast({told_day_sql(ts)} as timestamp))"
+    return f"case when {precision} = 'date' then {midnight} else {ts} end"
+
+
 def week_of(ts: datetime, zone: str) -> str:
     """The ISO week of an instant in a zone, such as `2026-W46`; weeks begin on Monday."""
     year, week, _ = _local(ts, zone).isocalendar()
@@ -268,11 +279,6 @@ def week_bounds(week: str, zone: str) -> tuple[datetime, datetime]:
     except ValueError:
         raise ValueError(f"{week!r} is no ISO week; write it like 2026-W46") from None
     return _instant(monday, time(), zone), _instant(monday + 7 * _DAY, time(), zone)
-
-
-def day_bounds(day: date, zone: str) -> tuple[datetime, datetime]:
-    """First instant of a local day and first instant after it, in UTC."""
-    return _instant(day, time(), zone), _instant(day + _DAY, time(), zone)
 
 
 @cache

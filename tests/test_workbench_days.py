@@ -24,14 +24,17 @@ c9,9999,2026-11-10 03:15:00,7.00
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
     """A workspace in New York: the till in Berlin tells days alone, the card tells UTC times."""
-    folder = tmp_path_factory.mktemp("days")
+    return _opened(tmp_path_factory.mktemp("days"), BERLIN)
+
+
+def _opened(folder, till):
     settings = SHOP.replace('timezone = "UTC"', 'timezone = "America/New_York"', 1)
     settings = settings.replace('timezone = "UTC"', 'timezone = "Europe/Berlin"', 1)
     parts = settings.rpartition('date_formats = ["%Y-%m-%d"]')
     settings = parts[0] + 'date_formats = ["%Y-%m-%d %H:%M:%S"]' + parts[2]
     (folder / "recon.toml").write_text(settings, encoding="utf-8")
     made = Workbench(folder, clock=lambda: NOW)
-    for source, text in (("till", BERLIN), ("card", CARD)):
+    for source, text in (("till", till), ("card", CARD)):
         (folder / f"{source}.csv").write_text(text, encoding="utf-8")
         made.ingest(source, folder / f"{source}.csv")
     made.reconcile()
@@ -70,6 +73,23 @@ def test_open_items_and_their_export_name_the_same_day(bench):
         ("#1004", "2026-11-19", "2026-11-18T23:00:00Z"),
         ("c9", "2026-11-09", "2026-11-10T03:15:00Z"),
     ]
+
+
+def test_a_monday_told_alone_stands_in_its_own_week(tmp_path):
+    """The midnight of Berlin is Sunday evening in New York; the order is of week 45 all the same.
+
+    Its five days begin with that Monday, so they end with Saturday in New York.
+    """
+    bench = _opened(tmp_path, BERLIN + "#1001,2026-11-02,9.90,cy@example.com\n")
+
+    before, week = (bench.health(name).frame for name in ("2026-W44", "2026-W45"))
+    assert before.height == 0
+    assert week.select("all", "all_minor").rows() == [(2, 3540)]
+    rates = bench.slis().frame.filter(name="match_rate").filter(pl.col("cohort") != "all")
+    assert rates.select("cohort", "denominator").rows() == [("2026-W45", 1), ("2026-W47", 0)]
+    items = bench.summary().open_items.filter(native_id="#1001")
+    assert items["expected_by"].to_list() == [datetime(2026, 11, 7, 5, tzinfo=UTC)]
+    assert "2026-W45, Left items of the week by state" in bench.trace("#1001").text()
 
 
 def test_trace_tells_the_value_of_a_date_in_the_shops_zone(bench):

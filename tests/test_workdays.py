@@ -314,7 +314,13 @@ def test_a_text_that_is_no_week_is_refused():
         wd.week_bounds("2026-W54", NEW_YORK)
 
 
-def test_day_bounds_are_local_midnights():
-    """The day on which the clocks go forward has 23 hours."""
-    start, end = wd.day_bounds(date(2026, 3, 8), NEW_YORK)
-    assert timedelta(hours=23) == end - start
+def test_a_day_told_alone_is_counted_from_its_own_midnight():
+    """Monday 2 November of Berlin begins for New York with its Monday; a told time stays."""
+    berlin = datetime(2026, 11, 1, 23, tzinfo=UTC)
+    with open_engine(threads=1) as engine:
+        told = pl.DataFrame({"ts": [berlin, berlin], "precision": ["date", "second"]})
+        engine.put("told", told)
+        clock = wd.clock_sql("ts", "precision", NEW_YORK)
+        counted = engine.rows(f"select {clock} as at from told order by precision")["at"]
+
+    assert counted.to_list() == [datetime(2026, 11, 2, 5, tzinfo=UTC), berlin]

@@ -48,7 +48,8 @@ def narrow(engine: Engine, rec: Reconciliation, earlier: Earlier) -> Narrowed:
         What was found. Where it says `why_not` nothing was put in place of anything; otherwise the
         views stand as `every_event` and `every_who` until `widen`, `retaken(match_id)` has the
         matches of the earlier run that do not stand as they are, and `carried_told(m, is_left,
-        counted, event_ts, money, currency, received_at)` the principals and parts of the others.
+        counted, event_ts, day_alone, money, currency, received_at)` the principals and parts of the
+        others.
     """
     found = touched.find(engine, rec, earlier)
     counted = Narrowed(found.again, found.events)
@@ -93,8 +94,8 @@ create temp table who as from every_who semi join events using (event_key)""",
             "carried_told",
             """
 create or replace temp table carried_told as
-select m, is_left, coalesce(is_left and own, false) as counted, ts as event_ts, money, currency,
-       received_at
+select m, is_left, coalesce(is_left and own, false) as counted, ts as event_ts, day_alone, money,
+       currency, received_at
 from (from late_rows anti join again using (e))
 join (from late_members where counts and plain) using (e)""",
             "what indicators need of the events that stand",

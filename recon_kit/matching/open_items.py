@@ -63,11 +63,12 @@ def open_steps(
     rec: Reconciliation, zone: str, longer: tuple[tuple[int, str, int], ...] = ()
 ) -> tuple[Step, ...]:
     """`open_rows`: one row per open item with its anchor event, amount and due time."""
-    due = workdays.due_sql("o.ts", rec.settles_within.count, rec.settles_within.unit, zone)
+    settles = rec.settles_within
+    due = workdays.due_sql("o.clock", settles.count, settles.unit, zone)
     if longer:
         arms = " ".join(
-            f"when o.home = {home} and f.source = {quote_text(source)}"
-            f" then {workdays.due_sql('o.ts', days, 'bd', zone)}"
+            f"when o.home = {home} and o.source = {quote_text(source)}"
+            f" then {workdays.due_sql('o.clock', days, 'bd', zone)}"
             for home, source, days in longer
         )
         due = f"case {arms} else {due} end"
@@ -89,12 +90,14 @@ with lone as (
         select * exclude (left_eid, right_eid, left_key, right_key) from more_pairs)
     where {dispose.residual_open(rec)} and mid not in (from closed_residuals)
 )
-select o.*, {due} as due from (
-    select * from lone where event_key not in (from written_off)
-    union all
-    select p.eid, r.mid, p.event_key, p.side, p.side, p.ts, r.money, r.currency
-    from residual r join pool p on p.eid = r.mid
-) o{" left join facts f using (eid)" if longer else ""}""",
+select o.* exclude (source), {due} as due from (
+    select i.*, f.source, {workdays.clock_sql("i.ts", "f.ts_precision", zone)} as clock from (
+        select * from lone where event_key not in (from written_off)
+        union all
+        select p.eid, r.mid, p.event_key, p.side, p.side, p.ts, r.money, r.currency
+        from residual r join pool p on p.eid = r.mid
+    ) i left join facts f using (eid)
+) o""",
             "events without a match, matches with money left open",
         ),
     )
@@ -135,11 +138,11 @@ left join full_days f on f.home = h.home and f.day = c.day""",
 def out_steps(rec: Reconciliation, as_of: datetime, zone: str) -> tuple[Step, ...]:
     """`out_open_items` in the columns of a run."""
     moment = f"timestamptz {quote_text(as_of.isoformat())}"
-    start = workdays.local_day_sql("case when o.home = 0 then o.ts else o.ts - (o.due - o.ts) end",
-                                   zone)  # fmt: skip
+    back = "o.clock - (o.due - o.clock)"
+    start = workdays.local_day_sql(f"case when o.home = 0 then o.clock else {back} end", zone)
     # an end at midnight belongs to the day before
     end = workdays.local_day_sql(
-        "case when o.home = 0 then o.due - interval 1 microsecond else o.ts end", zone
+        "case when o.home = 0 then o.due - interval 1 microsecond else o.clock end", zone
     )
     item = model.digest_sql(
         quote_text(rec.name), "case when o.mid is null then 'event' else 'residual' end",

@@ -157,6 +157,7 @@ def _told_steps(rec: Reconciliation, earlier: Earlier) -> tuple[Step, ...]:
     own = f"source in ({keys.texts(left.sources)}) and event_type in ({keys.texts(left.types)})"
     money = f"abs({quote_ident(rec.measure.left)})"
     more = f", artefact_sha256, source, {own} as own, {money} as money, {precise} as precise"
+    more += ", ts_precision = 'date' as day_alone"
     rows = pool.rows_sql(rec, "events", (texts, hashes + more))
     return (
         receipts_step(),
@@ -185,7 +186,7 @@ from match_members where run_id = {run}""",
 create or replace temp table late_rows as
 select hash(e.event_key) as e, hash(side, currency, amount) as alike, {bucket} as bucket,
        side < {pool.ATTACHED} and ts is not null and amount is not null
-           and coalesce(precise, false) as asks, ts, currency, own, money,
+           and coalesce(precise, false) as asks, ts, day_alone, currency, own, money,
        coalesce(f.first_at, r.received_at) as received_at{listed}
 from ({rows}) e
 {joins_sql("e")}""",

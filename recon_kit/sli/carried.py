@@ -14,7 +14,7 @@ from recon_kit.ledger.engine import Step
 
 # Rows for `population.left_sql`: each left event, known by the instant that completed its match.
 CARRIED_TOLD = """(
-  select null::varchar as event_key, u.mno, 'settled' as state, t.event_ts,
+  select null::varchar as event_key, u.mno, 'settled' as state, t.event_ts, t.day_alone,
     case when t.received_at is not null then least(t.received_at, d.first_right) end
       as received_at, t.money, t.currency, true as counted
   from (from carried_told where counted) t

@@ -141,7 +141,8 @@ every as (
 select w.mno, w.is_left, {own} as counted,
   coalesce(f.first_at, r.received_at) as received_at,
   case when {own} then w.state end as state, case when {own} then w.event_key end as event_key,
-  case when {own} then e.event_ts end as event_ts, case when {own} then e.currency end as currency,
+  case when {own} then e.event_ts end as event_ts, e.ts_precision = 'date' as day_alone,
+  case when {own} then e.currency end as currency,
   case when {own} then abs(e.{quote_ident(rec.measure.left)}) end as money
 from every w join {quote_ident(events)} e using (event_key)
 {joins_sql("e")}""",
@@ -183,7 +184,8 @@ def left_sql(rec: Reconciliation, settings: Settings, as_of: datetime, told: str
 
     others = ", ".join(quote_text(source) for source in rec.right.sources)
     # what no calendar reaches back to is past every settlement time
-    old = f"t.event_ts < {workdays.instant_sql(as_of - clocks.REACH)}"
+    old = f"event_ts < {workdays.instant_sql(as_of - clocks.REACH)}"
+    clock = workdays.clock_sql("t.event_ts", "case when t.day_alone then 'date' end", zone)
     return f"""
 -- the days that every source of the other side tells of
 with reach as (
@@ -192,9 +194,9 @@ with reach as (
     from artefacts where source in ({others}) group by source)
 ),
 timed as materialized (
-  select t.event_key, t.mno, t.state, t.event_ts, t.received_at, t.money, t.currency,
-    {old} as old, {workdays.quarter_sql("t.event_ts")} as quarter
-  from {told} t where t.counted
+  select *, {old} as old, {workdays.quarter_sql("event_ts")} as quarter from (
+    select t.event_key, t.mno, t.state, {clock} as event_ts, t.received_at, t.money, t.currency
+    from {told} t where t.counted)
 ),
 -- what hangs on the local clock is worked out once for each quarter of an hour
 quarters as materialized (

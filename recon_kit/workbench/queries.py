@@ -11,6 +11,7 @@ from datetime import datetime
 
 import polars as pl
 
+from recon_kit import workdays
 from recon_kit.ledger.engine import Engine
 from recon_kit.resolution import clocks
 from recon_kit.settings import Settings
@@ -50,7 +51,7 @@ LEFT_SIDE = """
 _TOTALS = f"""
     with {LEFT_SIDE},
     told as (
-      select s.*, e.currency, e.event_ts,
+      select s.*, e.currency, $clock as event_ts,
         case measure when 'net' then e.net else e.amount end as money
       from left_side s join events e using (event_key) join measures using (reconciliation)
     ),
@@ -186,13 +187,15 @@ def totals(
     Args:
         engine: shows the runs to look at.
         settings: which amount each reconciliation measures.
-        first: leave out events before this instant.
+        first: leave out events before this instant; a day that its source told alone begins at
+            midnight in the workspace's zone.
         end: leave out events from this instant on.
     """
     measures = [(r.name, r.measure.left) for r in settings.reconciliations]
     schema = {"reconciliation": pl.String, "measure": pl.String}
     engine.put("measures", pl.DataFrame(measures, schema=schema, orient="row"))
-    return engine.rows(_TOTALS, [first, first, end, end])
+    clock = workdays.clock_sql("e.event_ts", "e.ts_precision", settings.workspace.timezone)
+    return engine.rows(_TOTALS.replace("$clock", clock), [first, first, end, end])
 
 
 def open_items(engine: Engine) -> pl.DataFrame:

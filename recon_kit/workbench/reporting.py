@@ -26,9 +26,11 @@ from recon_kit.workbench.run import code_hash
 REPORTS: dict[str, str] = {"weekly_health": "report_weekly_health.ipynb"}
 
 _LAST_LEFT = """
-    select max(e.event_ts) from events e where e.event_ts < ?::timestamptz and e.event_key in (
-      select event_key from match_members where side = 'left'
-      union all select event_key from open_items where side = 'left')
+    select max(clock) from (
+      select $clock as clock from events e where e.event_key in (
+        select event_key from match_members where side = 'left'
+        union all select event_key from open_items where side = 'left')
+    ) where clock < ?::timestamptz
 """
 
 
@@ -40,7 +42,8 @@ def week_name(engine: Engine, week: str, now: datetime, zone: str) -> str:
     """
     if week == "latest":
         this_week, _ = workdays.week_bounds(workdays.week_of(now, zone), zone)
-        newest = engine.rows(_LAST_LEFT, [this_week]).item()
+        clock = workdays.clock_sql("e.event_ts", "e.ts_precision", zone)
+        newest = engine.rows(_LAST_LEFT.replace("$clock", clock), [this_week]).item()
         return workdays.week_of(newest or this_week - timedelta(hours=1), zone)
     try:
         workdays.week_bounds(week, zone)

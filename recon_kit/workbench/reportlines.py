@@ -30,7 +30,7 @@ _LEFT = f"""
         from match_members mine join match_members other using (match_id, run_id)
         where mine.event_key in (from asked) and other.side = 'left'
     )
-    select s.reconciliation, s.state, s.event_key, e.currency, e.event_ts,
+    select s.reconciliation, s.state, s.event_key, e.currency, $clock as clock,
         {queries.LABEL} as name, s.event_key in (from asked) as own
     from left_side s join events e using (event_key)
     where s.event_key in (from asked) or s.event_key in (select event_key from beside)
@@ -58,7 +58,8 @@ def lines(
         keys: the events.
         standing: where they stand (`lineage.standing`).
     """
-    left = engine.rows(_LEFT, [list(keys)]).to_dicts()
+    clock = workdays.clock_sql("e.event_ts", "e.ts_precision", place.about.zone)
+    left = engine.rows(_LEFT.replace("$clock", clock), [list(keys)]).to_dicts()
     told = [_week_line(row, place.about.zone, place.reports) for row in left[:_LEFT_SHOWN]]
     if len(left) > _LEFT_SHOWN:
         told.append(f"and {len(left) - _LEFT_SHOWN:,} further left items, each in its own week")
@@ -85,9 +86,9 @@ def _week_line(row: dict[str, object], zone: str, folder: Path) -> str:
     heading = _HEADINGS[str(row["state"])]
     rec = str(row["reconciliation"]).replace("_", " ")
     through = "" if row["own"] else f", with {row['name']}"
-    if row["event_ts"] is None:
+    if row["clock"] is None:
         return f"{rec}: an event without a time stands in no week's table"
-    week = workdays.week_of(row["event_ts"], zone)  # type: ignore[arg-type]
+    week = workdays.week_of(row["clock"], zone)  # type: ignore[arg-type]
     rendered = ", ".join(p.name for p in sorted(folder.glob(f"weekly_health_{week}_*.html")))
     where = f" ({rendered})" if rendered else f" (`recon report weekly_health --week {week}`)"
     return (
