@@ -198,7 +198,8 @@ def _noted_numbers(frame: pl.DataFrame, decimal: str, thousands: str | None) -> 
     frame = frame.with_columns(
         bracketed=body.str.contains(r"^\([^()+-]*\)$"),
         leading=body.str.contains(r"^-[^()+-]*$"),
-        trailing=body.str.contains(r"^[^()+-]*-$"),
+        # `12.-` means twelve and nothing in some countries, minus twelve in none
+        trailing=body.str.contains(r"^[^()+-]*[^()+,.-]-$"),
     ).with_columns(
         negative=pl.any_horizontal("bracketed", "leading", "trailing"),
         body=pl.when("bracketed")

@@ -462,9 +462,9 @@ HEADERS = [
 
 ROWS = [
     set_aside(36, "two fields", table(ROW1, "p2,2026\n"), "row_short",
-              "the row has 2 fields where the header has 5"),
+              "the row has 2 fields where the header has 5; a table names lines of totals"),
     set_aside(37, "six fields", table(ROW1, ROW2.strip() + ",x\n"), "row_long",
-              "the row has 6 fields where the header has 5"),
+              "the row has 6 fields where the header has 5; a text that holds the delimiter"),
     set_aside(38, "in the first row", table('p1,"2026-11-05 10:00:00,1.00,EUR,#1\n', ROW2),
               "quote_unterminated", "a quote opens a field and is never closed"),
     set_aside(38, "text after a closing quote", table(ROW1, 'p2,"2026"x,1,EUR,#2\n'),

@@ -78,7 +78,10 @@ def test_a_denied_payment_among_types_is_said(tmp_path):
         "2026-03-31,General Withdrawal,Completed,USD,-49.00,0.00,-49.00,9XA3\n",
     )
 
-    said = "# rows whose 'Status' is \"Denied\" moved no money; they count all the same"
+    said = (
+        "# rows of some 'Status' moved no money: leave them out of a side by "
+        'where = { status_not = ["denied"] }'
+    )
     assert said in toml
 
 
@@ -287,3 +290,116 @@ def test_a_rounded_phone_number_is_nobodys(tmp_path):
         "phone numbers that a spreadsheet has rounded (such as 9.2E+11); the rows are kept "
         "without them": 1
     }
+
+
+def test_the_separator_line_of_a_spreadsheet_costs_no_row(tmp_path):
+    """The reader takes `sep=;` by itself: the block skips nothing more, and both rows are told."""
+    toml, events = taken_in(
+        tmp_path,
+        "bank.csv",
+        "sep=;\nBuchungstag;Verwendungszweck;Betrag;Währung\n"
+        "14.03.2026;Stripe;1.250,00;EUR\n15.03.2026;Kiosk;-12,34;EUR\n",
+    )
+
+    assert "skip_rows" not in toml
+    assert events["amount"].to_list() == [125_000, -1_234]
+
+
+@pytest.mark.parametrize("total", ["Summe;;1.237,66;EUR", ";Gesamt;1.237,66;EUR"])
+def test_a_total_below_the_rows_is_no_row(tmp_path, total):
+    """1,237.66 is what the rows add up to: it is not told once more."""
+    toml, events = taken_in(
+        tmp_path,
+        "bank.csv",
+        "Buchungstag;Verwendungszweck;Betrag;Währung\n"
+        f"14.03.2026;Stripe;1.250,00;EUR\n15.03.2026;Kiosk;-12,34;EUR\n{total}\n",
+    )
+
+    assert "# lines that tell totals or balances are no rows: see footer_regex" in toml
+    assert events["amount"].to_list() == [125_000, -1_234]
+
+
+def test_a_payee_called_total_keeps_its_row(tmp_path):
+    """A fuel station's last row begins with its name and has a day: it is a row."""
+    toml, events = taken_in(
+        tmp_path,
+        "account.csv",
+        "Payee,Booking Date,Amount,Currency\n"
+        "Stripe,2026-03-14,1250.00,EUR\nTOTAL 1234 LYON,2026-03-15,-12.34,EUR\n",
+    )
+
+    assert "footer_regex" not in toml
+    assert events["amount"].to_list() == [125_000, -1_234]
+
+
+def test_a_row_without_a_day_is_said(tmp_path):
+    """A total that no pattern names is taken in, and the receipt says what is odd about it."""
+    path = tmp_path / "bank.csv"
+    path.write_text("Day,Amount\n2026-03-14,12.50\n,12.50\n", encoding="utf-8")
+    layout = {
+        "event_type": "bank_line", "timezone": "UTC", "date_formats": ["%Y-%m-%d"],
+        "columns": {"event_ts": "Day", "amount": "Amount", "currency": {"value": "EUR"}},
+    }  # fmt: skip
+    source = settings.Source(name="bank", feed="table", layout=layout)
+
+    assert tell_file(feed_for(source), path).warnings == {
+        "rows with an amount and without a time, which other rows tell: name lines of totals in "
+        "`footer_regex`": 1
+    }
+
+
+def test_amounts_with_signs_tell_their_decimal_mark(tmp_path):
+    """Euro signs, hard spaces, brackets and minus signs of three kinds are read as printed."""
+    toml, events = taken_in(
+        tmp_path,
+        "bank.csv",
+        "Date;Text;Amount;Currency\n2026-03-14;A;1\u00a0250,00\u00a0€;EUR\n"
+        "2026-03-15;B;-\u202f12,34\u00a0€;EUR\n2026-03-16;C;\u22125,00 €;EUR\n"
+        "2026-03-17;D;(7,00 €);EUR\n2026-03-18;E;3,00- €;EUR\n2026-03-19;F;€ -8,00;EUR\n",
+    )
+
+    assert 'decimal = ","' in toml
+    assert events["amount"].to_list() == [125_000, -1_234, -500, -700, -300, -800]
+
+
+def test_amounts_of_which_some_cannot_be_read_are_proposed(tmp_path):
+    """`1.25E+03` is set aside with its row; the column that is called amount is read."""
+    path = tmp_path / "ledger.csv"
+    path.write_text(
+        "Date,Text,Amount,Currency\n2026-03-14,A,1.25E+03,EUR\n2026-03-15,B,-12.34,EUR\n"
+        "2026-03-16,C,5.00,EUR\n",
+        encoding="utf-8",
+    )
+
+    toml = profile_file(path).toml
+
+    assert 'amount = "Amount"' in toml
+    assert "# 1 different amounts cannot be read: their rows will be set aside" in toml
+
+
+def test_words_for_a_currency_are_translated(tmp_path):
+    """`eur`, `€` and `Euro` in the column of currencies are euros; no dollar is proposed."""
+    toml, events = taken_in(
+        tmp_path,
+        "ledger.csv",
+        "Date,Text,Amount,Currency\n2026-03-14,A,12.50,eur\n2026-03-15,B,-12.34,€\n"
+        "2026-03-16,C,5.00,Euro\n",
+    )
+
+    assert 'map = { "Euro" = "EUR", "€" = "EUR" }' in toml
+    assert events["currency"].to_list() == ["EUR", "EUR", "EUR"]
+
+
+def test_days_that_no_format_reads_are_named(tmp_path):
+    """A column of days in two orders is told by its name, with what to do."""
+    toml, events = taken_in(
+        tmp_path,
+        "ledger.csv",
+        "Date,Text,Amount,Currency\n14/03/2026,A,12.50,EUR\n03/16/2026,B,-12.34,EUR\n",
+    )
+
+    assert (
+        "# 'Date' is called one, but no one format reads it: export it as YYYY-MM-DD, or put each "
+        "of its formats in date_formats"
+    ) in toml
+    assert events["event_ts"].to_list() == [None, None]

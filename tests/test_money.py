@@ -98,6 +98,8 @@ READ = [
     ("2.5", "JPY", ROUND, 2),
     ("3.5", "JPY", ROUND, 4),
     ("65.40000000000001", "EUR", ROUND, 6540),
+    ("1'234'567.89", "CHF", DOT, 123456789),
+    ("1'234", "CHF", DOT, 123400),
 ]
 
 REFUSED = [
@@ -130,6 +132,9 @@ REFUSED = [
     ("12 34", "EUR", DOT, "amount_unreadable"),
     ("1 2345", "EUR", DOT, "amount_unreadable"),
     ("12.00 CR", "EUR", DOT, "amount_unreadable"),
+    ("12.-", "CHF", DOT, "amount_unreadable"),
+    ("12,-", "NOK", COMMA, "amount_unreadable"),
+    ("1'23.50", "CHF", DOT, "amount_unreadable"),
     ("10%", "EUR", DOT, "amount_unreadable"),
     ("=1+1", "EUR", DOT, "amount_unreadable"),
     ("1 234,56", "EUR", DOT, "amount_unreadable"),

@@ -30,9 +30,11 @@ _WHITESPACE = " \t\r\n\u00a0\u200b\ufeff"
 _SEP_LINE = re.compile(r'^"?sep=(.)"?\r?\n?$', re.IGNORECASE)
 # What is wrong with a record that is no record; an analyst reads these in the quarantine.
 ROW_PROBLEMS: dict[str, str] = {
-    "row_short": "the row has {found} fields where the header has {wanted}",
-    "row_long": "the row has {found} fields where the header has {wanted}",
-    "row_truncated": "the file ends in the middle of this row",
+    "row_short": "the row has {found} fields where the header has {wanted}; a table names lines of "
+    "totals in `footer_regex`",
+    "row_long": "the row has {found} fields where the header has {wanted}; a text that holds the "
+    "delimiter must be quoted",
+    "row_truncated": "the file ends in the middle of this row; ask for the whole file",
     "quote_unterminated": "a quote opens a field and is never closed",
     "quote_misplaced": "text stands between a closing quote and the next delimiter",
     "row_nul": "the row holds a NUL character",

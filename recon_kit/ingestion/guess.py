@@ -86,16 +86,29 @@ _SIGN = "(?:[A-Z]{3}|[$\u20ac\u00a3\u00a5])"
 _LOOKS_PAID = (
     rf"^[-+(\x{{2212}}]?\s*(?:{_SIGN}\s?)?[-+]?[0-9][0-9.,'\s\x{{a0}}\x{{202f}}]*\)?-?\s*{_SIGN}?$"
 )
+_CURRENCY_MARK = r"\s*(\p{Sc}|[A-Z]{3})\s*"
 _LETTERS = r"([A-Z]{3})"  # of an amount that names its currency
+_MONEY_WORDS = re.compile(
+    r"\b(amount|total|gross|net|debit|credit|price|value|fees?|soll|haben|umsatz)\b"
+    r"|betrag|importe|montant|bedrag|importo",
+    re.IGNORECASE,
+)
+_MOSTLY = 0.5  # of a column that is called an amount, so many values must read as one
 # An amount with its direction behind it, as many banks of the Commonwealth print it.
 BARE_AMOUNT, MARK_BEHIND = r"([-+]?[0-9][0-9.,]*)", r"([CcDd][Rr])"
 MARKED_AMOUNT = rf"^\s*{BARE_AMOUNT}\s*{MARK_BEHIND}\.?\s*$"
 _VENDOR_ID = r"^[a-z]{2,5}_[A-Za-z0-9_]{8,}$"  # `pi_3TRX...`, `cus_M5wW...`
 _EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$|^[0-9a-f]{64}$"
-_FOOTER = re.compile(
-    r"^\W*((grand |sub)?totals?|copyright|confidential|kontostand|(closing|ending) balance)\b",
+_SEPARATOR = re.compile(r'^"?sep=."?\r?\n', re.IGNORECASE)
+_TOTALS = re.compile(
+    r"^\W*((?:grand |sub)?totals?|summe|gesamt(?:summe|betrag)?|total[ei]|totaal|suma|somme"
+    r"|yhteensä|összesen|итого)\b",
     re.IGNORECASE,
 )
+_FOOT = re.compile(
+    r"^\W*(copyright|confidential|kontostand|(?:closing|ending) balance)\b", re.IGNORECASE
+)
+_HAS_DAY = re.compile(r"[0-9]{1,4}[-/.][0-9A-Za-z]{1,3}[-/.][0-9]{1,4}")
 # Lines among the rows that tell a balance, not a movement; and the foot of a printed report.
 _BALANCE_LINE = re.compile(
     r"(?:^|[;,\t|])\W*(anfangssaldo|endsaldo|(?:opening|closing) balance"
@@ -128,6 +141,7 @@ class ColumnGuess:
     comma_only: int = 0  # values that only a decimal comma explains
     dot_only: int = 0  # values that only a decimal point explains
     grouped_or_decimal: int = 0  # values such as `1,234` that both explain
+    unread: int = 0  # values that neither explains, among amounts
     marked: bool = False  # whether each amount ends in its direction: `12.50 Dr`
 
     @property
@@ -150,7 +164,8 @@ def guess_dialect(head: bytes, tail: bytes = b"") -> DialectGuess:
     start = text.lstrip("\ufeff \t\r\n")
     if start.startswith(("{", "[")):
         return DialectGuess(replace(_guess_json(start), encoding=encoding), tuple(notes))
-    table = find_table(text.lstrip("\ufeff"), _LINES_LOOKED_AT)
+    # the reader takes a first line `sep=;` by itself
+    table = find_table(_SEPARATOR.sub("", text.lstrip("\ufeff")), _LINES_LOOKED_AT)
     if table.skip_rows:
         notes.append(f"{table.skip_rows} lines above the header are skipped")
     if table.columns:
@@ -186,6 +201,11 @@ def guess_column(header: str, values: pl.Series) -> ColumnGuess:
     if kind == "text" and _share(seen, MARKED_AMOUNT) >= _FITS:
         bare = seen.str.extract(MARKED_AMOUNT, 1).drop_nulls()
         return replace(_guess_amounts(bare), marked=True)
+    if kind == "text" and _share(seen, r"[0-9]") >= _MOSTLY:
+        paid = _guess_amounts(seen)
+        named = _MONEY_WORDS.search(header) is not None
+        if (len(seen) - paid.unread) / len(seen) >= (_MOSTLY if named else _FITS):
+            return paid
     return _guess_amounts(seen) if kind == "amount" else ColumnGuess(kind)
 
 
@@ -278,7 +298,9 @@ def _list_in(body: object, depth: int = 2) -> str | None:
 def _guess_footer(head: str, tail: str) -> str | None:
     """A pattern of the lines that tell totals at the end, or a balance anywhere among the rows."""
     last = [line for line in tail.splitlines()[-6:] if line.strip()]
-    words = [m[0].strip('", \t\ufeff') for line in last if (m := _FOOTER.match(line))]
+    # a payee may be called like a total, but its row has a day
+    words = [m[1] for line in last if (m := _TOTALS.match(line)) and not _HAS_DAY.search(line)]
+    words += [m[1] for line in last if (m := _FOOT.match(line))]
     feet = [m[1] for line in last if (m := _REPORT_FOOT.search(line))]
     rows = [*head.splitlines()[:_LINES_LOOKED_AT], *last]
     balances = [m[1] for line in rows if (m := _BALANCE_LINE.search(line))]
@@ -327,14 +349,18 @@ def _guess_dates(header: str, seen: pl.Series) -> ColumnGuess | None:
 
 def _guess_amounts(seen: pl.Series) -> ColumnGuess:
     """Which decimal mark explains the values; the money parser itself is asked both ways."""
-    frame = seen.alias("v").to_frame().with_columns(currency=pl.lit("USD"))
+    # which currency an amount names says nothing about its marks
+    bare = seen.str.replace_all(_CURRENCY_MARK, "")
+    frame = bare.alias("v").to_frame().with_columns(currency=pl.lit("USD"))
     bad = {}
     for mark in (".", ","):
         read = money.parse_amounts(
             pl.col("v"), pl.col("currency"), decimal=mark, exponents={"USD": 9}
         )
-        code = frame.select(read.struct.field("code"))["code"]
-        bad[mark] = code.replace({"currency_contradicts": None})  # which one does not matter here
+        bad[mark] = frame.select(read.struct.field("code"))["code"]
+    letters = seen.str.extract(_LETTERS, 1)
+    strange = letters.is_not_null() & ~letters.is_in(list(money.currency_exponents()))
+    strange = strange.fill_null(value=False)
     dot, comma = bad["."].is_null(), bad[","].is_null()
     # `1,234` is refused with a decimal point (ambiguous) and read with a decimal comma.
     doubt = (bad["."] == "amount_ambiguous").fill_null(value=False) | (
@@ -345,4 +371,5 @@ def _guess_amounts(seen: pl.Series) -> ColumnGuess:
         comma_only=int((comma & ~dot & ~doubt).sum()),
         dot_only=int((dot & ~comma & ~doubt).sum()),
         grouped_or_decimal=int(doubt.sum()),
+        unread=int(((~dot & ~comma & ~doubt) | strange).sum()),
     )

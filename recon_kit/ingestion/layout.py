@@ -50,6 +50,10 @@ TABLE_PROBLEMS: dict[str, str] = {
     "group_differs": "the rows of one group disagree in a field that is told once",
     "group_overflow": "the sum of a group is larger than 64-bit minor units can hold",
 }
+TIMELESS = (
+    "rows with an amount and without a time, which other rows tell: name lines of totals in "
+    "`footer_regex`"
+)
 ROUNDED = "amounts with more decimals than their currency, rounded half-even"
 _TEST_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -147,6 +151,9 @@ class Table(Feed):
             warnings[amounts.FLIPPED] = flipped
         if rounded:
             warnings[ROUNDED] = rounded
+        timeless = good.filter(pl.col("raw_ts").is_null(), pl.col("amount").is_not_null()).height
+        if 0 < timeless < good.height and "event_ts" in self._fields:
+            warnings[TIMELESS] = timeless
         sums = {"sums": control.sums_of(cells, self.layout)} if self.layout.control_regex else {}
         return Told(self._events(good), _problems(rows), warnings, sums)
 

@@ -11,6 +11,7 @@ from recon_kit import money
 from recon_kit.ingestion import vendor_marks, words
 from recon_kit.ingestion.feed import normal_header
 from recon_kit.ingestion.guess import ColumnGuess
+from recon_kit.ingestion.toml_block import quoted
 
 
 def told(
@@ -38,6 +39,20 @@ def told(
     if len(values) == 1:
         return values.pop().upper(), "every column of currencies holds it alone: check"
     return None, "several columns hold one: choose: put the right one"
+
+
+def translated(guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame) -> str | None:
+    """A column called currency whose words are not all codes, with what its signs stand for."""
+    named_so = words.FIELD_WORDS["currency"][0]
+    for column, guess in guesses.items():
+        if guess.kind == "text" and re.fullmatch(named_so, normal_header(column)):
+            told = vendor_marks.marks(rows[column]) if column in rows.columns else []
+            codes = {m: words.CURRENCY_SIGNS.get(m) for m in told}
+            codes |= {m: "EUR" for m in told if re.fullmatch(words.EURO, m, re.IGNORECASE)}
+            pairs = ", ".join(f"{quoted(m)} = {quoted(c)}" for m, c in codes.items() if c)
+            where = f"names = [{quoted(column)}], map = {{ {pairs} }}"
+            return f"currency = {{ {where} }}  # not all are codes: put each other word in `map`"
+    return None
 
 
 def _named(columns: Sequence[str]) -> str | None:

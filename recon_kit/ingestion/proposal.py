@@ -87,8 +87,11 @@ def _table(
     ]
     idle = unsettled.words_of_nothing(status, rows) if by_status is None else []
     if idle and kind not in _PLANS:
-        shown = ", ".join(quoted(word) for word in idle)
-        lines.append(f"# rows whose {status!r} is {shown} moved no money; they count all the same")
+        told = ", ".join(quoted(re.sub(r"[\s-]+", "_", word.lower())) for word in idle)
+        lines.append(
+            f"# rows of some {status!r} moved no money: leave them out of a side by "
+            f"where = {{ status_not = [{told}] }}"
+        )
     lines += _notation(dialect)
     lines += _nulls(chosen, rows)
     lines += _clock(guesses, chosen, rows)
@@ -169,7 +172,10 @@ def _clock(
 ) -> list[str]:
     column = chosen.get("event_ts")
     if column is None:
-        return ["# no column of dates or times was found; events will have no time"]
+        return [
+            "# no column of dates or times was found; events will have no time",
+            *_odd_days(guesses),
+        ]
     formats = guesses[column].formats
     behind = day_and_time.format_behind(chosen, rows)
     lines = []
@@ -189,18 +195,43 @@ def _clock(
     return lines
 
 
-def _amounts(
-    guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str], rows: pl.DataFrame
-) -> list[str]:
-    used = [guesses[chosen[f]] for f in ("amount", "debit", "credit", "fee", "net") if f in chosen]
+def _odd_days(guesses: Mapping[str, ColumnGuess]) -> list[str]:
+    """What to do about a column that is called a date and that no one format reads."""
+    names = vendor_marks.plain_names(guesses)
+    called = [
+        c
+        for c, g in guesses.items()
+        if g.kind in {"text", "count", "amount"}
+        and any(re.fullmatch(p, names[c]) for p in words.FIELD_WORDS["event_ts"])
+    ]
+    return [
+        f"# {column!r} is called one, but no one format reads it: export it as YYYY-MM-DD, or put "
+        "each of its formats in date_formats"
+        for column in called[:1]
+    ]
+
+
+def _marks(used: Sequence[ColumnGuess]) -> list[str]:
+    """How the amounts part decimals and group thousands, and what is doubtful about it."""
     comma = sum(g.comma_only for g in used) > sum(g.dot_only for g in used)
+    unread = sum(g.unread for g in used)
     lines = [f"decimal = {quoted(',' if comma else '.')}"]
     if any(g.comma_only for g in used) and any(g.dot_only for g in used):
         lines.append("# some amounts only read with a decimal comma, others with a point")
+    if unread:
+        lines.append(f"# {unread:,} different amounts cannot be read: their rows will be set aside")
     if any(g.grouped_or_decimal for g in used):
         mark = "." if comma else ","
         doubt = f"some amounts (such as 1{mark}234) read either way: check"
         lines.append(f"thousands = {quoted(mark)}  # {doubt}")
+    return lines
+
+
+def _amounts(
+    guesses: Mapping[str, ColumnGuess], chosen: Mapping[str, str], rows: pl.DataFrame
+) -> list[str]:
+    used = [guesses[chosen[f]] for f in ("amount", "debit", "credit", "fee", "net") if f in chosen]
+    lines = _marks(used)
     if "amount" not in chosen and {"debit", "credit"} & set(chosen):
         lines.append('sign = "debit_credit"')
         if not pairs.is_named(chosen["debit"]):
@@ -277,7 +308,10 @@ def _columns(
     )
     if named is not None:
         lines.append(f"payout_id = {{ from = {quoted(named)}, extract = '(po_\\w+)' }}")
-    if "currency" not in chosen:
+    translated = one_currency.translated(guesses, rows) if "currency" not in chosen else None
+    if translated is not None:
+        lines.append(translated)
+    elif "currency" not in chosen:
         found, why = one_currency.told(guesses, chosen, rows)
         lines.append(f"currency = {{ value = {quoted(found or 'USD')} }}  # {why}")
     lines += [
