@@ -124,6 +124,29 @@ def test_lag_levels(gap, instant, label):
     assert label == level_of(ladder("lag", "ts"), left, right)
 
 
+DAY = 1_000_080_000  # midnight that begins a day
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "label"),
+    [
+        ((DAY, False), (DAY + 60, True), "same day"),
+        ((DAY, False), (DAY + 86_340, True), "same day"),
+        ((DAY, False), (DAY + 86_460, True), "1 day after"),
+        ((DAY, False), (DAY - 60, True), "1 day before"),
+        ((DAY + 86_340, True), (DAY, False), "same day"),
+        ((DAY + 86_340, True), (DAY + 86_400, False), "1 day after"),
+        ((DAY, False), (DAY + 86_400, False), "1 day after"),
+        ((DAY, True), (DAY + 60, True), "within the hour after"),
+    ],
+)
+def test_a_time_of_the_day_that_the_other_side_tells_alone_is_of_the_same_day(left, right, label):
+    """A bill of the ninth and a charge at a quarter past two of the ninth are of one day."""
+    rows = [{"ts": ts, "noon": ts + 43_200 * (not instant), "instant": instant}
+            for ts, instant in (left, right)]  # fmt: skip
+    assert label == level_of(ladder("lag", "ts", "noon"), *rows)
+
+
 @pytest.mark.parametrize(
     ("text", "count"), [("5d", 5), ("36h", 2), ("90m", 1), ("5bd", 8), ("10bd", 15), ("8bh", 4)]
 )

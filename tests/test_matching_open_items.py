@@ -135,6 +135,19 @@ def test_the_nearest_by_customer_says_that_the_amount_differs() -> None:
         )
 
 
+def test_the_nearest_tells_no_difference_that_nobody_told() -> None:
+    """An order without an amount has no other currency, and 23 hours later is another day."""
+    events = [order("o1", None, currency=None),
+              payment("p1", 1200, native_id="ch_1", event_ts=day(23 / 24))]  # fmt: skip
+    who = [person("o1", "ana@x.io"), person("p1", "ana@x.io")]
+    with reconciled(events, rec(keys=[]), who=who) as world:
+        assert world.open("event_key", "why") == [
+            ("o1", ("no key is declared; nearest by customer: payment ch_1, 12.00 EUR, less than a"
+             " day later")),
+            ("p1", "no key is declared; nearest by customer: order, less than a day earlier"),
+        ]  # fmt: skip
+
+
 def test_a_key_that_is_taken_names_who_has_it() -> None:
     """The counterpart exists but stands in another match."""
     events = [order("o1", 100, order_id="1"), payment("p1", 100, order_id="1", native_id="ch_1"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matching_world import day, order, payment, person, rec, reconciled
+from matching_world import day, event, order, payment, person, rec, reconciled
 
 from recon_kit.matching.assign import WEIGHT_FLOOR
 from recon_kit.matching.splits import Item, choose
@@ -231,3 +231,33 @@ def test_where_both_sides_may_have_several_no_event_is_taken_twice():
             "select distinct right_key, why_code from out_proposals where right_key = 'p'"
         )
     assert asked == [("p", "ambiguous")]
+
+
+def test_where_no_amount_is_told_several_are_partners_by_themselves():
+    """Ana's two forms led to one conversion, Bo's one to his: nothing has to add up."""
+    events = [
+        event(key, "crm", "lead", None, currency=None, event_ts=day(at))
+        for key, at in (("a1", 0), ("a2", 0.1), ("b1", 0))
+    ] + [event(key, "ads", "conversion", 5_000, event_ts=day(0.5)) for key in ("ca", "cb")]
+    mails = {"a1": ANA, "a2": ANA, "b1": "bo@example.net", "ca": ANA, "cb": "bo@example.net"}
+    who = [person(key, mail) for key, mail in mails.items()]
+    for i in range(11):
+        events += [
+            event(f"x{i}", "crm", "lead", None, currency=None, event_ts=day(i)),
+            event(f"y{i}", "ads", "conversion", 5_000, event_ts=day(i + 0.1)),
+        ]
+        who += [person(f"{s}{i}", f"user{i}@example.net") for s in "xy"]
+    declared = rec(
+        left={"sources": ["crm"], "types": ["lead"]},
+        right={"sources": ["ads"], "types": ["conversion"]},
+        keys=["click_id"],
+        cardinality="many_to_one",
+        probable={"enabled": True, "uncertified": "auto"},
+    )
+    with reconciled(events, declared, who=who) as world:
+        assert [g for g in world.groups() if "c" in g] == ["a1+a2+ca", "b1+cb"]
+        told = world.rows(
+            """select left_sum, right_sum, discrepancies from out_matches semi join (
+                from out_match_members where event_key in ('ca', 'cb')) c using (match_id)"""
+        )
+    assert told == [(None, 5_000, '["no_amount"]')] * 2

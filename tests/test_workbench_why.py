@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 
 import polars as pl
@@ -263,3 +264,33 @@ def test_rows_without_any_id_are_called_by_the_beginning_of_their_key(tmp_path):
     assert "; 1 counterpart proposed; a person decides" in repr(view)
     assert bench.why(other).event["source"].item() == "bank"
     assert "None" not in repr(view)
+
+
+def test_a_pair_that_its_rivals_crowd_out_is_not_said_to_be_improbable(tmp_path):
+    """Two bank lines of one rent: one is asked about, the other is as good and not asked about."""
+    declared = [("books", "payment"), ("bank", "bank_line")]
+    sources = [NAMELESS_SOURCE.format(name=n, event_type=kind) for n, kind in declared]
+    (tmp_path / "recon.toml").write_text("".join([NAMELESS, *sources]))
+    bench = Workbench(tmp_path, clock=lambda: NOW)
+    rent = "2026-11-02,Office rent,1200.00\n"
+    for source, rows in (("bank", rent * 2), ("books", rent + "2026-11-20,Fuel,35.25\n")):
+        file = tmp_path / f"{source}.csv"
+        file.write_text(f"Date,Memo,Amount\n{rows}")
+        bench.ingest(source, file)
+    bench.reconcile()
+    with bench.store.snapshot().engine() as engine:
+        lines = engine.rows("select event_key from events where source = 'bank' order by 1")
+    told = sorted(bench.why(key).methods["detail"][-1] for key in lines["event_key"])
+    flips = [flip for key in lines["event_key"] for flip in bench.why(key).flips]
+
+    crowded = (
+        "its rivals leave too little of that to ask about, or it was no pair that was looked at"
+    )
+    assert [re.sub(r"0\.\d\d", "P", detail) for detail in told] == [
+        "1 event comes near, the best at P; 1 counterpart proposed; a person decides",
+        f"1 event comes near, the best open one at P by itself; {crowded}",
+    ]
+    assert [re.sub(r"0\.\d\d", "P", flip) for flip in flips if "it" in flip][-1:] == [
+        f"its likeliest counterpart is P by itself; {crowded}"
+    ]
+    assert [flip for flip in flips if "bits" in flip] == []

@@ -52,7 +52,7 @@ def comparisons(filled: Collection[str], terms: Terms) -> tuple[Comparison, ...]
     has = set(filled)
     made: tuple[tuple[set[str], Callable[[], Comparison]], ...] = (
         ({"amount"}, lambda: _amount(has, terms)),
-        ({"ts"}, lambda: _lag(days(terms.before), days(terms.after), terms.lags)),
+        ({"ts"}, lambda: _lag(days(terms.before), days(terms.after), terms.lags, at(has))),
         ({"email", "name", "phone", "postcode"}, lambda: customer(has)),
         ({"text"}, text),
         (
@@ -71,6 +71,11 @@ def comparisons(filled: Collection[str], terms: Terms) -> tuple[Comparison, ...]
     found = [make() for fields, make in made if fields & has]
     found += [further(f"x{i}", name) for i, name in enumerate(terms.extra) if f"x{i}" in has]
     return tuple(found)
+
+
+def at(has: Collection[str]) -> str:
+    """The column that says when a row was: where some tell a day alone, its noon stands for it."""
+    return "noon" if "noon" in has else "ts"
 
 
 def days(span: Duration) -> int:
@@ -160,15 +165,19 @@ def _net_levels(has: Collection[str], terms: Terms, left: str, right: str) -> li
     return levels
 
 
-def _lag(before: int, after: int, lags: Sequence[Lag] = ()) -> Comparison:
+def _lag(before: int, after: int, lags: Sequence[Lag], column: str) -> Comparison:
     """Right time minus left time, in hours where both are instants, else in days.
+
+    Between the noon of a day and an instant of that day lie twelve hours at most, as between two
+    days whose clocks went forward: `column` is `noon` where one side tells what the other does not.
 
     Where several pairs of sources have lags of their own, each is measured by its own habit.
     """
     if len(lags) > 1:
         return _usual_lag(before, after, lags)
     exact = "l.instant and r.instant and r.ts - l.ts"
-    day = "floor((r.ts - l.ts + 43200) / 86400)"
+    gap = f"r.{column} - l.{column}"
+    day = f"floor(({gap} + 43200) / 86400)"
     levels = [
         Level("within the hour after", f"{exact} between 0 and 3599", 0.2, 0.0005),
         Level("1 to 8 hours after", f"{exact} between 3600 and 28799", 0.12, 0.003),
@@ -196,7 +205,7 @@ def _lag(before: int, after: int, lags: Sequence[Lag] = ()) -> Comparison:
     levels.append(Level("outside the window", None, 0.002, 0.6))
     # a day's border lies at noon, and instants are told apart within the first day at least
     first, end = -before * 86400 - 43200, max(after, 1) * 86400 + 43200
-    beyond = (0, f"r.ts - l.ts not between {first} and {end}")
+    beyond = (0, f"{gap} not between {first} and {end}")
     return Comparison("lag", "time lag", "l.ts is null or r.ts is null", tuple(levels), beyond)
 
 

@@ -33,6 +33,7 @@ _OPTIONAL: dict[str, str] = {
 # Columns of an open event in which numbers stand, and what is made of them.
 _TELL_NUMBERS: tuple[str, ...] = ("description", "order_id", "invoice_number")
 _NUMBERS: tuple[str, ...] = ("invoice", "refs", "text_refs")
+_NOON = 43_200  # seconds of a day at its noon
 # Columns of a row that need no last touch.
 _KEPT: tuple[str, ...] = (
     "side", "seq", "eid", "event_key", "amount", "currency", "shown", "shown_currency", "ts",
@@ -205,7 +206,8 @@ def _rows_sql(plain: str, extra: Sequence[str], *, rated: bool, told: bool) -> s
         case when length(invoice_digits) >= 3 then invoice_digits end as invoice,
         refs, {folding.numbers("memo")} as text_refs,
         {folding.term("'a'", "0", "amount::varchar || ' ' || currency")} as amount_term,
-        {folding.term("'e'", "0", "email_user")} as user_term, {worth} as worth
+        {folding.term("'e'", "0", "email_user")} as user_term, {worth} as worth,
+        ts + case when instant then 0 else {_NOON} end as noon
     from last_named o"""
 
 
@@ -228,7 +230,8 @@ def filled(engine: Engine, extra: Sequence[str]) -> tuple[str, ...]:
 
     `name_text` and `text_name` (a name of one side among the words of the other side's text) are
     there where names cannot be compared with names, `ref_text` and `text_ref` (a number of one
-    side's keys in the other side's text) where each side has one of them; `shown` where a side
+    side's keys in the other side's text) where each side has one of them; `noon` where some rows
+    tell a day alone and others a time of the day; `shown` where a side
     tells what was presented in another currency, `fee` where one tells a fee; `currency` where
     both sides keep the same currencies, so that different ones tell against a pair.
     """
@@ -247,11 +250,20 @@ def filled(engine: Engine, extra: Sequence[str]) -> tuple[str, ...]:
         found += ["text_name"] if "text_words" in left and "words" in right else []
     found += ["ref_text"] if "refs" in left and "text_refs" in right else []
     found += ["text_ref"] if "text_refs" in left and "refs" in right else []
+    if "ts" in found and _days_and_times(engine):
+        found.append("noon")
     if "amount" in found and _tells_fees(engine):
         found.append("fee")
     if "amount" in found and _one_money(engine):
         found.append("currency")
     return tuple(found)
+
+
+def _days_and_times(engine: Engine) -> bool:
+    """Whether some rows tell a day alone and others a time of the day."""
+    return bool(
+        engine.one(f"select count(distinct instant) = 2 from {TABLE} where ts is not null")[0]
+    )
 
 
 def _tells_fees(engine: Engine) -> bool:

@@ -27,7 +27,8 @@ _SMALL, _RATE_SMALL = 10**13, 10**5
 _NARROW, _WIDE = "l.amount", "l.amount::hugeint"
 _QUICK = re.compile(r"jaro_winkler_similarity\(l\.\w+, r\.\w+, 0\.\d+\) >= 0\.\d+(?= and )")
 _DAYS = re.compile(
-    r"floor\(\(r\.ts - l\.ts \+ 43200\) / 86400\) (?:= (-?\d+)|between (-?\d+) and (-?\d+))"
+    r"floor\(\((?P<gap>r\.(?P<at>ts|noon) - l\.(?P=at)) \+ 43200\) / 86400\)"
+    r" (?:= (?P<day>-?\d+)|between (?P<first>-?\d+) and (?P<last>-?\d+))"
 )
 # A column of either row in a condition.
 COLUMN = re.compile(r"\b([lr])\.([a-z_][a-z0-9_]*)")
@@ -111,8 +112,8 @@ def quick_sql(sql: str) -> str:
 
 
 def _seconds_sql(found: re.Match[str]) -> str:
-    first, last = (int(day) for day in (found[2] or found[1], found[3] or found[1]))
-    return f"r.ts - l.ts between {first * 86400 - 43200} and {last * 86400 + 43199}"
+    first, last = (int(found[name] or found["day"]) for name in ("first", "last"))
+    return f"{found['gap']} between {first * 86400 - 43200} and {last * 86400 + 43199}"
 
 
 def splink_settings(

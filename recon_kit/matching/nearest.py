@@ -286,9 +286,9 @@ select o.eid, o.mid, o.side, o.amount, o.currency, n.other, n.key_used,
        case o.home when 0 then {quote_text(right)} else {quote_text(left)} end as other_side,
        array_to_string(list_filter([{listed}]::varchar[], lambda x: x is not null), ', ')
            as carried,
-       (epoch_us(q.ts) - epoch_us(o.ts)) // 86400000000 as days,
-       q.currency is distinct from o.currency as other_currency,
-       q.amount is distinct from o.amount as other_amount,
+       epoch_us(q.ts) - epoch_us(o.ts) as apart, apart // 86400000000 as days,
+       coalesce(q.currency <> o.currency, false) as other_currency,
+       coalesce(q.amount <> o.amount, false) as other_amount,
        coalesce(v.other_customer, false) as other_customer,
        {_money("abs(o.amount)", "o.currency", "a")} as money,
        {_money("q.amount", "q.currency", "b")} as other_money
@@ -366,11 +366,14 @@ _OTHER = f"coalesce(nullif(concat_ws(' ', {_KIND}, other_name), ''), 'an event')
 _KEY = "replace(regexp_replace(coalesce(key_used, 'key'), '^.*[.]', ''), '_', ' ')"
 _SAME_KEY = f"{_OTHER} || ' carries the same ' || {_KEY}"
 _ORPHAN = "'no row carries the id that this ' || coalesce(event_type, 'event') || ' corrects'"
-_DAYS = "abs(days) || case when abs(days) = 1 then ' day' else ' days' end"
+_DAYS = """case when days = 0 then 'less than a day' when abs(days) = 1 then '1 day'
+                else abs(days) || ' days' end"""
 _APART = f"""
     coalesce(', ' || other_money, '')
-    || case when days = 0 then ', the same day' when days > 0 then ', ' || {_DAYS} || ' later'
-            when days < 0 then ', ' || {_DAYS} || ' earlier' else '' end
+    || case when apart = 0 then ', the same day'
+            when apart is not null then ', ' || {_DAYS} ||
+                case when apart > 0 then ' later' else ' earlier' end
+            else '' end
     || case when other_currency then ', another currency' when other_amount then ', another amount'
             else '' end
     || case when other_customer then ', another customer' else '' end"""

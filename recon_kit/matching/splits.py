@@ -62,8 +62,15 @@ class Chosen:
     equal: bool
 
 
-# The cardinality under which pairs compete: several partners come as a set, or not at all.
-PAIRS: Cardinality = "one_to_one"
+def cardinality_of_pairs(rec: Reconciliation, ladders: Sequence[Comparison]) -> Cardinality:
+    """The cardinality under which pairs compete.
+
+    Where amounts are compared several partners come as a set that adds up, or not at all. Where
+    none are, nothing has to add up: two leads of one conversion are its partners by themselves, as
+    they would be by key.
+    """
+    sums = any(ladder.name == "amount" for ladder in ladders)
+    return "one_to_one" if sums or rec.cardinality == "many_to_many" else rec.cardinality
 
 
 def assign(
@@ -73,8 +80,8 @@ def assign(
 
     Args:
         engine: holds the scored pairs, `side_left` and `side_right`.
-        rec: the reconciliation; sets are looked for where an event may have several partners,
-            from either side where both may.
+        rec: the reconciliation; sets are looked for where an event may have several partners
+            whose amounts are told, from either side where both may.
         ladders: the model's comparisons.
         table: name of the scored pairs.
 
@@ -82,13 +89,14 @@ def assign(
         Notes. The table has the columns of `ASSIGNED_SCHEMA`; `together` names the principal's
         `eid` on the rows of a set, whose rows share probability and margin.
     """
-    if rec.cardinality == "one_to_one":
-        pairwise(engine, table, PAIRS)
+    competing = cardinality_of_pairs(rec, ladders)
+    if rec.cardinality == "one_to_one" or competing != "one_to_one":
+        pairwise(engine, table, competing)
         return []
     pairs = engine.rows(
         f"select left_eid, right_eid, match_weight, left_seq, right_seq from {quote_ident(table)}"
     ).sort("left_seq", "right_seq")
-    answer = pick(pairs, PAIRS)
+    answer = pick(pairs, competing)
     shift = engine.count("side_left") + 1  # right events are numbered after the left ones
     sets: list[Item] = []
     crowded = too_large = 0

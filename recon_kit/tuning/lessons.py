@@ -121,7 +121,8 @@ class Lessons:
         engine = self.engine
         self._found_for = probable.rescore(engine, self.rec, model, self._found_for)
         splits.assign(engine, self.rec, model.ladders)
-        chances = assign.chances(engine, probable.TABLE, splits.PAIRS)
+        pairs_of = splits.cardinality_of_pairs(self.rec, model.ladders)
+        chances = assign.chances(engine, probable.TABLE, pairs_of)
         engine.put("labelled_rows", self.events.select("seq"))
         engine.put("pair_chances", chances)
         engine.con.execute(

@@ -11,6 +11,7 @@ from recon_kit.ledger.engine import Engine
 from recon_kit.matching import answer_words, beside, evidence, keys, ladders
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
+from recon_kit.workbench.whatif import NOT_ASKED, likeliest_open
 
 _SCHEMA = {"method": pl.String, "outcome": pl.String, "detail": pl.String}
 
@@ -179,7 +180,10 @@ def _probable(rec: Reconciliation, found: evidence.Why, near: beside.Beside) -> 
         return f"{told}, the best at {best:.2f}"
     if found.match.height or near.prior is None:
         return told
-    return f"{told}, none reached {rec.probable.review_min:.2f}"
+    alone = likeliest_open(near)
+    if alone is not None and alone[1] >= rec.probable.review_min:
+        return f"{told}, the best open one at {alone[1]:.2f} by itself; {NOT_ASKED}"
+    return f"{told}, none that is open reached {rec.probable.review_min:.2f}"
 
 
 def other_keys(engine: Engine, rec: Reconciliation, found: evidence.Why) -> list[str]:

@@ -14,6 +14,9 @@ from recon_kit.matching.authority import Authority
 from recon_kit.matching.beside import Beside
 from recon_kit.settings import Reconciliation
 
+# Why a pair that is probable by itself is not even asked about.
+NOT_ASKED = "its rivals leave too little of that to ask about, or it was no pair that was looked at"
+
 
 @dataclass(frozen=True)
 class Stakes:
@@ -46,7 +49,8 @@ def sentences(stakes: Stakes, found: evidence.Why, near: Beside) -> tuple[str, .
         elif method == "probable":
             told += _fallen(found, near, allowed)
         return tuple(filter(None, told))
-    return tuple(filter(None, [*_waiting(found, stakes.zone), *_risen(found, near, allowed)]))
+    waiting, risen = _waiting(found, stakes.zone), _risen(rec, found, near, allowed)
+    return tuple(filter(None, [*waiting, *risen]))
 
 
 def allowed_minor(rec: Reconciliation, left_sum: int) -> int:
@@ -108,7 +112,7 @@ def _waiting(found: evidence.Why, zone: str) -> list[str]:
     return []
 
 
-def _risen(found: evidence.Why, near: Beside, allowed: Authority) -> list[str]:
+def _risen(rec: Reconciliation, found: evidence.Why, near: Beside, allowed: Authority) -> list[str]:
     """What the best open candidate lacks."""
     why = found.open_item["why_code"].to_list()
     if "id_conflict" in why:
@@ -118,12 +122,15 @@ def _risen(found: evidence.Why, near: Beside, allowed: Authority) -> list[str]:
     if best is None or near.prior is None:
         return []
     standing, probability, reason = best
-    if reason == "uncertified":
-        return [f"at {probability:.2f} it is probable enough: {allowed.said}"]
-    if reason == "margin":
-        return [f"its best rival comes nearer than the margin of {allowed.margin:.2f}"]
-    if reason in ("ambiguous", "currency", "unscored", "amounts_differ"):
-        return []
+    if found.proposals.is_empty() and probability >= rec.probable.review_min:
+        reason = "not_asked"
+    doubts = {
+        "not_asked": f"its likeliest counterpart is {probability:.2f} by itself; {NOT_ASKED}",
+        "uncertified": f"at {probability:.2f} it is probable enough: {allowed.said}",
+        "margin": f"its best rival comes nearer than the margin of {allowed.margin:.2f}",
+    } | dict.fromkeys(("ambiguous", "currency", "unscored", "amounts_differ"), "")
+    if reason in doubts:
+        return [doubts[reason]]
     found_flip = counterfactual.flip(near.ladders, standing, probability, allowed.threshold)
     return [_sentence(found_flip, "it would be matched" if allowed.alone else "it would reach")]
 
@@ -151,10 +158,16 @@ def _best_pair(found: evidence.Why, near: Beside) -> tuple[list[int], float, str
         if pair.is_empty():
             return None
         return pair["standing"][0].to_list(), top["confidence"], top["why_code"]
+    alone = likeliest_open(near)
+    return (*alone, None) if alone else None
+
+
+def likeliest_open(near: Beside) -> tuple[list[int], float] | None:
+    """Standing and probability, its rivals not weighed, of the likeliest pair that is open."""
     free = near.pairs.filter(pl.col("free")).drop_nulls("match_weight")
     if free.is_empty():
         return None
-    return free["standing"][0].to_list(), 1 / (1 + 2 ** -free["match_weight"][0]), None
+    return free["standing"][0].to_list(), 1 / (1 + 2 ** -free["match_weight"][0])
 
 
 def _sentence(flip: counterfactual.Flip | None, then: str) -> str:
