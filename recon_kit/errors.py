@@ -58,10 +58,13 @@ class SettingsError(ReconError):
 
 
 class UnknownNameError(ReconError):
-    """A source, reconciliation, feed or similar was asked for that is not declared."""
+    """A source, reconciliation, feed or similar was asked for that is not declared.
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        super().__init__(f"no {kind} is called {name!r}; {nearest(name, known)}")
+    `otherwise` ends the sentence in place of known names, where there are too many to list.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], otherwise: str = "") -> None:
+        super().__init__(f"no {kind} is called {name!r}; {otherwise or nearest(name, known)}")
         self.kind, self.name = kind, name
 
 

@@ -550,9 +550,11 @@ TIMES = [
     refused(64, "none declared", table(ROW1), "", "carry no offset and no zone is known",
             layout={"timezone": None}),
     set_aside(65, "skipped", at("2026-03-08 02:30:00"), "time_nonexistent",
-              "the clock change of the zone skipped this local time"),
+              "the clock change of the zone skipped this local time; is the declared zone the "
+              "file's?"),
     set_aside(65, "twice", at("2026-11-01 01:30:00"), "time_ambiguous",
-              "the clock change of the zone made this local time happen twice"),
+              "the clock change of the zone made this local time happen twice; export the times in "
+              "UTC or with their offset"),
     read(66, "both", table(row(at="1767225600"), row(id="p8", at="1767225600000")), 2,
          layout={"date_formats": ["epoch"]}),
     set_aside(66, "neither", table(row(at="1767225600"), row(id="p8", at="99999999999999999")),

@@ -117,7 +117,7 @@ REFUSALS = [
     ("sli orders", 2, "unknown_name", "did you mean 'orders_to_payments'?"),
     ("export matches --out m.txt", 1, "report", "is written as .csv or .parquet"),
     ("run --as-of tomorrow", 2, "settings", "tomorrow"),
-    ("report --week 46", 1, "parameter", "week '46'"),
+    ("report --week 46", 2, "parameter", "'46' is no ISO week; write it like 2026-W46"),
     ("decide #1001 nobody --same", 2, "unknown_name", "'nobody'"),
     ("queue --colour red", 2, "unknown_option", "--colour"),
 ]

@@ -38,15 +38,26 @@ def test_money_needs_a_reason(recon):
     """Without a code the decision is refused with exit 1; with one it is recorded."""
     code, _, err = recon("decide", "#1003", "--write-off")
     assert code == 1
-    assert "a decision that moves money needs a reason code [reason_missing]" in err
+    assert "a decision that moves money needs a reason code: customer_confirmed, docu" in err
+    code, _, err = recon("decide", "#1003", "--write-off", "--reason", "small")
+    assert code == 1
+    assert "there is no such reason code; known: customer_confirmed, document_seen, paid" in err
+    assert "adjudicated, other; [review] reasons in recon.toml adds codes [reason_unknown]" in err
 
     assert recon("decide", "#1003", "--write-off", "--reason", "bad_debt")[0] == 0
 
 
-@pytest.mark.parametrize("verdicts", [[], ["--same", "--unsure"]])
-def test_exactly_one_verdict(recon, verdicts):
-    """None, or two at once, is a misuse."""
-    assert recon("decide", "#1003", "c9", *verdicts)[0] == 2
+@pytest.mark.parametrize(
+    ("verdicts", "told"),
+    [([], "none was given"), (["--same", "--unsure"], "given: --same, --unsure")],
+)
+def test_exactly_one_verdict(recon, verdicts, told):
+    """None, or two at once, is a misuse that names the verdicts there are."""
+    code, _, err = recon("decide", "#1003", "c9", *verdicts)
+
+    every = "--same, --not-same, --unsure, --no-counterpart, --accept-residual, --write-off"
+    assert code == 2
+    assert f"Say exactly one of {every}; {told}." in err
 
 
 def test_an_unknown_id_is_a_misuse(recon):
@@ -54,7 +65,10 @@ def test_an_unknown_id_is_a_misuse(recon):
     code, _, err = recon("decide", "#9999", "c9", "--same")
 
     assert code == 2
-    assert "no left event of orders_to_payments is called '#9999'" in err
+    assert err == (
+        "recon: no left event of orders_to_payments is called '#9999'; check the spelling; "
+        "`recon why ID` says where an event stands\n"
+    )
 
 
 def test_undo_wants_one_target(recon):

@@ -134,7 +134,7 @@ def test_a_bundle_with_one_bad_pair_records_nothing(bench):
 def test_accepting_a_residual_needs_a_reason_and_closes_the_item(bench):
     """#1002 lacks 5.50; accepted as goodwill it is open no more."""
     match = bench.matches().frame.filter(pl.col("left_ids") == "#1002")["match_id"][0]
-    with pytest.raises(DecisionRefusedError, match=r"needs a reason code \[reason_missing\]"):
+    with pytest.raises(DecisionRefusedError, match=r"needs a reason code: customer_confirmed, "):
         bench.decide(match, verdict="accept_residual")
 
     bench.decide(match[:8], verdict="accept_residual", reason="goodwill")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from recon_kit import model
 from recon_kit.cli import main
+from recon_kit.errors import WorkspaceError
 from recon_kit.ledger.engine import Step
 from recon_kit.ledger.store import Store
 from recon_kit.matching import difference
@@ -350,6 +351,15 @@ def test_a_past_day_is_seen_as_of_its_end(shop, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["rows"][0]["run_id"] == past.frame["run_id"][0]
     assert told["diff"]["lines"] == past.diff.lines
+
+
+def test_a_sequence_before_the_first_file_is_refused(shop):
+    """An empty run would read like a result in which everything is withdrawn."""
+    bench = bench_at(shop, LATER)
+    bench.ingest("till", shop / "till.csv")
+
+    with pytest.raises(WorkspaceError, match=r"^at sequence 0 nothing was known: the first file "):
+        bench.reconcile(as_of=0)
 
 
 def test_a_shadow_leaves_the_current_result_alone(busy_shop):

@@ -13,11 +13,17 @@ from cyclopts import CycloptsError
 from recon_kit.cli import decisions, facts, keeping, promises, results, rules, training
 from recon_kit.cli.app import DONE, FAILED, MISUSE, app, refuse
 from recon_kit.cli.typed import TYPED
-from recon_kit.errors import ReconError, SettingsError, UnknownNameError, WorkspaceError
+from recon_kit.errors import (
+    ParameterError,
+    ReconError,
+    SettingsError,
+    UnknownNameError,
+    WorkspaceError,
+)
 
 # Every module that brings commands; each registers its own when it is imported.
 SUBJECTS = (facts, results, decisions, rules, training, promises, keeping)
-_MISUSE_ERRORS = (SettingsError, UnknownNameError, WorkspaceError)
+_MISUSE_ERRORS = (ParameterError, SettingsError, UnknownNameError, WorkspaceError)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

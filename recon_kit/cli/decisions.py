@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Group, Parameter, validators
+from cyclopts import ArgumentCollection, Group, Parameter
 
 from recon_kit.cli.app import (
     COMMON,
@@ -99,7 +99,17 @@ def labels_agreement(reconciliation: str | None = None, *, common: Common = COMM
     return show(bench_of(common).agreement(reconciliation), common)
 
 
-VERDICT = Group("Verdict", validator=validators.LimitedChoice(1, 1))
+def _one_verdict(asked: ArgumentCollection) -> None:
+    """Exactly one switch of the group is on."""
+    every, given = (
+        [argument.name for argument in found] for found in (asked, asked.filter_by(value_set=True))
+    )
+    if len(given) != 1:
+        told = f"given: {', '.join(given)}" if given else "none was given"
+        raise ValueError(f"Say exactly one of {', '.join(every)}; {told}.")
+
+
+VERDICT = Group("Verdict", validator=_one_verdict)
 Verdict = Annotated[bool, Parameter(group=VERDICT, negative="")]
 
 

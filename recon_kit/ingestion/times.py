@@ -24,8 +24,10 @@ from recon_kit.model import UTC
 TIME_PROBLEMS: dict[str, str] = {
     "time_unreadable": "the time does not fit any declared format",
     "time_format_ambiguous": "two declared formats read the time differently; declare one",
-    "time_nonexistent": "the clock change of the zone skipped this local time",
-    "time_ambiguous": "the clock change of the zone made this local time happen twice",
+    "time_nonexistent": "the clock change of the zone skipped this local time; is the declared zone"
+    " the file's?",
+    "time_ambiguous": "the clock change of the zone made this local time happen twice; export the"
+    " times in UTC or with their offset",
     "time_placeholder": "the time is a placeholder (1900, 1970-01-01 or 9999), not a moment",
     "time_zone_unknown": "the zone beside the time is no known zone",
     "time_zone_missing": "the time has no zone, and none is declared for the source",

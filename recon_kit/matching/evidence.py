@@ -87,7 +87,7 @@ def why(engine: Engine, event_key: str, *, prefix: str = OUT, run_id: str | None
         UnknownNameError: no event has that key.
     """
     if not engine.rows("select 1 from events where event_key = ?", [event_key]).height:
-        raise UnknownNameError("event", event_key, [])
+        raise UnknownNameError("event", event_key, [], "check the key")
     tables = _Tables(engine, prefix, run_id)
     own = tables.rows("match_members", "event_key = ?", [event_key])
     match_id = own["match_id"][0] if own.height else ""

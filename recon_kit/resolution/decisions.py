@@ -131,8 +131,9 @@ def draft(engine: Engine, asked: pl.DataFrame, rec: Reconciliation, context: Con
     engine.put("asked_reasons", pl.DataFrame({"code": list(codes)}))
     engine.run(*draft_steps(context.run_id))
     found = engine.rows("from judged order by row").with_columns(pl.col("row").cast(pl.Int64))
+    told = {c: m.replace("{codes}", ", ".join(codes)) for c, m in PROBLEMS.items()}
     problems = found.filter(pl.col("code").is_not_null()).select(
-        "row", "code", message=pl.col("code").replace_strict(PROBLEMS, return_dtype=pl.String)
+        "row", "code", message=pl.col("code").replace_strict(told, return_dtype=pl.String)
     )
     return Drafted(_rows(found.filter(pl.col("code").is_null()), rec, context), problems)
 
@@ -161,14 +162,15 @@ _CHECKS: tuple[tuple[str, str, str], ...] = (
     ("not_open", "verdict = 'write_off' and match_id is null and not event_open",
      "the event is not open in the current run; there is nothing to write off"),
     ("reason_missing", f"verdict in {MONEY_VERDICTS!r} and reason_code is null",
-     "a decision that moves money needs a reason code"),
+     "a decision that moves money needs a reason code: {codes}"),
     ("reason_unknown", "reason_code is not null and known_reason is null",
-     "the reason code is not declared; [review] reasons in recon.toml adds codes"),
+     "there is no such reason code; known: {codes}; [review] reasons in recon.toml adds codes"),
     ("note_missing", "reason_code = 'other' and coalesce(trim(note), '') = ''",
      "the reason other needs a note that says what"),
     ("evidence_changed", "evidence_hash is not null and evidence_hash <> hash_now",
      "the facts have changed since they were shown; look again and decide anew"),
 )  # fmt: skip
+# `{codes}` stands for the reason codes that the workspace knows.
 PROBLEMS: dict[str, str] = {code: message for code, _, message in _CHECKS}
 
 

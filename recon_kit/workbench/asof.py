@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, time
 from zoneinfo import ZoneInfo
 
+import polars as pl
+
 from recon_kit.errors import SettingsError, WorkspaceError
 from recon_kit.ledger.store import Store
 from recon_kit.settings import Settings
@@ -28,11 +30,16 @@ def meant(
 
     Raises:
         SettingsError: the text is neither.
-        WorkspaceError: nothing had been recorded by then, though something has since.
+        WorkspaceError: no file had come in by then, though one has since.
     """
     if asked is None:
         return facts_seq(store), now
     if isinstance(asked, int) or asked.isdecimal():
+        if int(asked) < _first_seq(store):
+            raise WorkspaceError(
+                f"at sequence {asked} nothing was known: the first file came in at sequence "
+                f"{_first_seq(store)}; ask for that one or a later one"
+            )
         return int(asked), now
     try:
         day = datetime.fromisoformat(asked)
@@ -54,3 +61,8 @@ def meant(
             "closed period from its own end, set `as_of` under [workspace] instead"
         )
     return known, moment
+
+
+def _first_seq(store: Store) -> int:
+    """Sequence of the first file; 0 where none came in yet."""
+    return int(store.batches().select(pl.col("seq").min().fill_null(0)).item())

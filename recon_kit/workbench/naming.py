@@ -134,7 +134,8 @@ def event_named(
         )
     )
     if found.is_empty():
-        raise UnknownNameError(f"{side} event of {rec.name}", text, [])
+        known = "check the spelling; `recon why ID` says where an event stands"
+        raise UnknownNameError(f"{side} event of {rec.name}", text, [], known)
     if found.height > 1:
         how = "are called" if found["place"][0] <= CALLED else "carry"
         raise DecisionRefusedError(

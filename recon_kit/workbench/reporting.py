@@ -48,7 +48,7 @@ def week_name(engine: Engine, week: str, now: datetime, zone: str) -> str:
     try:
         workdays.week_bounds(week, zone)
     except ValueError as why:
-        raise ParameterError(f"week {week!r}: {why}") from None
+        raise ParameterError(str(why)) from None
     return week
 
 
