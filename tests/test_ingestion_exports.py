@@ -103,19 +103,21 @@ def test_day_time_and_zone_of_three_columns_are_one_moment(tmp_path):
 
 
 def test_rows_that_share_an_id_are_told_apart(tmp_path):
-    """A transfer and its charge bear one id: both are told, and neither changes the other."""
+    """A transfer and its charge bear one id: both are told, and the charge of 0.51 once."""
     toml, events = taken_in(
         tmp_path,
         "statement.csv",
-        "TransferWise ID,Date,Amount,Currency,Description,Running Balance\n"
-        "TRANSFER-2,31-07-2026,500.00,EUR,Received money,500.00\n"
-        "TRANSFER-2,31-07-2026,-0.51,EUR,Charges for TRANSFER-2,499.49\n"
-        "CARD-3,13-08-2026,-20.00,EUR,Cafe,479.49\n",
+        "TransferWise ID,Date,Amount,Currency,Description,Running Balance,Total fees\n"
+        "TRANSFER-2,31-07-2026,500.00,EUR,Received money,500.00,0.00\n"
+        "TRANSFER-2,31-07-2026,-0.51,EUR,Charges for TRANSFER-2,499.49,0.51\n"
+        "CARD-3,13-08-2026,-20.00,EUR,Cafe,479.49,0.00\n",
     )
 
     assert events["event_id"].n_unique() == 3
     assert events["amount"].to_list() == [50_000, -51, -2_000]
+    assert events["fee"].to_list() == [None, None, None]
     assert "# 'TransferWise ID' repeats; together these tell rows apart" in toml
+    assert "# 'Total fees' is left out: what moved is already less the fee: check" in toml
 
 
 def test_lines_of_an_invoice_count_its_total_once(tmp_path):
@@ -403,3 +405,67 @@ def test_days_that_no_format_reads_are_named(tmp_path):
         "of its formats in date_formats"
     ) in toml
     assert events["event_ts"].to_list() == [None, None]
+
+
+def test_a_row_that_tells_its_net_alone_moved_that_much(tmp_path):
+    """A marketplace prints fees as a net of -2.93 and no amount: the balance lost 2.93."""
+    _, events = taken_in(
+        tmp_path,
+        "statement_2026_3.csv",
+        "Date,Type,Title,Currency,Amount,Fees & Taxes,Net\n"
+        '"March 29, 2026",Sale,Payment for Order #3012345678,EUR,€45.00,--,€45.00\n'
+        '"March 29, 2026",Fee,Transaction fee: Mug,EUR,--,-€2.93,-€2.93\n',
+    )
+
+    assert events.select("event_type", "amount").rows() == [("payment", 4_500), ("fee", -293)]
+
+
+def test_what_was_paid_goes_before_its_net(tmp_path):
+    """45.00 were paid and 43.50 left: a payout without a gross sends its net."""
+    _, events = taken_in(
+        tmp_path,
+        "transactions.csv",
+        "Date,Type,Order number,Net amount,Payout ID,Gross transaction amount,Currency\n"
+        '"Mar 29, 2026",Order,12-1,43.50,55,45.00,EUR\n'
+        '"Mar 31, 2026",Payout,--,-43.50,55,--,EUR\n',
+    )
+
+    assert events.select("event_type", "amount", "net").rows() == [
+        ("payment", 4_500, 4_350),
+        ("payout", 4_350, 4_350),
+    ]
+
+
+def test_an_american_time_with_its_zone_is_read(tmp_path):
+    """Eight in the evening of 2 March in California is the third in UTC."""
+    _, events = taken_in(
+        tmp_path,
+        "range.csv",
+        "date/time,type,order id,total\n"
+        '"Mar 2, 2026 8:15:10 PM PST",Order,111-1,12.90\n'
+        '"Mar 8, 2026 8:15:10 PM PDT",Refund,111-2,-17.00\n',
+    )
+
+    assert events["event_ts"].to_list() == [
+        datetime(2026, 3, 3, 4, 15, 10, tzinfo=UTC),
+        datetime(2026, 3, 9, 3, 15, 10, tzinfo=UTC),
+    ]
+
+
+def test_a_ledgers_debit_is_said_to_be_its_accounts_own(tmp_path):
+    """Soll of a customer's account is what was invoiced, not money that went out: check."""
+    path = tmp_path / "stapel.csv"
+    path.write_text(
+        "Umsatz (ohne Soll/Haben-Kz);Soll/Haben-Kennzeichen;WKZ Umsatz;Konto;Gegenkonto;"
+        'Belegdatum;Belegfeld 1\n1234,50;"S";"EUR";10001;8400;1503;"RE-1"\n'
+        '59,50;"H";"EUR";10002;8400;1603;"GS-1"\n',
+        encoding="utf-8",
+    )
+
+    toml = profile_file(path).toml
+
+    assert (
+        "# a ledger marks debit and credit of its own account: a customer's account is debited "
+        "what was invoiced: check the signs"
+    ) in toml
+    assert "# 'Belegdatum' is called one, but no one format reads it" in toml

@@ -76,6 +76,10 @@ def read_money(rows: pl.DataFrame, layout: Layout) -> tuple[pl.DataFrame, int]:
         rows = rows.with_columns(fee=-pl.col("fee"))
     absent = [m for m in MONEY if m not in names]
     rows = rows.with_columns(pl.lit(None, dtype=pl.Int64).alias(m) for m in absent)
+    if layout.sign == "signed" and {"amount", "net"} <= set(names):
+        # A row that tells its net alone moved that much, before the fee that it tells.
+        gross = pl.col("net") + pl.col("fee").fill_null(0)
+        rows = rows.with_columns(amount=pl.coalesce("amount", gross))
     return _signed(rows, layout), int(rounded.item())
 
 

@@ -54,6 +54,8 @@ def _completed(
         del chosen["currency"]
     if "amount" in chosen:
         _complete_direction(chosen, guesses, rows)
+    if vendor_marks.fee_is_a_row(rows, chosen):
+        del chosen["fee"]  # which the amounts hold already
     if {"amount", "currency"} <= set(chosen):
         chosen |= vendor_marks.converted(guesses)
     return chosen | day_and_time.beside(chosen, guesses, rows)

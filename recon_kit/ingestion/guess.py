@@ -33,7 +33,8 @@ DATE_FORMATS: tuple[str, ...] = (
     "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d.%m.%y", "%Y.%m.%d.", "%Y.%m.%d",
     "%d-%m-%Y", "%m-%d-%Y", "%d-%m-%Y %H:%M:%S%.f",
     "%m-%d-%Y %H:%M:%S", "%d-%m-%Y %H:%M:%S", "%d-%b-%Y", "%d-%b-%y", "%d/%b/%Y", "%b %d, %Y",
-    "%d %b %Y", "%d %b %y", "%d %B %Y", "%B %d, %Y",
+    "%d %b %Y", "%d %b %y", "%d %B %Y", "%B %d, %Y", "%b %d, %Y %I:%M:%S %p",
+    "%b %d, %Y %I:%M:%S %p %Z", "%d.%m.%Y, %H:%M", "%d/%m/%Y, %H:%M", "%m/%d/%Y, %I:%M %p",
 )  # fmt: skip
 _TIME_WORDS = re.compile(
     r"date|time|created|posted|booked|settled|datum|fecha|buchung(stag)?$|(_| )(at|on)$",
@@ -41,8 +42,9 @@ _TIME_WORDS = re.compile(
 )
 _PHONE_WORDS = re.compile(r"phone|mobile|telefon|\btel\b", re.IGNORECASE)
 _NAME_WORDS = re.compile(
-    r"^(customer|billing|shipping|card|contact|payer|buyer|partner|client|ship.to|bill.to)?"
-    r"[ _]?name$|(^|[ _])(first|last|full|middle|given|family)[ _]?name$"
+    r"^(customer|billing|shipping|card|contact|payer|buyer|partner|client|ship.to|bill.to"
+    r"|consumer|shopper)?[ _]?name$|^(customer|client|buyer|consumer|shopper|debtor|sender)$"
+    r"|(^|[ _])(first|last|full|middle|given|family)[ _]?name$"
     r"|surname|cardholder|recipient|\bpayee\b|counter ?part(y|ies)|\bpartner[ _]?n(ame|eve)"
     r"|\b(guest|travell?er|booker|passenger|booked by|payer|ordering party|account holder)\b"
     r"|^(fn|ln)$|\bnaam\b|^nombre\b|^nom\b|titulaire|b[ée]n[ée]ficiaire|benefici?ari|ordinante"
@@ -99,6 +101,7 @@ BARE_AMOUNT, MARK_BEHIND = r"([-+]?[0-9][0-9.,]*)", r"([CcDd][Rr])"
 MARKED_AMOUNT = rf"^\s*{BARE_AMOUNT}\s*{MARK_BEHIND}\.?\s*$"
 _VENDOR_ID = r"^[a-z]{2,5}_[A-Za-z0-9_]{8,}$"  # `pi_3TRX...`, `cus_M5wW...`
 _EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$|^[0-9a-f]{64}$"
+FOOTER_NOTE = "lines that tell totals or balances are no rows: see footer_regex"
 _SEPARATOR = re.compile(r'^"?sep=."?\r?\n', re.IGNORECASE)
 _TOTALS = re.compile(
     r"^\W*((?:grand |sub)?totals?|summe|gesamt(?:summe|betrag)?|total[ei]|totaal|suma|somme"
@@ -172,7 +175,7 @@ def guess_dialect(head: bytes, tail: bytes = b"") -> DialectGuess:
         notes.append("the file has no header row: name its columns in `header`, in their order")
     footer = _guess_footer(text, _decoded(tail, encoding))
     if footer:
-        notes.append("lines that tell totals or balances are no rows: see footer_regex")
+        notes.append(FOOTER_NOTE)
     return DialectGuess(
         Dialect(
             encoding=encoding,

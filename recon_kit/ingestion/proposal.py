@@ -19,7 +19,13 @@ from recon_kit.ingestion import (
 )
 from recon_kit.ingestion.feed import Dialect, normal_header
 from recon_kit.ingestion.fields import choose_fields, doubled
-from recon_kit.ingestion.guess import BARE_AMOUNT, MARK_BEHIND, MARKED_AMOUNT, ColumnGuess
+from recon_kit.ingestion.guess import (
+    BARE_AMOUNT,
+    FOOTER_NOTE,
+    MARK_BEHIND,
+    MARKED_AMOUNT,
+    ColumnGuess,
+)
 from recon_kit.ingestion.toml_block import OWNER, quoted, source_name, types_line
 from recon_kit.ingestion.vendor_block import vendor_block
 from recon_kit.settings import Layout
@@ -27,6 +33,7 @@ from recon_kit.settings import Layout
 _COMMON_TYPES = "order, payment, refund, payout, bank_line, conversion"
 # Files whose rows are of one kind, whatever a column called `type` may say.
 _ONE_KIND = frozenset({"bank_line", "conversion", "invoice", "lead", "order"})
+_SET_ASIDE = "lines that tell totals are no rows: they will be set aside"
 _BESIDE = ("direction", "time", "zone", "presentment_amount", "presentment_currency")
 # Files whose rows need move no money.
 _PLANS = frozenset({"booking", "conversion", "invoice", "lead", "order", "shipment"})
@@ -52,6 +59,8 @@ def propose(  # noqa: PLR0913 - everything that the profile found goes in
         rows: its first rows, looked at for currency signs and offsets.
     """
     name = source_name(file)
+    if feed is not None:
+        notes = [_SET_ASIDE if note == FOOTER_NOTE else note for note in notes]
     head = [f"# {note}" for note in notes] + ["[[sources]]", f"name = {quoted(name)}"]
     if feed is not None:
         return "\n".join([*head, *vendor_block(feed, guesses)]) + "\n"
@@ -68,8 +77,8 @@ def _table(
 ) -> list[str]:
     kind = _event_type(f"{dialect.records or ''} {file}", guesses)
     types = vendor_marks.types_told(guesses, rows, chosen.get("amount"))
-    # No bank pays its own lines out under a number, or less a fee: this is a payment service.
-    service = "payout_id" in chosen or {"fee", "net"} <= set(chosen)
+    # No bank pays its own lines out under a number, or tells their net: this is a service.
+    service = bool({"payout_id", "net"} & set(chosen))
     if kind in _ONE_KIND and not service:
         types = None
     if types is not None and vendor_marks.on_the_paying_side(types, rows, chosen.get("amount")):
@@ -96,23 +105,40 @@ def _table(
     lines += _nulls(chosen, rows)
     lines += _clock(guesses, chosen, rows)
     lines += _amounts(guesses, chosen, rows)
-    if "direction" in chosen:
-        column = rows[chosen["direction"]].cast(pl.String)
-        inside = chosen["direction"] == chosen.get("amount")
-        lines += _direction(column.str.extract(MARKED_AMOUNT, 2) if inside else column)
-    elif types is not None:
-        if vendor_marks.outgoing_unsigned(types, rows, chosen.get("amount")):
-            lines.append('sign = "by_type"  # what goes out is printed without a minus')
-    elif kind == "refund" and "amount" in chosen and not signed:
-        lines.append(
-            'sign = "negated"  # refunds give money back; these are printed without a minus'
-        )
+    lines += _signs(kind, types, guesses, chosen, rows)
     lines += _marks_unused(guesses, chosen)
     chosen, grouped = line_items.grouping(kind, chosen, rows)
     lines += grouped or _ids(chosen, rows, typed=types is not None)
     if vendor_marks.fees_below_zero(rows, chosen):
         lines.append('fee_sign = "negative"  # every fee of a sale is printed below zero: a cost')
     return [*lines, "[sources.layout.columns]", *_columns(kind, guesses, chosen, rows)]
+
+
+def _signs(
+    kind: str,
+    types: tuple[str, dict[str, str]] | None,
+    guesses: Mapping[str, ColumnGuess],
+    chosen: Mapping[str, str],
+    rows: pl.DataFrame,
+) -> list[str]:
+    """Which way money went, where the amounts' own signs do not say it."""
+    amount = chosen.get("amount")
+    if "direction" in chosen:
+        column = rows[chosen["direction"]].cast(pl.String)
+        inside = chosen["direction"] == amount
+        lines = _direction(column.str.extract(MARKED_AMOUNT, 2) if inside else column)
+        if any(normal_header(c).startswith(words.CONTRA_ACCOUNT) for c in guesses):
+            lines.append(
+                "# a ledger marks debit and credit of its own account: a customer's account is "
+                "debited what was invoiced: check the signs"
+            )
+        return lines
+    if types is not None and vendor_marks.outgoing_unsigned(types, rows, amount):
+        return ['sign = "by_type"  # what goes out is printed without a minus']
+    signed = vendor_marks.printed_below_zero(rows, amount)
+    if types is None and kind == "refund" and amount is not None and not signed:
+        return ['sign = "negated"  # refunds give money back; these are printed without a minus']
+    return []
 
 
 def _ids(chosen: Mapping[str, str], rows: pl.DataFrame, *, typed: bool) -> list[str]:
@@ -241,7 +267,7 @@ def _amounts(
         lines.append(f"# {taxes[0]!r} is a cost beside the fee and is not read")
     marks_fees = vendor_marks.fee_mark(guesses)
     fee = vendor_marks.fee_beside(guesses)
-    if marks_fees is None and fee is not None and {"fee", "amount"}.isdisjoint(chosen):
+    if marks_fees is None and fee is not None and "fee" not in chosen:
         lines.append(f"# {fee!r} is left out: what moved is already less the fee: check")
     if marks_fees is not None:
         shown = " ".join(marks_fees.split())

@@ -22,7 +22,8 @@ _TYPE_COLUMN = (
 )
 # What one row is, in the words of payment services, spelled without case and separators.
 _TYPE_WORDS: dict[str, str] = {
-    **dict.fromkeys(("charge", "payment", "sale", "settled", "capture", "captured"), "payment"),
+    **dict.fromkeys(("charge", "payment", "sale", "settled", "capture", "captured",
+                     "order"), "payment"),
     **dict.fromkeys(("refund", "refunded", "paymentrefund", "partialrefund", "return", "returned"),
                     "refund"),
     **dict.fromkeys(("chargeback", "dispute", "chargebackreversed", "disputereversal"),
@@ -170,6 +171,16 @@ def counts_minor(guesses: Mapping[str, ColumnGuess], rows: pl.DataFrame, amount:
     return any(set(marks(rows[c])) & set(_API_OBJECTS) for c in objects)
 
 
+def fee_is_a_row(rows: pl.DataFrame, chosen: Mapping[str, str]) -> bool:
+    """Whether some row is itself the fee that it tells: then every amount is told without it."""
+    if not {"fee", "amount"} <= set(chosen) or not set(chosen.values()) <= set(rows.columns):
+        return False
+    fee, amount = _text(chosen["fee"]), _text(chosen["amount"])
+    out = rows.filter(fee.str.contains("[1-9]"), amount.str.contains(_NEGATIVE))
+    size = [text.str.replace_all(r"[^0-9]", "") for text in (fee, amount)]
+    return bool(out.select((size[0] == size[1]).any()).item())
+
+
 def fees_below_zero(rows: pl.DataFrame, chosen: Mapping[str, str]) -> bool:
     """Whether each fee beside an amount that is not below zero is itself printed below zero."""
     if not {"fee", "amount"} <= set(chosen) or not set(chosen.values()) <= set(rows.columns):
@@ -284,6 +295,8 @@ def may_be(field: str, column: str, guesses: Mapping[str, ColumnGuess], rows: pl
         return not _is_prose(column, rows) and (rows.height < _FEW or len(marks(rows[column])) != 1)
     if field == "description" and normal_header(column) == "payment reference":
         return _is_prose(column, rows)
+    if field == "amount" and normal_header(column).startswith("net "):
+        return gross_column(guesses) is None  # the gross beside it says what was paid
     return field != "amount" or column not in (debit_credit_pair(guesses) or ())
 
 

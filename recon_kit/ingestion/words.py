@@ -10,9 +10,10 @@ from __future__ import annotations
 FIELD_WORDS: dict[str, tuple[str, ...]] = {
     "event_ts": (
         r"(conversion|transaction|booking|event|order|payment) (date|time).*",
-        r"created( at| date| utc)?.*", r"date( time)?|datetime|timestamp|time",
+        r"created( at| date| utc)?.*", r"date( ?/? ?time)?|datetime|timestamp|time",
         r"(processed|posted|paid|settled|closed?|processing|purchase|booked)( at| on| date).*",
         r"posting date|value date|posted date( time)?|datum|fecha.*|buchungstag|buchungsdatum",
+        r"belegdatum|rechnungsdatum|date op.*",
         r"(txn|trans|tran|trade) date|date \(.*\)|data.*|buchung",
     ),
     "amount": (
@@ -100,6 +101,7 @@ FILE_WORDS: tuple[tuple[str, str], ...] = (
 )
 HEADER_WORDS: tuple[tuple[str, str], ...] = (
     ("payment", r"\b(captured|payment source type|seller message|card funding)\b"),
+    ("payment", r"\bsettlement (amount|currency|reference)\b"),
     ("booking", r"\b(check[- ](in|out)|travel date|travell?ers?|nights|guest name)\b"),
     ("lead", r"\b(deal stage|stage ?name|opportunity)\b"),
     ("bank_line", r"(?<!open )\bbalance\b(?! transaction)"),
@@ -145,6 +147,7 @@ OUT_AND_IN: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 # The line of a service's own charges, or of tax on them, that is beside its fee.
 TAX_ON_FEE = r"taxes on fee|(tax|vat|gst) on fees?"
+CONTRA_ACCOUNT = ("gegenkonto", "contra account", "offset account", "contrapartida")
 TIME_OF_DAY = r"time|uhrzeit|heure|hora|ora|tijd|time of day"
 TIME_ZONE = r"time ?zone|zeitzone|fuseau horaire|zona horaria|fuso orario|tijdzone"
 # A currency in the name of a column: `Amount (EUR)`, `Betrag (€)`, `Débit euros`.
