@@ -59,7 +59,8 @@ def verify(
 def replay(*, into: Path | None = None, shuffle: int | None = None, common: Common = COMMON) -> int:
     """Tell a fresh store all files and decisions once more; exit 1 when facts or results differ.
 
-    Exit 4 when nothing differs but files that left the ledger on purpose could not be told again.
+    Exit 4 when nothing differs but files that left the ledger on purpose could not be told again,
+    or files or answers came in after the last run.
 
     Args:
         into: Folder of the fresh store, kept to be looked at; thrown away where not given.

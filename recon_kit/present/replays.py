@@ -16,7 +16,7 @@ class ReplayView(View):
     """`hashes` (what, was, is, same, why), `changed` facts, and files `refused` by today's rules.
 
     `untold` are files that left the ledger on purpose; `same` is whether all facts and results
-    came out as they were, `unknown` whether all that could be told again did.
+    came out as they were, `unknown` whether all that could be compared did.
     """
 
     hashes: pl.DataFrame
@@ -27,12 +27,16 @@ class ReplayView(View):
     @property
     def same(self) -> bool:
         """Whether everything came out as it was."""
-        return self._no_difference and not self.untold
+        return self._no_difference and not self._not_compared
 
     @property
     def unknown(self) -> bool:
-        """Whether nothing differs, but not everything could be told again."""
-        return self._no_difference and bool(self.untold)
+        """Whether nothing differs, but not everything could be told again or compared."""
+        return self._no_difference and self._not_compared
+
+    @property
+    def _not_compared(self) -> bool:
+        return bool(self.untold) or self.hashes["same"].null_count() > 0
 
     @property
     def _no_difference(self) -> bool:
@@ -51,10 +55,15 @@ class ReplayView(View):
             .replace_strict({"true": "same", "false": "differs"}, default="unknown"),
         )
         said = "everything came out as it was" if self.same else "not everything is as it was"
-        if self.unknown:
+        if self.unknown and self.untold:
             said = (
                 "nothing came out differently, but not everything could be told again: files were "
                 "dropped or erased on purpose"
+            )
+        elif self.unknown:
+            said = (
+                "nothing came out differently, but a run is older than what was told since: "
+                "`recon run`, then replay again"
             )
         parts = [RowsView("Replay", short, (f"{said}.", *self.untold, *self.refused))]
         if not self.changed.is_empty():

@@ -35,6 +35,7 @@ Progress = Callable[[str], None]
 # Cases carry their history (openings, owners' clocks), which belongs to the runs that found them.
 _HISTORY = ("findings",)
 _FACTS_CHANGED_MAX = 1_000
+LATER = "files or answers came in after that run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,9 @@ class Replayed:
     where they may differ by right). `changed` lists facts that read differently (at most 1,000):
     source, native_id, event_key, change (`only before`, `only now`, `other content`, `not kept`).
     `refused` are files that today's settings cannot read, with the reason. `untold` are files that
-    left the ledger on purpose, with when and by whom: what they told is `not kept`, and where only
-    that differs `same` is null, for nobody can know.
+    left the ledger on purpose, with when and by whom: what they told is `not kept`. Where that, or
+    what came in after a run, is the only reason for a difference `same` is null, for nobody can
+    know.
     """
 
     hashes: pl.DataFrame
@@ -254,7 +256,7 @@ def _evaluate(
     why = ""
     if was != now:
         reasons = {
-            "facts came in after that run": facts_seq(store) > run.as_of_seq,
+            LATER: facts_seq(store) > run.as_of_seq,
             "its settings have changed since": settings_hash(settings, rec) != run.settings_hash,
             "it was evaluated by another version": code_hash() != run.code_hash,
         }
@@ -262,6 +264,8 @@ def _evaluate(
             why = "files that it may have read are no longer kept"
             return (run.reconciliation, was, now, None, why)
         why = "; ".join(text for text, holds in reasons.items() if holds)
+        if why == LATER:  # a difference that these make is none of the ledger's
+            return (run.reconciliation, was, now, None, why)
     return (run.reconciliation, was, now, was == now, why)
 
 
