@@ -10,7 +10,9 @@ import pytest
 
 from recon_kit import settings
 from recon_kit.ingestion.feeds import feed_for
+from recon_kit.ingestion.ingest import ingest_file
 from recon_kit.ingestion.profile import profile_file
+from recon_kit.ledger.store import Store
 from recon_kit.testing import tell_file
 
 
@@ -65,6 +67,32 @@ def test_rows_that_were_reverted_moved_no_money(tmp_path):
         ("other", -218, "reverted"),
     ]
     assert 'map = { "COMPLETED" = "bank_line", "REVERTED" = "other" }' in toml
+
+
+def test_a_row_that_fails_later_stays_the_same_row(tmp_path):
+    """Pending in one export, reverted in the next: one event, and no line of the account."""
+    rows = (
+        "Type,Completed Date,Description,Amount,Currency,State,Balance\n"
+        "Card,2026-02-24 16:51:50,Uber,-3.18,GBP,REVERTED,\n"
+        "Card,2026-02-25 16:51:50,Bolt,-2.18,GBP,PENDING,\n"
+    )
+    first, second = tmp_path / "statement.csv", tmp_path / "statement_2.csv"
+    first.write_text(rows, encoding="utf-8")
+    second.write_text(rows.replace("PENDING", "REVERTED"), encoding="utf-8")
+    source = settings.loads('[workspace]\nname = "x"\n' + profile_file(first).toml).sources[0]
+    store = Store.create(tmp_path / "store", created_at=datetime(2026, 3, 1, tzinfo=UTC))
+    for day, path in enumerate((first, second), start=1):
+        received = datetime(2026, 3, day, 12, tzinfo=UTC)
+        ingest_file(store, source, path, workspace_timezone="UTC", received_at=received)
+    with store.snapshot().engine() as engine:
+        events = engine.rows(
+            "select event_type, amount, status, conflict from events order by amount"
+        )
+
+    assert events.rows() == [
+        ("other", -318, "reverted", False),
+        ("other", -218, "reverted", False),
+    ]
 
 
 def test_a_denied_payment_among_types_is_said(tmp_path):

@@ -26,6 +26,7 @@ from recon_kit.ingestion.guess import (
     MARKED_AMOUNT,
     ColumnGuess,
 )
+from recon_kit.ingestion.identity import DERIVED_ID_FIELDS
 from recon_kit.ingestion.toml_block import OWNER, quoted, source_name, types_line
 from recon_kit.ingestion.vendor_block import vendor_block
 from recon_kit.settings import Layout
@@ -108,7 +109,7 @@ def _table(
     lines += _signs(kind, types, guesses, chosen, rows)
     lines += _marks_unused(guesses, chosen)
     chosen, grouped = line_items.grouping(kind, chosen, rows)
-    lines += grouped or _ids(chosen, rows, typed=types is not None)
+    lines += grouped or _ids(chosen, rows, typed=types is not None, by_status=by_status is not None)
     if vendor_marks.fees_below_zero(rows, chosen):
         lines.append('fee_sign = "negative"  # every fee of a sale is printed below zero: a cost')
     return [*lines, "[sources.layout.columns]", *_columns(kind, guesses, chosen, rows)]
@@ -141,16 +142,29 @@ def _signs(
     return []
 
 
-def _ids(chosen: Mapping[str, str], rows: pl.DataFrame, *, typed: bool) -> list[str]:
-    """What tells rows apart whose ids repeat, such as a transfer's and that of its fee."""
+def _ids(
+    chosen: Mapping[str, str], rows: pl.DataFrame, *, typed: bool, by_status: bool
+) -> list[str]:
+    """What tells rows apart whose ids repeat, such as a transfer's and that of its fee.
+
+    Where the status says what a row is, that may change, and the row stays the same.
+    """
+    lines = []
+    if by_status:
+        may = (*Layout.model_fields["mutable"].default, "event_type")
+        listed = ", ".join(quoted(field) for field in may)
+        lines.append(f"mutable = [{listed}]  # a row may fail later and stays the same row")
     own = chosen.get("native_id")
-    if own is None or not vendor_marks.ids_repeat(own, rows):
-        return []
-    money = ["amount"] * bool({"amount", "debit", "credit"} & set(chosen))
-    with_it = [f for f in ("event_ts", "currency", "description") if f in chosen]
-    fields = ["native_id", *["event_type"] * typed, *money, *with_it]
+    repeats = own is not None and vendor_marks.ids_repeat(own, rows)
+    if not repeats and (own is not None or not by_status):
+        return lines
+    told = {*chosen, *(["amount"] * bool({"debit", "credit"} & set(chosen)))}
+    fields = [f for f in DERIVED_ID_FIELDS if f in told]
+    if repeats:
+        fields = ["native_id", *["event_type"] * typed, *fields]
     listed = ", ".join(quoted(field) for field in fields)
-    return [f"id_fields = [{listed}]  # {own!r} repeats; together these tell rows apart"]
+    why = f"{own!r} repeats; together these tell rows apart" if repeats else "no row has an id"
+    return [*lines, f"id_fields = [{listed}]  # {why}"]
 
 
 def _types(kind: str, told: tuple[str, Mapping[str, str]] | None) -> list[str]:

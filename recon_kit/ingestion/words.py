@@ -51,7 +51,10 @@ FIELD_WORDS: dict[str, tuple[str, ...]] = {
         r"invoice ?(number|no|#)?|rechnungsn(ummer|r\.?)|belegfeld 1",
         r"invoice id|doc ?number|num",
     ),
-    "payout_id": (r"payout( id| reference)?|settlement id|deposit id|batch( number| id)?",),
+    "payout_id": (
+        r"payout( id| reference)?|settlement id|deposit id|batch( number| id)?",
+        r"bank reference( id)?",
+    ),
     "click_id": (r"gclid|google click id|msclkid|microsoft click id|fbclid|click id|fbc",),
     "status": (r"(financial |payment |order )?status|stage|deal stage|state", r"payout status"),
     "payment_method": (r"payment method.*|method|tender( type)?|payment type",),
