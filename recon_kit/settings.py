@@ -290,7 +290,11 @@ class Window(Frozen):
 
 
 class Uncertain(Frozen):
-    """Settings shared by every method whose matches are not proven by a key."""
+    """Settings shared by every method whose matches are not proven by a key.
+
+    What matches without a certificate (`uncertified = "auto"`) is held to `auto_match_floor` of
+    `probable`, whichever of them says how sure it is.
+    """
 
     enabled: bool = False
     uncertified: Literal["review", "auto"] = "review"

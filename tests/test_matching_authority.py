@@ -55,6 +55,15 @@ def test_without_one_that_holds_the_settings_decide(certificates, model_hash, as
     assert chosen.said == f"uncertified: {why}"
 
 
+def test_every_method_that_says_how_sure_it_is_is_held_to_the_floor() -> None:
+    """A window, a run or a set that matches without a certificate must be 0.95 sure as well."""
+    auto = {"enabled": True, "uncertified": "auto"}
+    declared = rec(window_method=auto, grouped=auto, decomposed=auto)
+    for method in ("window", "grouped", "decomposed"):
+        found = authority(declared, method, (), MAY)
+        assert (found.state, found.threshold, found.margin) == ("uncertified", 0.95, 0.0)
+
+
 def test_a_voided_certificate_means_review_even_where_the_workspace_chose_auto() -> None:
     """Something is known to be wrong: nothing is matched until a person has looked."""
     found = authority(AUTO, "probable", (replace(HELD, voided="scores drifted"),), MAY, "m1")

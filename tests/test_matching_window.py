@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from matching_world import MONDAY, day, event, order, payment, rec, reconciled, said
+from matching_world import MONDAY, World, day, event, order, payment, rec, reconciled, said
 
 from recon_kit.settings import Reconciliation
 
@@ -23,9 +25,15 @@ def loose(uncertified: str = "auto", **more: Any) -> Reconciliation:
 
 
 def paired(events: list[dict[str, Any]], declared: Reconciliation | None = None) -> list[str]:
-    """The matches of a world."""
+    """What is matched or asked about in a world."""
     with reconciled(events, declared or loose()) as world:
-        return world.groups()
+        return found(world)
+
+
+def found(world: World) -> list[str]:
+    """Matches, and the pairs that window asks about, such as `o1+p1`."""
+    asked = world.rows("select left_key, right_key from out_proposals where method = 'window'")
+    return sorted(world.groups() + [f"{left}+{right}" for left, right in asked])
 
 
 def test_one_candidate_each_is_a_match_where_that_is_allowed() -> None:
@@ -103,7 +111,7 @@ def test_a_barred_pair_is_no_candidate() -> None:
     events = [order("o1", 100), payment("p1", 100), payment("p2", 100), payment("p3", 100)]
     bars = [said(1, "not_same", "o1", "p1"), said(2, "not_same", "o1", "p3")]
     with reconciled(events, loose(), decisions=bars) as world:
-        assert world.groups() == ["o1+p2"]
+        assert found(world) == ["o1+p2"]
 
 
 def test_events_that_name_different_ids_are_asked_about() -> None:
@@ -119,17 +127,78 @@ def test_events_that_name_different_ids_are_asked_about() -> None:
 
 
 def test_a_common_price_is_weak_evidence() -> None:
-    """Three more payments of that price in eight weeks: 7 of 56 days, so 0.375 by chance."""
+    """Three more payments of that price in eight weeks: 7 of 56 days, so 0.375 by chance.
+
+    The share of orders that have a counterpart is the mean over this one and one of either kind;
+    what agrees by chance takes an order and one of four payments that have none.
+    """
     events = [
         order("o1", 1_999, event_ts=day(20)), payment("p1", 1_999, event_ts=day(21)),
         *(payment(f"q{i}", 1_999, event_ts=day(i)) for i in (0, 40, 56)),
     ]  # fmt: skip
     with reconciled(events, loose()) as world:
-        assert world.groups() == ["o1+p1"]
-        assert world.matches("confidence") == [(round(1 / 1.375, 6),)]
+        assert world.groups() == []
+        assert world.rows("select left_key, right_key, why_code from out_proposals") == [
+            ("o1", "p1", "below_floor")
+        ]
+        ((told,),) = world.rows("select confidence from out_proposals")
+        assert world.open("why")[0] == (
+            ("amount and time agree with payment alone, 19.99 EUR, 1 day later; but so many could, "
+            "that it may be by chance"),
+        )  # fmt: skip
         assert world.rows("select equal_answers, levels from out_pair_evidence") == [
             (1, '{"expected_by_chance":0.375}')
         ]
+    share = (told + 1) / 3
+    odds = share / ((1 - share) * (1 - share / 4))
+    assert told == pytest.approx(odds / (odds + 0.375), abs=1e-4)
+    assert 0.83 < told < 0.84
+
+
+def scattered(related: int) -> list[dict[str, Any]]:
+    """Of 400 orders so many have a payment of 400, by amount and up to five days later."""
+
+    def number(*parts: object) -> int:
+        return int(hashlib.sha256(repr(parts).encode()).hexdigest()[:12], 16)
+
+    events = []
+    for i in range(400):
+        amount, at = 500 + number("a", i) % 2_000, number("d", i) % 50
+        events.append(order(f"o{i}", amount, event_ts=day(at - 25)))
+        if i >= related:
+            amount, at = 500 + number("b", i) % 2_000, number("e", i) % 50
+        events.append(payment(f"p{i}", amount, event_ts=day(at - 25 + number("l", i) % 6)))
+    return events
+
+
+def test_where_nothing_belongs_together_coincidences_are_told_as_such() -> None:
+    """So many of 400 orders agree with a payment that has nothing to do with them: none is booked,
+    and all of them together are worth less than one in four says.
+    """
+    with reconciled(scattered(0), loose()) as world:
+        told = world.rows("select confidence from out_proposals where method = 'window'")
+        assert world.groups() == []
+    assert len(told) >= 8
+    assert sum(c for (c,) in told) < len(told) / 4
+
+
+@pytest.mark.parametrize("related", [60, 150, 300])
+def test_the_confidence_of_a_window_is_what_is_found(related: int) -> None:
+    """Said against found: no more is claimed than is right, by more than three standard errors."""
+    with reconciled(scattered(related), loose()) as world:
+        told = world.rows(
+            """select l.event_key[2:] = r.event_key[2:] and l.event_key[2:]::int < $related as own,
+                m.confidence from out_matches m
+            join out_match_members l on l.match_id = m.match_id and l.side = 'left'
+            join out_match_members r on r.match_id = m.match_id and r.side = 'right'
+            union all
+            select left_key[2:] = right_key[2:] and left_key[2:]::int < $related, confidence
+            from out_proposals where method = 'window'""".replace("$related", str(related))
+        )
+    said_right = sum(c for _, c in told)
+    error = sum(c * (1 - c) for _, c in told) ** 0.5
+    assert len(told) > related / 2
+    assert said_right <= sum(own for own, _ in told) + 3 * error
 
 
 def test_it_is_off_unless_asked_for() -> None:
@@ -200,7 +269,7 @@ def test_the_matches_are_those_of_counting_every_pair(
     """Counting by rank finds exactly the pairs that counting by hand finds, in any order."""
     declared = loose(tolerance={"percent": "1"})
     with reconciled(events, declared, threads=threads) as world:
-        assert world.groups() == by_hand(events)
+        assert found(world) == by_hand(events)
 
 
 def test_a_crowd_of_one_price_costs_no_pairs() -> None:

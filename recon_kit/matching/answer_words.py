@@ -111,7 +111,8 @@ def sentence_sql(other: str, apart: str) -> str:
          || '; no answer is better'
     when w.method = 'window'
     then 'amount and time agree with ' || {other} || ' alone' || {apart}
-         || case when w.reason = 'key_differs' then '; but they name different ids'
+         || case w.reason when 'key_differs' then '; but they name different ids'
+                 when 'below_floor' then '; but so many could, that it may be by chance'
                  else '; a person confirms' end
     when w.reason = 'residual'
     then 'would close what is open of ' || {other} || '; a person confirms'

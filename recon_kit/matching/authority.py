@@ -85,7 +85,7 @@ def authority(
         raise MatchingError(f"method {method!r} needs no certificate; {nearest(method, METHODS)}")
     settings: Uncertain = getattr(rec, METHODS[method])
     threshold, margin = (
-        getattr(settings, "auto_match_floor", 0.0),
+        getattr(settings, "auto_match_floor", rec.probable.auto_match_floor),
         getattr(settings, "margin_min", 0.0),
     )
     mine = [c for c in certificates if (c.reconciliation, c.method) == (rec.name, method)]

@@ -8,8 +8,11 @@ Candidates are counted by rank, not listed: open events of one amount stand in o
 look-ups give how many lie in a window, and a price that a thousand orders share costs no more than
 a rare one. Events with more than a few are done with after that.
 
-`confidence` is 1 / (1 + the number of other right events of that very amount that one would expect
-in such a window, from how often the amount occurs): a common price is weak evidence.
+Events that have nothing to do with one another agree as well. How many right events would agree
+with a left one by chance is told by how often its amount occurs, or, for an amount of its own, by
+how densely others lie around it. How many left events have a counterpart at all is learned from all
+such pairs at once: of thirty where thirty were to be expected none is worth anything. `confidence`
+is what both leave (see `_odds`).
 """
 
 from __future__ import annotations
@@ -29,6 +32,10 @@ from single_0 s join single_1 t on t.eid = s.other and t.other = s.eid
 join rest l on l.eid = s.eid"""
 # Rows tell an amount in up to two currencies, so one candidate may be counted twice.
 _COUNTED_MAX = 2
+_AROUND = 10  # a tenth of an amount to either side is its neighbourhood
+_UNIT_MIN = 50  # amounts that it takes to tell what all of them are multiples of
+_UNIT_OF = 1_000  # amounts that are looked at for it
+_ROUNDS = 50
 
 
 def run(engine: Engine, rec: Reconciliation, zone: str, allowed: Authority) -> bool:
@@ -37,7 +44,8 @@ def run(engine: Engine, rec: Reconciliation, zone: str, allowed: Authority) -> b
     for side in (0, 1):
         engine.run(*count_steps(side))
     canary.choose(engine, "window", allowed, _MEMBERS)
-    engine.run(*pair_steps(rec, allowed), *live_steps(rec))
+    engine.run(*chance_steps(rec))
+    engine.run(*pair_steps(rec, allowed, _odds(engine)), *live_steps(rec))
     return engine.one("select count(*) from window_pairs where why_code is null")[0] != 0
 
 
@@ -155,23 +163,104 @@ group by eid having count(*) = 1""",
     )
 
 
-def pair_steps(rec: Reconciliation, allowed: Authority) -> tuple[Step, ...]:
+def chance_steps(rec: Reconciliation) -> tuple[Step, ...]:
+    """`window_alone`: pairs in which each is the only candidate of the other, with their `chance`.
+
+    `window_amounts` has the amounts of all right events, matched or not, counted from below.
+    """
+    allowed = keys.allowed_sql(rec.tolerance, "v")
+    return (
+        Step(
+            "window_amounts",
+            f"""
+create or replace table window_mutual as
+select s.eid as left_eid, s.other as right_eid, l.currency as c, l.amount as v
+from single_0 s join single_1 t on t.eid = s.other and t.other = s.eid join rest l on l.eid = s.eid;
+create or replace table window_amounts as
+select c, v, sum(n) over (partition by c order by v)::bigint as upto from (
+    select currency as c, amount as v, count(*) as n from whole_pool
+    where side = 1 and amount is not null and currency in (select c from window_mutual)
+    group by all);
+create or replace table window_units as
+select c, case when count(*) < {_UNIT_MIN} then 1
+               else list_reduce(min(abs(v), {_UNIT_OF}), lambda x, y: gcd(x, y)) end as unit
+from window_amounts where v <> 0 group by c""",
+            "how often each amount occurs, and what all are multiples of",
+        ),
+        Step(
+            "window_expected",
+            f"""
+create or replace table window_expected as
+with asked as (
+    select c, v, {allowed} as a, greatest({allowed}, abs(v) // {_AROUND}) as h
+    from (select distinct c, v from window_mutual)
+), ends as (
+    select c, v, unnest([v + a, v - a - 1, v + h, v - h - 1])::bigint as until,
+           unnest([1, 2, 3, 4]) as which from asked
+), counted as (
+    select e.c, e.v, which, coalesce(upto, 0) as n
+    from ends e asof left join window_amounts w on w.c = e.c and w.v <= e.until
+), seen as (
+    select c, v, sum(case which when 1 then n when 2 then -n end) - 1 as agreeing,
+           sum(case which when 3 then n when 4 then -n end) - 1 as around
+    from counted group by c, v
+)
+select c, v, greatest(0, agreeing, around * (2 * a // unit + 1)::double / (2 * h // unit + 1))
+           as expected
+from seen join asked using (c, v) join window_units using (c)""",
+            "how many other right events would agree with an amount at any time",
+        ),
+        Step(
+            "window_alone",
+            """
+create or replace table window_alone as
+select p.left_eid, p.right_eid,
+       coalesce(expected, 0) * least(1.0, (epoch_us(lw.due) - epoch_us(lw.ts)
+           + epoch_us(rw.due) - epoch_us(rw.ts)) / us) as chance
+from window_mutual p left join window_expected x using (c, v)
+join (select eid, max(ts) as ts, max(due) as due from window_rows group by eid) lw
+  on lw.eid = left_eid
+join (select eid, max(ts) as ts, max(due) as due from window_rows group by eid) rw
+  on rw.eid = right_eid
+cross join (select greatest(1, max(epoch_us(ts)) - min(epoch_us(ts))) as us
+            from whole_pool where side = 1)""",
+            "and how many of them in such a window",
+        ),
+    )
+
+
+def _odds(engine: Engine) -> float:
+    """Odds that a pair is of counterparts, times its chance: share / (free left * free right).
+
+    `share` of the left events with one candidate or none have a counterpart. A pair that agrees by
+    chance takes a left and a right event without one, or it would not be the only candidate of
+    both. Maximum likelihood by EM, with one event of either kind added.
+    """
+    told = engine.rows("select chance, count(*) as n from window_alone group by chance order by 1")
+    lefts, rights = (_judged(engine, side) for side in (0, 1))
+    chance, n = told["chance"].to_numpy(), told["n"].to_numpy()
+    share, odds = 0.5, 1.0
+    for _ in range(_ROUNDS):
+        odds = share / ((1 - share) * max(1 - share * lefts / max(rights, 1), 1 / (rights + 2)))
+        share = (float(n @ (odds / (odds + chance))) + 1) / (lefts + 2)
+    return float(f"{odds:.6g}")
+
+
+def _judged(engine: Engine, side: int) -> int:
+    """Open events of a side that have no candidate, or are in a pair: all but the ambiguous."""
+    found = engine.one(
+        f"""select (select count(distinct eid) from window_rows where side = {side})
+            - (select count(distinct eid) from window_seen_{side})
+            + (select count(*) from window_alone)"""
+    )[0]
+    assert isinstance(found, int)  # noqa: S101 - a count
+    return found
+
+
+def pair_steps(rec: Reconciliation, allowed: Authority, odds: float) -> tuple[Step, ...]:
     """`window_pairs`: each is the only candidate of the other; `why_code` null: a match."""
     why = canary.either(allowed, "window", "left_eid", lambda may: _why(rec, may))
     return (
-        Step(
-            "window_common",
-            """
-create or replace table window_common as
-with wanted as (select distinct c, v from window_rows r join single_0 s using (eid))
-select c, v, count(*) - 1 as others from (
-    select currency as c, amount as v from whole_pool where side = 1) semi join wanted using (c, v)
-group by c, v;
-create or replace table window_spread as
-select greatest(1, max(epoch_us(ts)) - min(epoch_us(ts))) as us
-from whole_pool where side = 1""",
-            "how often each amount occurs, matched or not",
-        ),
         Step(
             "window_pairs",
             f"""
@@ -180,18 +269,9 @@ select *, {why} as why_code
 from (
     select p.*, l as l_, r as r_, {amounts.pair_money(rec)},
            l.dead <> r.dead as status_note, l.event_key as left_key, r.event_key as right_key,
-           coalesce(others, 0) * least(1.0, (epoch_us(lw.due) - epoch_us(lw.ts)
-               + epoch_us(rw.due) - epoch_us(rw.ts)) / us) as chance,
-           round(1 / (1 + chance), 6) as confidence
-    from (select s.eid as left_eid, s.other as right_eid
-          from single_0 s join single_1 t on t.eid = s.other and t.other = s.eid) p
-    join rest l on l.eid = left_eid join rest r on r.eid = right_eid
-    join (select eid, max(ts) as ts, max(due) as due from window_rows group by eid) lw
-      on lw.eid = left_eid
-    join (select eid, max(ts) as ts, max(due) as due from window_rows group by eid) rw
-      on rw.eid = right_eid
-    left join window_common w on w.c = l.currency and w.v = l.amount
-    cross join window_spread)
+           round({odds!r} / ({odds!r} + chance), 6) as confidence
+    from window_alone p
+    join rest l on l.eid = left_eid join rest r on r.eid = right_eid)
 where amount_note is null""",
             "each is the other's only candidate",
         ),
