@@ -41,6 +41,7 @@ _SPACES = "[ \\t\\r\\n\u00a0\u1680\u2000-\u200b\u202f\u205f\u2060\u3000\ufeff]"
 _OWN_SIGN: dict[str, str] = {
     "€": "EUR", "₩": "KRW", "₹": "INR", "₽": "RUB", "₺": "TRY", "₴": "UAH", "₪": "ILS",
     "₫": "VND", "฿": "THB", "₦": "NGN", "zł": "PLN", "Kč": "CZK", "R$": "BRL", "CHF": "CHF",
+    "TL": "TRY",
 }  # fmt: skip
 # Signs that several currencies share: beside any other currency they contradict it.
 _SHARED_SIGN: dict[str, frozenset[str]] = {
@@ -52,7 +53,7 @@ _SHARED_SIGN: dict[str, frozenset[str]] = {
     "£": frozenset({"EGP", "FKP", "GBP", "GIP", "LBP", "SHP", "SSP", "SYP"}),
     "¥": frozenset({"CNY", "JPY"}),
 }  # fmt: skip
-_SYMBOLS = r"[$€£¥₩₹₫₽₺₴₪฿₦₱₲₡₭₮₸₼₾]|R\$|kr\.?|zł|Kč|Ft|CHF|Fr\."
+_SYMBOLS = r"[$€£¥₩₹₫₽₺₴₪฿₦₱₲₡₭₮₸₼₾]|R\$|kr\.?|zł|Kč|Ft|CHF|Fr\.|TL"
 
 
 @cache

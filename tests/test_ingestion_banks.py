@@ -110,6 +110,31 @@ Buchungstag;Valuta;Vorgang/Verwendungszweck;Währung;Umsatz;Soll/Haben
 01.03.2026;;Anfangssaldo;EUR;1.000,00;H
 16.03.2026;;Endsaldo;EUR;2.237,66;H
 """),
+    "Portuguese, the balance beside": ("USD", """\
+Data mov.;Data valor;Descrição;Débito;Crédito;Saldo contabilístico
+14-03-2026;14-03-2026;STRIPE;;1.250,00;2.250,00
+15-03-2026;15-03-2026;QUIOSQUE;12,34;;2.237,66
+"""),
+    "Norwegian, out of and into the account": ("USD", """\
+"Dato";"Forklaring";"Rentedato";"Ut fra konto";"Inn på konto"
+"14.03.2026";"Stripe utbetaling";"14.03.2026";"";"1250,00"
+"15.03.2026";"Kiosk";"16.03.2026";"12,34";""
+"""),
+    "Polish, a mark before each name, the currency behind": ("PLN", """\
+#Data operacji;#Opis operacji;#Rachunek;#Kwota;
+2026-03-14;"PRZELEW STRIPE";"eKonto";1 250,00 PLN;
+2026-03-15;"KIOSK";"eKonto";-12,34 PLN;
+"""),
+    "Turkish, lira by two letters": ("TRY", """\
+Tarih;Açıklama;Tutar;Bakiye
+14.03.2026;STRIPE;1.250,00 TL;2.250,00 TL
+15.03.2026;BUFE;-12,34 TL;2.237,66 TL
+"""),
+    "Japanese, whole yen in two columns": ("JPY", """\
+日付,内容,出金金額(円),入金金額(円),残高(円)
+2026/03/14,ストライプ,,125000,225000
+2026/03/15,キオスク,1234,,223766
+"""),
     "a card, whose sales go out": ("USD", """\
 Transaction Date,Post Date,Description,Category,Type,Amount
 03/14/2026,03/14/2026,Thank you,,Payment,1250.00

@@ -497,3 +497,14 @@ def test_a_ledgers_debit_is_said_to_be_its_accounts_own(tmp_path):
         "what was invoiced: check the signs"
     ) in toml
     assert "# 'Belegdatum' is called one, but no one format reads it" in toml
+
+
+def test_a_balance_is_never_the_amount(tmp_path):
+    """Where only the balance reads as money, no amount is proposed, and the block says so."""
+    path = tmp_path / "account.csv"
+    path.write_text("Date,Text,Running Bal.\n2026-03-14,A,12.50\n2026-03-15,B,2.50\n", "utf-8")
+
+    toml = profile_file(path).toml
+
+    assert "amount =" not in toml
+    assert "# no column of amounts was found; events will have none" in toml

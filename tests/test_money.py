@@ -100,6 +100,7 @@ READ = [
     ("65.40000000000001", "EUR", ROUND, 6540),
     ("1'234'567.89", "CHF", DOT, 123456789),
     ("1'234", "CHF", DOT, 123400),
+    ("1.250,00 TL", "TRY", COMMA, 125000),
 ]
 
 REFUSED = [
@@ -133,6 +134,7 @@ REFUSED = [
     ("1 2345", "EUR", DOT, "amount_unreadable"),
     ("12.00 CR", "EUR", DOT, "amount_unreadable"),
     ("12.-", "CHF", DOT, "amount_unreadable"),
+    ("1.250,00 TL", "EUR", COMMA, "currency_contradicts"),
     ("12,-", "NOK", COMMA, "amount_unreadable"),
     ("1'23.50", "CHF", DOT, "amount_unreadable"),
     ("10%", "EUR", DOT, "amount_unreadable"),

@@ -71,6 +71,7 @@ def _complete_money(
     """
     held = {*chosen.values(), *doubled(guesses)}
     paid = [c for c, g in guesses.items() if g.kind == "amount" and c not in held]
+    paid = [c for c in paid if not re.search(words.BALANCE, normal_header(c))]
     pair = pairs.debit_credit_pair(guesses)
     if pair is not None and "amount" in chosen:
         unsigned = not vendor_marks.printed_below_zero(rows, chosen["amount"])

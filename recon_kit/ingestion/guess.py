@@ -49,7 +49,8 @@ _NAME_WORDS = re.compile(
     r"|\b(guest|travell?er|booker|passenger|booked by|payer|ordering party|account holder)\b"
     r"|^(fn|ln)$|\bnaam\b|^nombre\b|^nom\b|titulaire|b[ée]n[ée]ficiaire|benefici?ari|ordinante"
     r"|auftraggeber|empf(ä|ae?)nger(?!iban|kto|blz|bic)|beg(ü|ue?)nstigter|zahlungsbeteiligt"
-    r"|zahlungspflichtig|kontoinhaber|intestatario|tegenpartij$",
+    r"|zahlungspflichtig|kontoinhaber|intestatario|tegenpartij$|n[áa]zev|saaja|maksaja|\bna[mv]n\b"
+    r"|mottak(er|are)|avs[äe]nd(are|er)|odbiorc|nadawc|kontrahent|imi[ęe]|nazwisk",
     re.IGNORECASE,
 )
 # What people write about themselves and others into a free field.
@@ -76,7 +77,7 @@ _ADDRESS_WORDS = re.compile(
     r"address|street|\bcity\b|zip|post(al)?[ _]?code|line_?[12]$", re.IGNORECASE
 )
 _ID_WORDS = re.compile(
-    r"(^|[ _\-])(id|ids|no|nr|num|number|ref|reference|key|code|token)([ _\-]|$)|#|Id$|ID$"
+    r"(^|[ _\-])(id|ids|no|nr|num|number|ref|reference|key|code|token)([ _\-]|$)|(?<!^)#|Id$|ID$"
     r"|^(name|order|transaction|invoice)$",
     re.IGNORECASE,
 )
@@ -88,11 +89,11 @@ _SIGN = "(?:[A-Z]{3}|[$\u20ac\u00a3\u00a5])"
 _LOOKS_PAID = (
     rf"^[-+(\x{{2212}}]?\s*(?:{_SIGN}\s?)?[-+]?[0-9][0-9.,'\s\x{{a0}}\x{{202f}}]*\)?-?\s*{_SIGN}?$"
 )
-_CURRENCY_MARK = r"\s*(\p{Sc}|[A-Z]{3})\s*"
+_CURRENCY_MARK = r"\s*(\p{Sc}|[A-Z]{3}|kr\.?|zł|Kč|Ft|TL)\s*"
 _LETTERS = r"([A-Z]{3})"  # of an amount that names its currency
 _MONEY_WORDS = re.compile(
-    r"\b(amount|total|gross|net|debit|credit|price|value|fees?|soll|haben|umsatz)\b"
-    r"|betrag|importe|montant|bedrag|importo",
+    r"\b(amount|total|gross|net|price|value|fees?|soll|haben|umsatz|dare|avere|debe|haber|valor)\b"
+    r"|d[ée]bit|cr[ée]dit|betrag|importe|montant|bedrag|importo|bel(opp|ø|o)|kwota|tutar|金額",
     re.IGNORECASE,
 )
 _MOSTLY = 0.5  # of a column that is called an amount, so many values must read as one
@@ -173,7 +174,8 @@ def guess_dialect(head: bytes, tail: bytes = b"") -> DialectGuess:
         notes.append(f"{table.skip_rows} lines above the header are skipped")
     if table.columns:
         notes.append("the file has no header row: name its columns in `header`, in their order")
-    footer = _guess_footer(text, _decoded(tail, encoding))
+    body = text.splitlines()[table.skip_rows + (not table.columns) :]
+    footer = _guess_footer(body, _decoded(tail, encoding))
     if footer:
         notes.append(FOOTER_NOTE)
     return DialectGuess(
@@ -298,14 +300,15 @@ def _list_in(body: object, depth: int = 2) -> str | None:
     return next((f"{name}.{path}" for name, path in inner if path), None)
 
 
-def _guess_footer(head: str, tail: str) -> str | None:
+def _guess_footer(body: list[str], tail: str) -> str | None:
     """A pattern of the lines that tell totals at the end, or a balance anywhere among the rows."""
     last = [line for line in tail.splitlines()[-6:] if line.strip()]
     # a payee may be called like a total, but its row has a day
     words = [m[1] for line in last if (m := _TOTALS.match(line)) and not _HAS_DAY.search(line)]
     words += [m[1] for line in last if (m := _FOOT.match(line))]
     feet = [m[1] for line in last if (m := _REPORT_FOOT.search(line))]
-    rows = [*head.splitlines()[:_LINES_LOOKED_AT], *last]
+    whole = len(body) <= _LINES_LOOKED_AT
+    rows = body if whole else [*body[:_LINES_LOOKED_AT], *last]
     balances = [m[1] for line in rows if (m := _BALANCE_LINE.search(line))]
     found = []
     if words:

@@ -81,5 +81,6 @@ def _signed(
                 for sign, code in words.CURRENCY_SIGNS.items()
                 if text.str.contains(sign, literal=True).any()
             }
+            found |= {"TRY"} if text.str.contains(r"\bTL\b").any() else set()
             found |= set(text.str.extract(r"\b([A-Z]{3})\b", 1).drop_nulls().to_list())
     return found.pop() if len(found) == 1 else None

@@ -13,6 +13,7 @@ from recon_kit.ingestion.feed import normal_header
 from recon_kit.ingestion.guess import ColumnGuess
 
 _SHARE_MIN = 0.98  # of the rows with either amount, so many have one of them alone
+_NO_BLANKS = "\u3000"  # scripts from here on write words without blanks between them
 _LOOKED_AT = 4  # amounts among which two that are never told together are looked for
 
 
@@ -26,7 +27,7 @@ def debit_credit_pair(guesses: Mapping[str, ColumnGuess]) -> tuple[str, str] | N
     }
     for name, column in money.items():
         for out, in_ in words.OUT_AND_IN:
-            other = money.get(re.sub(rf"\b{out}\b", in_, name))
+            other = money.get(re.sub(_word(out), in_, name))
             filled = {guesses[c].kind for c in (column, other) if c is not None} - {"empty"}
             if other is not None and other != column and filled:
                 return column, other
@@ -54,5 +55,10 @@ def is_named(debit: str) -> bool:
     """Whether a column's own words say that its money goes out."""
     name = normal_header(debit)
     return any(re.fullmatch(p, name) for p in words.FIELD_WORDS["debit"]) or any(
-        re.search(rf"\b{out}\b", name) for out, _ in words.OUT_AND_IN
+        re.search(_word(out), name) for out, _ in words.OUT_AND_IN
     )
+
+
+def _word(word: str) -> str:
+    """A pattern of a whole word; some scripts put no mark between words."""
+    return rf"\b{word}\b" if word < _NO_BLANKS else word

@@ -272,6 +272,8 @@ def _amounts(
 ) -> list[str]:
     used = [guesses[chosen[f]] for f in ("amount", "debit", "credit", "fee", "net") if f in chosen]
     lines = _marks(used)
+    if not {"amount", "debit", "credit"} & set(chosen):
+        lines.append("# no column of amounts was found; events will have none")
     if "amount" not in chosen and {"debit", "credit"} & set(chosen):
         lines.append('sign = "debit_credit"')
         if not pairs.is_named(chosen["debit"]):

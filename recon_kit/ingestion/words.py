@@ -75,7 +75,7 @@ FIELD_WORDS: dict[str, tuple[str, ...]] = {
         r"(\w+ ?/ ?)?(description|memo|details|narrative)( ?/ ?\w+)?",
     ),
     "native_id": (
-        r"(record |internal |lead |deal |row |unique )?id", r".*\bid",
+        r"(record |internal |lead |deal |row |unique )?id", r".*\bid", r"identificador|identifiant",
         r"(journal|entry|document|voucher|receipt|record|line|row)( entry)? ?(no|number|num|#)",
     ),
 }  # fmt: skip
@@ -146,7 +146,7 @@ OUT_AND_IN: tuple[tuple[str, str], ...] = (
     ("soll", "haben"), ("belastung", "gutschrift"), ("uscite", "entrate"), ("uscita", "entrata"),
     ("addebito", "accredito"), ("addebiti", "accrediti"), ("cargo", "abono"),
     ("cargos", "abonos"), ("withdrawal", "deposit"), ("withdrawals", "deposits"), ("out", "in"),
-    ("af", "bij"), ("terhelés", "jóváírás"),
+    ("af", "bij"), ("terhelés", "jóváírás"), ("ut", "inn"), ("出金", "入金"),
 )  # fmt: skip
 # The line of a service's own charges, or of tax on them, that is beside its fee.
 TAX_ON_FEE = r"taxes on fee|(tax|vat|gst) on fees?"
@@ -155,9 +155,14 @@ TIME_OF_DAY = r"time|uhrzeit|heure|hora|ora|tijd|time of day"
 TIME_ZONE = r"time ?zone|zeitzone|fuseau horaire|zona horaria|fuso orario|tijdzone"
 # A currency in the name of a column: `Amount (EUR)`, `Betrag (€)`, `Débit euros`.
 HEADER_CURRENCY = r"\(([A-Z]{3})\)|\bin ([A-Z]{3})$|[ _]([A-Z]{3})$"
-EURO = r"\beuros?\b"
+EURO = r"\beuro[sa]?\b"
 # Signs in names and amounts; "$" and "¥" are those of the largest that bear them: to be checked.
-CURRENCY_SIGNS: dict[str, str] = {"€": "EUR", "£": "GBP", "$": "USD", "¥": "JPY", "₹": "INR"}
+CURRENCY_SIGNS: dict[str, str] = {
+    "€": "EUR", "£": "GBP", "$": "USD", "¥": "JPY", "円": "JPY",
+    "₹": "INR", "zł": "PLN", "Kč": "CZK",
+}  # fmt: skip
+# What an account holds after a row, not what the row moved.
+BALANCE = r"balance|saldo|solde|bakiye|残高|zůstatek|egyenleg|stan konta|running|remaining"
 # Currencies of another amount than the one that moved the account.
 OTHER_CURRENCY = (
     r"foreign|local|\borig|fremd|origen|transaction currency|exchange|\bfee|presentment|facing"
