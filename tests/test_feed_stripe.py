@@ -185,6 +185,33 @@ def test_an_unknown_sum_is_not_invented(tmp_path):
     ]
 
 
+def test_a_row_that_a_file_tells_twice_counts_once_in_its_payout(tmp_path):
+    """Two exports pasted into one file: the payout of 9.70 + 4.85 is 14.55, not 29.10 or 24.25.
+
+    A row told again with another net counts as last told; rows without an id are rows of their own.
+    """
+    path = table(
+        tmp_path,
+        "balance_transaction_id,created_utc,currency,gross,fee,reporting_category,"
+        "automatic_payout_id\n"
+        "txn_1,2026-01-01 00:00:00,USD,10.00,0.30,charge,po_1\n"
+        "txn_2,2026-01-01 00:00:00,USD,5.00,0.15,charge,po_1\n"
+        "txn_1,2026-01-01 00:00:00,USD,10.00,0.30,charge,po_1\n"
+        "txn_3,2026-01-02 00:00:00,USD,10.00,0.30,charge,po_2\n"
+        "txn_3,2026-01-02 00:00:00,USD,10.00,0.40,charge,po_2\n"
+        ",2026-01-03 00:00:00,USD,7.00,0.00,charge,po_3\n"
+        ",2026-01-03 00:00:00,USD,7.00,0.00,charge,po_3\n",
+    )
+    told = tell_file(stripe(), path)
+
+    payouts = told.events.filter(told.events["event_type"] == "payout")
+    assert payouts.select("payout_id", "amount", "description").rows() == [
+        ("po_1", 1_455, "derived: nets of 2 rows"),
+        ("po_2", 960, "derived: nets of 1 rows"),
+        ("po_3", 1_400, "derived: nets of 2 rows"),
+    ]
+
+
 def test_derivation_can_be_switched_off():
     """Where another source tells the payouts none are derived."""
     told = tell_file(stripe(derive_payouts=False), ALL)

@@ -255,15 +255,22 @@ def test_an_unknown_ending_is_refused(tmp_path):
         exports.export(engine, "matches", tmp_path / "m.xlsx")
 
 
-def test_a_failed_write_leaves_the_last_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (OSError(28, "No space left on device"), r"\(No space left on device\); nothing changed"),
+        (OSError("File too large (os error 27)"), r"\(File too large .*\); nothing changed"),
+    ],
+)
+def test_a_failed_write_leaves_the_last_file(tmp_path, monkeypatch, failure, told):
     """When writing fails on the way, the file of yesterday is still whole and nothing is left."""
     (tmp_path / "m.csv").write_text("yesterday")
 
     def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise failure
 
     monkeypatch.setattr(pl.LazyFrame, "sink_csv", full)
-    with _engine() as engine, pytest.raises(ReportError, match="No space left"):
+    with _engine() as engine, pytest.raises(ReportError, match=told):
         exports.export(engine, "matches", tmp_path / "m.csv")
 
     assert (tmp_path / "m.csv").read_text() == "yesterday"

@@ -70,6 +70,61 @@ def members(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def told_ids(rows: pl.DataFrame) -> pl.DataFrame:
+    """What finds rows of a block that the file tells again, for `less_repeats`.
+
+    Args:
+        rows: as `members`.
+
+    Returns:
+        one, two (hashes of the row's own id, 128 bits together), payout (hash of payout and
+        currency), net: a row per member that has an id, in file order.
+    """
+    member = (pl.col("category") != "payout").fill_null(value=True)
+    return rows.filter(
+        member & pl.col("payout_id").is_not_null() & pl.col("id").is_not_null()
+    ).select(
+        pl.col("id").hash(1).alias("one"),
+        pl.col("id").hash(2).alias("two"),
+        _sum_of().alias("payout"),
+        "net",
+    )
+
+
+def less_repeats(sums: pl.DataFrame, ids: pl.DataFrame) -> pl.DataFrame:
+    """Sums of payouts in which a row that the file tells several times counts once, as last told.
+
+    A row that is told twice is one event; counted twice it would make money of nothing.
+
+    Args:
+        sums: as `by_payout`.
+        ids: as `told_ids`, of the whole file.
+    """
+    twice = ids.filter(pl.col("one").is_duplicated())
+    known = pl.struct("one", "two")
+    again = twice.filter(known.is_duplicated() & ~known.is_last_distinct())
+    if again.is_empty():
+        return sums
+    surplus = again.group_by("payout").agg(
+        pl.col("net").cast(pl.Int128).sum().alias("again_net"),
+        pl.len().cast(pl.Int64).alias("again_rows"),
+    )
+    return (
+        sums.with_columns(_sum_of().alias("payout"))
+        .join(surplus, on="payout", how="left", maintain_order="left")
+        .with_columns(
+            pl.col("net") - pl.col("again_net").fill_null(0),
+            pl.col("rows") - pl.col("again_rows").fill_null(0),
+        )
+        .select(sums.columns)
+    )
+
+
+def _sum_of() -> pl.Expr:
+    """Hash of the payout and currency to whose sum a row belongs."""
+    return pl.concat_str("payout_id", pl.col("currency").fill_null(""), separator="\x1f").hash(3)
+
+
 def by_payout(blocks: pl.DataFrame) -> pl.DataFrame:
     """The rows of `members`, of several blocks, added up to one row per payout and currency."""
     first = [

@@ -95,7 +95,9 @@ def _publish(written: Path, out: Path) -> None:
     try:
         _placed(written, out)
     except OSError as why:
-        raise ReportError(f"{out}: cannot be written ({why.strerror}); nothing changed") from None
+        # an error of a library may come without the system's word for it
+        told = why.strerror or why
+        raise ReportError(f"{out}: cannot be written ({told}); nothing changed") from None
 
 
 def _placed(written: Path, out: Path) -> None:

@@ -192,7 +192,9 @@ def _execute(
     except TimeoutError:
         raise ReportError(f"a cell took longer than {seconds_max} s") from None
     except (PapermillException, RuntimeError, KeyError, OSError) as why:
-        raise ReportError(f"the notebook could not be run ({type(why).__name__})") from None
+        told = getattr(why, "strerror", None)  # such as a full disk; other texts may carry values
+        named = f"{type(why).__name__}: {told}" if told else type(why).__name__
+        raise ReportError(f"the notebook could not be run ({named})") from None
 
 
 def _literal(path: Path) -> str:

@@ -79,7 +79,8 @@ class PayoutReconciliation(Feed):
     """Rows of Stripe's itemised reports as payments, refunds, fees, chargebacks and payouts.
 
     A payout that no row of the file tells is derived from the rows that name it in
-    `automatic_payout_id`: their nets added up, `records` 0, status `derived`. It carries the same
+    `automatic_payout_id`: their nets added up, each id once, `records` 0, status `derived`. It
+    carries the same
     `business_key` as a payout row of its own would, and a told row is read before a derived one.
     A payout reconciliation holds whole payouts; files of activity cut by day do not, so for them
     set `derive_payouts = false` and tell the payouts by their own report. A payout that was
@@ -87,7 +88,7 @@ class PayoutReconciliation(Feed):
     """
 
     name = "stripe.payout_reconciliation"
-    version = "2"
+    version = "3"
     mutable = parts.all_but(MONEY_MOVED)
 
     def __init__(self, source: Source) -> None:
@@ -157,7 +158,11 @@ class PayoutReconciliation(Feed):
             events=events.filter(~odd),
             problems=parts.problem_frame(bad, _PROBLEMS),
             warnings=_warnings(good),
-            carry={"members": payouts.members(rows), "positive_payouts": events.filter(odd)},
+            carry={
+                "members": payouts.members(rows),
+                "told_ids": payouts.told_ids(rows),
+                "positive_payouts": events.filter(odd),
+            },
         )
 
     def finish(
@@ -166,7 +171,7 @@ class PayoutReconciliation(Feed):
         context: FeedContext,  # noqa: ARG002 - the payouts need no setting
     ) -> Told:
         """Payouts: the sign of those printed positive, and those that no row tells."""
-        members = payouts.by_payout(carry["members"])
+        members = payouts.less_repeats(payouts.by_payout(carry["members"]), carry["told_ids"])
         positive = carry["positive_payouts"]
         held, kept = payouts.signed(positive, members)
         untold = members.filter(~pl.col("told")) if self._derive else members.clear()
