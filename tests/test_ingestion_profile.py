@@ -180,6 +180,14 @@ def test_a_strange_header_is_not_recognised():
     assert recognise(["date", "gross", "net", "currency"]) is None
 
 
+def test_a_feed_is_named_only_where_it_can_read_the_file():
+    """A report without a net is read by Stripe's feed, one without a time of creation is not."""
+    columns = ["balance_transaction_id", "source_id", "currency", "gross", "reporting_category"]
+
+    assert recognise([*columns, "created_utc"]) == "stripe.payout_reconciliation"
+    assert recognise([*columns, "net", "available_on_utc"]) is None
+
+
 def test_gzip_and_utf_16_are_seen(tmp_path):
     """A compressed file and a UTF-16 file with tabs are profiled without being told."""
     packed = tmp_path / "rows.csv"

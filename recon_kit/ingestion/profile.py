@@ -39,11 +39,13 @@ _MASKS: dict[str, MaskKind] = {
     "account": "hidden", "birth": "hidden", "note": "text",
 }  # fmt: skip
 
-# Headers by which a vendor's file is known: all of `needs`, and at least `count` of `likely`.
-_KNOWN_FILES: tuple[tuple[str, frozenset[str], frozenset[str], int], ...] = (
+# Headers by which a vendor's file is known: all of `needs`, one of `either`, and at least `count`
+# of `likely`.
+_KNOWN_FILES: tuple[tuple[str, frozenset[str], frozenset[str], frozenset[str], int], ...] = (
     (
         "stripe.payout_reconciliation",
-        frozenset({"gross", "net", "currency", "reporting category"}),
+        frozenset({"gross", "currency", "reporting category"}),
+        frozenset({"created utc", "created"}),
         frozenset({
             "balance transaction id", "created utc", "created", "available on utc",
             "available on", "source id", "automatic payout id", "charge id",
@@ -52,6 +54,7 @@ _KNOWN_FILES: tuple[tuple[str, frozenset[str], frozenset[str], int], ...] = (
     ),
     (
         "shopify.orders_csv",
+        frozenset({"name"}),
         frozenset({"name"}),
         frozenset({
             "financial status", "paid at", "fulfillment status", "lineitem quantity",
@@ -63,6 +66,7 @@ _KNOWN_FILES: tuple[tuple[str, frozenset[str], frozenset[str], int], ...] = (
     (
         "google_ads.offline_conversions",
         frozenset({"conversion name"}),
+        frozenset({"conversion time", "adjustment time"}),
         frozenset({
             "google click id", "gclid", "gbraid", "wbraid", "conversion time",
             "conversion value", "adjustment time", "adjustment type",
@@ -108,8 +112,8 @@ def recognise(header: Sequence[str]) -> str | None:
     names = {normal_header(name) for name in header}
     if names & _OTHER_CLICKS and not names & _GOOGLE_CLICKS:
         return None  # the same layout, but another service's clicks and conversions
-    for feed, needs, likely, count in _KNOWN_FILES:
-        if needs <= names and len(likely & names) >= count:
+    for feed, needs, either, likely, count in _KNOWN_FILES:
+        if needs <= names and either & names and len(likely & names) >= count:
             return feed
     return None
 

@@ -153,7 +153,7 @@ class PayoutReconciliation(Feed):
         bad = rows.filter(pl.col("code").is_not_null())
         good = rows.filter(pl.col("code").is_null())
         events = told_frame(good.select(self._fields()))
-        odd = (good["category"] == "payout") & (good["gross"] > 0)
+        odd = ((good["category"] == "payout") & (good["gross"] > 0)).fill_null(value=False)
         return Told(
             events=events.filter(~odd),
             problems=parts.problem_frame(bad, _PROBLEMS),
