@@ -135,6 +135,15 @@ def test_not_covered_and_duplicates_leave_the_denominator():
     assert share(one(got, "case_rate")) == (2, 3, pytest.approx(2 / 3), "known")
 
 
+def test_a_rate_of_nothing_says_why_it_is_unknown():
+    """The only mature week has one order, which the other side's files do not reach."""
+    run = SmallRun().event("o1", "order", "shop", "2026-11-02", 1000)
+    run.open("o1", "left", "not_covered", amount=1000)
+    row = one(computed(run), "match_rate")
+    assert (row["value"], row["state"], row["denominator"]) == (None, "unknown", 0)
+    assert row["note"] == "no left event of mature weeks is covered"
+
+
 def test_money_rates_are_per_currency():
     """50.00 of 100.00 EUR and 10 of 10 JPY never meet in one figure."""
     run = SmallRun()

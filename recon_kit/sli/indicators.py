@@ -336,6 +336,7 @@ def _cohort_rows(name: str, counted: str, zone: str) -> str:
     overall = _row(
         name, total, "share", currency="currency", numerator="sum(numerator)::bigint",
         denominator="sum(denominator)::bigint",
+        note="case when sum(denominator) = 0 then 'no left event of mature weeks is covered' end",
     )  # fmt: skip
     return f"""
       with counted as ({counted}),
