@@ -148,6 +148,29 @@ def test_the_nearest_tells_no_difference_that_nobody_told() -> None:
         ]  # fmt: skip
 
 
+def test_what_is_proposed_is_not_called_undecidable() -> None:
+    """Thirty orders could add up to a payment, too many to tell which; one of them is proposed for
+    it, and that is what its sentence tells. Where none is, it tells how many there are.
+    """
+    events = [order(f"o{i:02}", 10_000 + i * 137, event_ts=day(i / 10)) for i in range(30)]
+    events.append(payment("p", 50_000, event_ts=day(4), native_id="ch_1"))
+    events[0]["native_id"] = "#7001"
+    methods = {"decomposed": {"enabled": True}, "probable": {"enabled": True}}
+    declared = rec(cardinality="many_to_one", keys=[], **methods)
+    ana = [person(key, "ana@x.io", "Ana Diaz") for key in ("o00", "p")]
+    with reconciled(events, declared, who=ana) as world:
+        assert world.open("event_key", "state", "why_code", "nearest_key", "why")[-1] == (
+            "p", "proposed", "proposed", "o00",
+            ("no key is declared; most probable: order #7001, 100.00 EUR, 4 days earlier, another "
+            "amount"),
+        )  # fmt: skip
+    with reconciled(events, declared, who=ana[:1]) as world:
+        assert world.open("event_key", "why_code", "nearest_key", "why")[-1] == (
+            "p", "undecidable", None,
+            "30 open items could be part of it: too many to tell which",
+        )  # fmt: skip
+
+
 def test_a_key_that_is_taken_names_who_has_it() -> None:
     """The counterpart exists but stands in another match."""
     events = [order("o1", 100, order_id="1"), payment("p1", 100, order_id="1", native_id="ch_1"),

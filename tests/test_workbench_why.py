@@ -294,3 +294,35 @@ def test_a_pair_that_its_rivals_crowd_out_is_not_said_to_be_improbable(tmp_path)
         f"its likeliest counterpart is P by itself; {crowded}"
     ]
     assert [flip for flip in flips if "bits" in flip] == []
+
+
+def test_methods_of_groups_say_what_they_looked_at(tmp_path):
+    """10.00, 20.00 and 10.00 make 30.00 twice in a row: the sets are left to that question."""
+    declared = [("books", "payment"), ("bank", "bank_line")]
+    sources = [NAMELESS_SOURCE.format(name=n, event_type=kind) for n, kind in declared]
+    groups = "".join(f"[reconciliations.{m}]\nenabled = true\n" for m in ("grouped", "decomposed"))
+    files = {
+        "books": "2026-11-02,A,10.00\n2026-11-03,B,20.00\n2026-11-04,C,10.00\n",
+        "bank": "2026-11-05,D,30.00\n",
+    }
+
+    def told(cardinality: str) -> list[str]:
+        folder = tmp_path / cardinality
+        folder.mkdir()
+        shape = f'cardinality = "{cardinality}"\n{groups}'
+        (folder / "recon.toml").write_text("".join([NAMELESS, shape, *sources]))
+        bench = Workbench(folder, clock=lambda: NOW)
+        for source, rows in files.items():
+            file = folder / f"{source}.csv"
+            file.write_text(f"Date,Memo,Amount\n{rows}")
+            bench.ingest(source, file)
+        bench.reconcile()
+        with bench.store.snapshot().engine() as engine:
+            line = engine.one("select event_key from events where source = 'bank'")[0]
+        methods = bench.why(line).methods
+        return methods.filter(pl.col("method").is_in(["grouped", "decomposed"]))["detail"].to_list()
+
+    assert told("one_to_one") == ["one to one has no groups"] * 2
+    grouped, decomposed = told("many_to_one")
+    assert grouped.startswith("2 runs add up, most plausible first: 1. ")
+    assert decomposed == "left to what grouped asks"

@@ -17,9 +17,11 @@ from recon_kit.settings import Reconciliation
 def hints() -> str:
     """Rows of `nearest`'s table `hints` about what was undecidable or ruled out."""
     return """
-    select eid, null::bigint as other, why_code, 2 as rank, null as key_used from undecided
+    select eid, null::bigint as other, why_code,
+           case why_code when 'undecidable' then 4 else 2 end as rank, null as key_used
+    from undecided
     union all
-    select unnest([left_eid, right_eid]), unnest([right_eid, left_eid]), 'ruled_out', 4, rule
+    select unnest([left_eid, right_eid]), unnest([right_eid, left_eid]), 'ruled_out', 5, rule
     from ruled_out"""
 
 

@@ -100,7 +100,7 @@ from (
     select unnest([left_eid, right_eid]), unnest([right_eid, left_eid]), 'ambiguous', 2, key_used
     from ambiguous
     union all
-    select unnest([left_eid, right_eid]), unnest([right_eid, left_eid]), 'not_same', 4, null
+    select unnest([left_eid, right_eid]), unnest([right_eid, left_eid]), 'not_same', 5, null
     from barred_pool anti join ruled_out using (left_eid, right_eid)
     union all{answer_words.hints()}
 ) where eid is not null
@@ -115,15 +115,16 @@ join asked l on l.event_key = p.left_key join asked r on r.event_key = p.right_k
             "hints_open",
             """
 create or replace table near as
-select eid, arg_min(other, place) as other, arg_min(why_code, place) as why_code,
-       arg_min(key_used, place) as key_used
+select eid, hint.other, hint.why_code, hint.key_used
+from (
+    select eid, arg_min({'other': other, 'why_code': why_code, 'key_used': key_used}, place) as hint
 from (
     select h.*, (h.rank, -coalesce(h.confidence, 0), p.event_key, h.why_code,
                  coalesce(h.key_used, '')) as place
     from open_rows o join hints h using (eid) left join pool p on p.eid = h.other
     where o.mid is null)
-group by eid""",
-            "the strongest of them",
+group by eid)""",
+            "the strongest of them, with what it leaves untold",
         ),
     )
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from recon_kit import model
 from recon_kit.ledger.engine import Engine
-from recon_kit.matching import answer_words, beside, evidence, keys, ladders
+from recon_kit.matching import answer_words, answers, beside, evidence, keys, ladders
 from recon_kit.safe import quote_text
 from recon_kit.settings import Reconciliation
 from recon_kit.workbench.whatif import NOT_ASKED, likeliest_open
@@ -99,13 +99,28 @@ def _seen(
         return "; ".join(filter(None, [_probable(rec, found, near), told]))
     if proposed.height:
         return _ranked(engine, proposed) or told
+    if method in ("grouped", "decomposed"):
+        return _groups(method, rec, found)
     return {
         "learned": "a rule names it",
         "window": f"{_alike(near)} with it in amount; only a pair that is alone on "
         "both sides, within the window, is joined",
-        "grouped": "no run of open items adds up",
-        "decomposed": "no set of open items adds up",
     }[method]
+
+
+def _groups(method: str, rec: Reconciliation, found: evidence.Why) -> str:
+    """What a method of groups saw where it proposed nothing."""
+    if rec.cardinality == "one_to_one":
+        return "one to one has no groups"
+    earlier = [m for m in answers.METHODS if m in found.proposals["method"].to_list()]
+    if method == "decomposed" and earlier:
+        return f"left to what {earlier[0]} asks"
+    kind = "run" if method == "grouped" else "set"
+    item = found.open_item.filter(pl.col("why_code").is_in(["ambiguous", "undecidable"]))
+    for code, why in item.select("why_code", "why").iter_rows():
+        if f"{kind}s of open items" in why or (code == "undecidable" and kind == "set"):
+            return str(why)
+    return f"no {kind} of open items is proposed"
 
 
 def _ranked(engine: Engine, proposed: pl.DataFrame) -> str:
@@ -169,12 +184,13 @@ def _alike(near: beside.Beside) -> str:
 
 def _probable(rec: Reconciliation, found: evidence.Why, near: beside.Beside) -> str:
     """The best of what comes near, in probability where the run scored it."""
-    if near.pairs.is_empty():
-        return "nothing comes near by key, customer or amount"
     best = max(
         [c for c in found.proposals["confidence"].to_list() if c is not None], default=None
     )  # fmt: skip
     many = near.pairs.height
+    if not many:
+        nothing = "nothing comes near by key, customer or amount"
+        return f"the best at {best:.2f}" if best is not None else nothing
     told = "1 event comes near" if many == 1 else f"{many} events come near"
     if best is not None:
         return f"{told}, the best at {best:.2f}"
