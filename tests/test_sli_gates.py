@@ -50,6 +50,24 @@ def test_all_gates_open_when_all_is_well(name):
         ),
         (
             "hold_spend",
+            sli("match_rate", 1.0, numerator=1, denominator=1),
+            "unknown",
+            "match_rate of orders_to_payments is 1, but 1 event is too few to be sure",
+        ),
+        (
+            "hold_spend",
+            sli("match_rate", 1.0, numerator=19, denominator=19),
+            "unknown",
+            "match_rate of orders_to_payments is 1, but 19 events are too few to be sure",
+        ),
+        (
+            "hold_spend",
+            sli("match_rate", 1.0, numerator=20, denominator=20),
+            "go",
+            "all conditions are met",
+        ),
+        (
+            "hold_spend",
             sli("match_rate", 0.9, numerator=9, denominator=10),
             "unknown",
             (

@@ -28,7 +28,8 @@ class Condition:
     indicator: all reconciliations, and all cohorts where `cohort` is none. `broken` is the answer
     when a bound is broken: `unknown` for what only says that nothing can be told, such as the age
     of a file. With `exact` a share of counted events below `at_least` holds only when the exact
-    binomial test is sure of it, and is unknown until then.
+    binomial test is sure of it, and is unknown until then; so is a share of so few events that a
+    single failure would break the bound.
     """
 
     indicator: str
@@ -140,6 +141,11 @@ def _row_judged(condition: Condition, row: dict[str, Any]) -> tuple[Answer, str]
         if condition.exact and not _surely_below(row, condition.at_least):
             return "unknown", f"{said}, but {row['denominator']} events are too few to be sure"
         return condition.broken, said
+    if condition.exact and condition.at_least is not None:
+        events = row["denominator"]
+        if events - 1 < condition.at_least * events:
+            told = "event is" if events == 1 else "events are"
+            return "unknown", f"{name} is {value:g}, but {events} {told} too few to be sure"
     return "go", f"{name} is {value:g}"
 
 
