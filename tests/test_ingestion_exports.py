@@ -208,7 +208,22 @@ def test_the_net_of_a_payout_is_what_was_sent(tmp_path):
         "2026-09-03,paid,450.00,-20.00,-13.35,416.65,USD,TRC123\n",
     )
 
-    assert events.select("amount", "fee", "net").rows() == [(41_665, 1_335, 41_665)]
+    assert events.select("amount", "fee", "net", "payout_id").rows() == [
+        (41_665, 1_335, 41_665, "TRC123")
+    ]
+
+
+def test_a_banks_own_reference_is_no_payout(tmp_path):
+    """The same words on a statement are the bank's, and its lines stay lines of an account."""
+    toml, events = taken_in(
+        tmp_path,
+        "statement.csv",
+        "Booking Date,Type,Amount,Currency,Bank Reference,Balance\n"
+        "2026-09-03,Fee,-4.00,USD,B0001,96.00\n2026-09-04,Transfer,416.65,USD,B0002,512.65\n",
+    )
+
+    assert events["event_type"].to_list() == ["bank_line", "bank_line"]
+    assert '# "raw_keys.bank_reference" = "Bank Reference"' in toml
 
 
 @pytest.mark.parametrize(

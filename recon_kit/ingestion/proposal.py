@@ -341,6 +341,9 @@ def _columns(
     own = {chosen.get("native_id")} if kind == "payout" else set()
     ids = [c for c, g in guesses.items() if g.kind == "id"]
     payout = vendor_marks.payout_column((c for c in ids if c not in taken or c in own), rows)
+    if payout is None and kind == "payout":
+        at_bank = (c for c in ids if re.fullmatch(words.PAYOUT_AT_BANK, normal_header(c)))
+        payout = next(at_bank, None)
     if "payout_id" not in chosen and payout is not None:
         lines.append(f"payout_id = {quoted(payout)}")
     named = (

@@ -51,10 +51,7 @@ FIELD_WORDS: dict[str, tuple[str, ...]] = {
         r"invoice ?(number|no|#)?|rechnungsn(ummer|r\.?)|belegfeld 1",
         r"invoice id|doc ?number|num",
     ),
-    "payout_id": (
-        r"payout( id| reference)?|settlement id|deposit id|batch( number| id)?",
-        r"bank reference( id)?",
-    ),
+    "payout_id": (r"payout( id| reference)?|settlement id|deposit id|batch( number| id)?",),
     "click_id": (r"gclid|google click id|msclkid|microsoft click id|fbclid|click id|fbc",),
     "status": (r"(financial |payment |order )?status|stage|deal stage|state", r"payout status"),
     "payment_method": (r"payment method.*|method|tender( type)?|payment type",),
@@ -124,6 +121,8 @@ HEADER_WORDS: tuple[tuple[str, str], ...] = (
 # Two halves of a customer's name: the same words before them.
 GIVEN_NAME = r"(.*?)(first|given|fore) ?name"
 FAMILY_NAMES = ("last name", "lastname", "family name", "surname")
+# What a list of payouts calls the number that its bank line bears; a bank's own is another thing.
+PAYOUT_AT_BANK = r"bank reference( id)?"
 # A time that lies ahead of what the row tells.
 DUE = r"\b(due|expir\w+|f[äa]llig\w*|[ée]ch[ée]ance|vencimiento|scadenza|vervaldatum)\b"
 # A column that says which way money went, and what its marks mean for the account's holder.
