@@ -29,6 +29,7 @@ from recon_kit.safe import quote_ident, quote_text
 EngineError = duckdb.Error
 _BATCH_ROWS = 100_000
 _SORTED_ROWS_MAX = 8_000_000  # 64 MB
+_LISTED_MAX = 1_000  # texts that a statement lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,18 @@ class Engine:
             counted += len(numbers)
             twice = twice or bool((numbers[1:] == numbers[:-1]).any())
         return counted, twice
+
+    def among(self, name: str, values: Iterable[str]) -> str:
+        """What stands after `in` for these texts: a list, or for very many the table `name`.
+
+        Whoever reads a file applies a list while reading: parts of the file that hold none of the
+        texts are left out, and so are all other columns elsewhere. A join finds them afterwards.
+        """
+        listed = list(dict.fromkeys(values))
+        if len(listed) <= _LISTED_MAX:
+            return f"({', '.join(map(quote_text, listed)) or 'null'})"
+        self.put(name, pl.DataFrame({"value": listed}))
+        return f"(from {quote_ident(name)})"
 
     def has(self, table: str) -> bool:
         """Whether there is a table or view of that name."""

@@ -8,14 +8,17 @@ not drag the other two hundred along.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from recon_kit import model
-from recon_kit.ledger.engine import Engine, Step
+from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.keys import key_hash
 from recon_kit.workbench import naming
 
 HOPS_MAX = 6
+_BUNDLES = ("payout", "bank_line")  # what stands for many others
 
 STORY_SCHEMA: dict[str, pl.DataType] = {
     "at": model.UTC, "at_precision": pl.String(), "kind": pl.String(),
@@ -44,33 +47,22 @@ def history(engine: Engine, order: str) -> pl.DataFrame:
     Raises:
         OrderNotFoundError: no event carries this id.
     """
-    called = naming.likeliest(naming.named(engine, order))
-    engine.put("story_own", called.select("event_key"))
-    asked = pl.DataFrame({"raw": [naming.whole_key(engine, order)]}).with_columns(
-        key=model.normal_key(pl.col("raw"))
-    )
-    hashes = [key_hash(key) for key in asked["key"].drop_nulls()] or [0]
-    engine.put("asked", asked.with_columns(key_hash=pl.Series(hashes, dtype=pl.UInt64)))
-    engine.run(_SEEDS)
-    if engine.count("story") == 0:
+    called = naming.likeliest(naming.named(engine, order))["event_key"]
+    seeds = _seeds(engine, order)
+    if seeds.is_empty():
         raise naming.OrderNotFoundError(order)
-    engine.run(_BACK)
-    for hop in range(HOPS_MAX):
-        before = engine.count("story")
-        engine.run(Step(f"forward_{hop}", _FORWARD, "the right sides of matches we are left of"))
-        if engine.count("story") == before:
-            break
-    engine.run(_OWN)
-    told = engine.rows(_FACTS), engine.rows(_MATCHES), engine.rows(_OPEN), engine.rows(_CASES)
-    story = pl.concat([_shape(frame) for frame in told])
+    story, members = _followed(engine, seeds)
+    few = _put(engine, story, members, called)
+    told = [engine.rows(query.format(**few)) for query in (_FACTS, _MATCHES, _OPEN, _CASES)]
+    whole = pl.concat([_shape(frame) for frame in told])
     order_of_kinds = pl.col("kind").replace_strict(
         {"fact": 0, "match": 1, "open": 2, "case": 3}, return_dtype=pl.Int64
     )
-    own = story["own"]
+    own = whole["own"]
     return pl.concat([
-        story.filter(own).sort(order_of_kinds, "at", "event_key", "match_id", "what",
+        whole.filter(own).sort(order_of_kinds, "at", "event_key", "match_id", "what",
                                nulls_last=True),
-        story.filter(~own).sort("at", order_of_kinds, "event_key", "match_id", "what",
+        whole.filter(~own).sort("at", order_of_kinds, "event_key", "match_id", "what",
                                 nulls_last=True),
     ])  # fmt: skip
 
@@ -82,56 +74,87 @@ def _shape(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-_SEEDS = Step(
-    "seeds",
-    """
-    create or replace table story as
-    select distinct event_key, 0 as hop from keys join asked using (key_hash, key)
-    where kind not in ('customer_id', 'business_key')
-      and event_key in (select event_key from events)
-    union
-    select event_key, 0 from events, asked where events.event_key = asked.raw
-    """,
-    "events that carry the id in any of their keys",
-)
+def _seeds(engine: Engine, order: str) -> pl.DataFrame:
+    """`event_key, event_type` of the events that carry the id in any of their keys."""
+    raw = naming.whole_key(engine, order)
+    key = pl.DataFrame({"raw": [raw]}).select(model.normal_key(pl.col("raw"))).item()
+    carried = engine.rows(
+        "select distinct event_key from keys where key_hash = $1 and key = $2"
+        " and kind not in ('customer_id', 'business_key') order by event_key",
+        [key_hash(key) if key is not None else 0, key],
+    )
+    listed = engine.among("story_carried", [*carried["event_key"], raw])
+    return engine.rows(
+        f"select event_key, event_type from events where event_key in {listed} order by event_key"
+    )
 
-_BACK = Step(
-    "back",
-    """
-    insert into story
-    select distinct other.event_key, 0 from story
-    join match_members mine on mine.event_key = story.event_key and mine.side = 'right'
-    join match_members other on other.match_id = mine.match_id and other.run_id = mine.run_id
-      and other.side = 'left'
-    join events e on e.event_key = story.event_key
-    where e.event_type not in ('payout', 'bank_line')
-      and other.event_key not in (select event_key from story)
-    """,
-    "what the events asked for were matched to, one step back",
-)
 
-_FORWARD = """
-    insert into story
-    select distinct other.event_key, 1 from story
-    join match_members mine on mine.event_key = story.event_key and mine.side = 'left'
-    join match_members other on other.match_id = mine.match_id and other.run_id = mine.run_id
-      and other.side = 'right'
-    where other.event_key not in (select event_key from story)
-"""
+def _followed(engine: Engine, seeds: pl.DataFrame) -> tuple[list[str], pl.DataFrame]:
+    """The keys of a story's events, and all members of the matches that they stand in.
 
-_OWN = Step(
-    "own",
+    One step back, from a payment to its order but not from a payout to all of its payments, and
+    then forward, to the right sides of the matches whose left side is in the story.
     """
-    create or replace table story_matches as
-    select mm.match_id, mm.run_id, bool_or(o.event_key is not null) as own
-    from story join match_members mm using (event_key) left join story_own o using (event_key)
-    group by mm.match_id, mm.run_id;
-    create or replace table story_anchors as
-    select distinct p.event_key, p.run_id from story_matches
-    join match_members p using (match_id, run_id) where own and p.role = 'principal'
-    """,
-    "matches of the story, and those of the events that are called so, with their principals",
-)
+    story = seeds["event_key"].to_list()
+    members = _members(engine, story)
+    single = seeds.filter(~pl.col("event_type").is_in(_BUNDLES))["event_key"]
+    new = _others(members, single.to_list(), "right", story)
+    for _ in range(HOPS_MAX):
+        story += new
+        members = pl.concat([members, _members(engine, new)]).unique(maintain_order=True)
+        new = _others(members, story, "left", story)
+        if not new:
+            break
+    return story, members
+
+
+def _members(engine: Engine, keys: Sequence[str]) -> pl.DataFrame:
+    """`match_id, run_id, event_key, side, role, key_used` of every match that one stands in."""
+    mine = engine.rows(
+        "select distinct match_id, run_id from match_members"
+        f" where event_key in {engine.among('story_keys', keys)} order by all"
+    )
+    of_mine = engine.rows(
+        "select match_id, run_id, event_key, side, role, key_used from match_members"
+        f" where match_id in {engine.among('story_ids', mine['match_id'])} order by all"
+    )
+    return of_mine.join(mine, on=["match_id", "run_id"], how="semi", maintain_order="left")
+
+
+def _others(
+    members: pl.DataFrame, keys: Sequence[str], side: str, known: Sequence[str]
+) -> list[str]:
+    """Who stands across from these events, which stand on that side; only those not known yet."""
+    mine = members.filter(pl.col("side") == side, pl.col("event_key").is_in(keys))
+    across = members.filter(pl.col("side") != side).join(
+        mine, on=["match_id", "run_id"], how="semi", maintain_order="left"
+    )
+    return across.filter(~pl.col("event_key").is_in(known))["event_key"].unique().sort().to_list()
+
+
+def _put(
+    engine: Engine, story: Sequence[str], members: pl.DataFrame, called: pl.Series
+) -> dict[str, str]:
+    """Leave the tables of a story; what stands after `in` for its events, matches and both's."""
+    told, is_called = pl.col("event_key").is_in(story), pl.col("event_key").is_in(called.implode())
+    matches = (
+        members.filter(told)
+        .group_by("match_id", "run_id")
+        .agg(own=is_called.any())
+        .sort("match_id", "run_id")
+    )
+    stands = members.join(matches, on=["match_id", "run_id"], maintain_order="left")
+    anchors = stands.filter("own", role="principal").select("event_key", "run_id").unique()
+    engine.put("story_own", called.to_frame())
+    engine.put("story_members", stands)
+    engine.put("story_matches", matches)
+    engine.put("story_anchors", anchors.sort("event_key", "run_id"))
+    return {
+        "story": engine.among("story", story),
+        "all": engine.among("story_all", [*story, *stands["event_key"]]),
+        "matches": engine.among("story_ids", matches["match_id"]),
+    }
+
 
 _FACTS = """
     select e.event_ts as at, e.ts_precision as at_precision, 'fact' as kind, e.source,
@@ -140,36 +163,41 @@ _FACTS = """
         'by ' || e.payment_method) as what,
       a.name as artefact, e.record_row, a.received_at, e.event_key,
       e.event_key in (from story_own) as own
-    from story join events e using (event_key)
+    from (from events where event_key in {story}) e
     left join artefacts a on a.sha256 = e.artefact_sha256 and a.source = e.source
     order by e.event_key
 """
 
 _MATCHES = """
-    with sized as (
+    with timed as (select event_key, event_ts from events where event_key in {all}),
+    sized as (
       select match_id, run_id, any_value(own) as own, count(*) filter (mm.side = 'left') as lefts,
         count(*) filter (mm.side = 'right') as rights,
         string_agg(distinct mm.key_used, ', ' order by mm.key_used) as keys_used,
-        max(e.event_ts) as at
-      from story_matches join match_members mm using (match_id, run_id)
-      left join events e using (event_key) group by match_id, run_id
+        max(t.event_ts) as at
+      from story_members mm left join timed t using (event_key) group by match_id, run_id
     )
     select s.at, 'match' as kind, m.reconciliation, m.method, m.disposition, m.confidence,
       nullif(m.residual_minor, 0) as amount_minor, m.currency, m.match_id, s.own,
       lefts || ' to ' || rights || coalesce(' on ' || keys_used, '')
         || case when m.residual_minor <> 0 then ', residual stays open' else '' end as what
-    from sized s join matches m using (match_id, run_id) order by m.match_id
+    from sized s join (from matches where match_id in {matches}) m using (match_id, run_id)
+    order by m.match_id
 """
 
 _OPEN = """
+    with mine as (
+      select o.*, m.own from (
+        from open_items where event_key in {story} or match_id in {matches}) o
+      left join story_matches m on m.match_id = o.match_id and m.run_id = o.run_id
+      where o.event_key in {story} or m.match_id is not null
+    )
     select o.expected_by as at, 'open' as kind, o.reconciliation, o.amount_minor, o.currency,
       replace(o.state, '_', ' ') || ': ' || coalesce(o.why, o.why_code) as what,
       o.event_key, o.match_id,
       e.source, e.event_type, e.native_id,
-      coalesce(m.own, false) or coalesce(o.event_key in (from story_own), false) as own
-    from open_items o left join events e using (event_key)
-    left join story_matches m on m.match_id = o.match_id and m.run_id = o.run_id
-    where o.event_key in (select event_key from story) or m.match_id is not null
+      coalesce(o.own, false) or coalesce(o.event_key in (from story_own), false) as own
+    from mine o left join (from events where event_key in {all}) e using (event_key)
     order by o.item_id
 """
 
@@ -181,7 +209,7 @@ _CASES = """
       f.anchor_key in (from story_own) or exists (
         from story_anchors a where a.event_key = f.anchor_key and a.run_id = f.run_id) as own
     from findings f
-    where f.anchor_key in (select event_key from story) or exists (
+    where f.anchor_key in {story} or exists (
         from story_anchors a where a.event_key = f.anchor_key and a.run_id = f.run_id)
     order by f.case_id
 """

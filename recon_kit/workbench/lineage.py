@@ -22,6 +22,7 @@ from recon_kit.workbench.reportlines import Place
 
 _ID = re.compile(r"^[0-9a-f]{6,32}$")
 _NAMED_MAX = 5
+_KEYS = {"event_key": pl.String}
 
 # Every id that a screen, report or export shows; of one id in two places the first counts.
 _BY_ID = """
@@ -52,8 +53,7 @@ _MEMBERS = """
     order by 1
 """
 _TELLINGS = """
-    with asked as (select unnest($1::varchar[]) as event_key),
-    placed as (
+    with placed as (
         select v.event_key, v.source, v.artefact_sha256, v.record_row, v.records, v.recorded_seq,
             v.parser_version, v.version_order,
             case when c.event_key is null and v.conflict then 'conflict, not read'
@@ -61,15 +61,16 @@ _TELLINGS = """
                  when d.kept_key is not null and e.event_key is null
                       then 'not read: ' || left(d.kept_key, 12) || ' tells the same movement'
                  else 'read' end as state
-        from event_versions v join asked using (event_key)
-        left join current_events c using (event_key, payload_hash, artefact_sha256, record_row)
-        left join events e on e.event_key = v.event_key
-        left join (select event_key, min(kept_key) as kept_key from duplicates group by 1) d
-            on d.event_key = v.event_key
+        from (from event_versions where event_key in {asked}) v
+        left join (from current_events where event_key in {asked}) c
+            using (event_key, payload_hash, artefact_sha256, record_row)
+        left join (select event_key from events where event_key in {asked}) e using (event_key)
+        left join (select event_key, min(kept_key) as kept_key from duplicates
+                   where event_key in {asked} group by 1) d using (event_key)
         union all
         select r.event_key, a.source, r.artefact_sha256, r.record_row, r.records, a.seq, null,
             r.version_order, replace(r.why, '_', ' ') || ', nothing added'
-        from retold r join asked using (event_key)
+        from (from retold where event_key in {asked}) r
         left join (select sha256, min(source) as source, min(seq) as seq
                    from artefacts group by 1) a on a.sha256 = r.artefact_sha256
     )
@@ -79,17 +80,13 @@ _TELLINGS = """
     from placed p
     left join (select event_key, any_value(event_type) as event_type, min(native_id) as native_id,
                    min(order_id) as order_id, min(transaction_id) as transaction_id
-               from event_versions where event_key in (from asked) group by 1) n using (event_key)
+               from event_versions where event_key in {asked} group by 1) n using (event_key)
     left join (select sha256, source, max_by(name, seq) as name, min(received_at) as received_at
                from artefacts group by all) f
         on f.sha256 = p.artefact_sha256 and f.source = p.source
     order by p.event_key, p.version_order, p.recorded_seq, p.artefact_sha256, p.record_row, p.state
 """
 _STANDING = """
-    with asked as (select unnest($1::varchar[]) as event_key),
-    mine as (
-        select distinct match_id, run_id from match_members where event_key in (from asked)
-    )
     select reconciliation, what, id, state, detail from (
         select m.reconciliation, 1 as place, 'match' as what, m.match_id as id,
             m.method || ', ' || m.disposition as state,
@@ -98,34 +95,35 @@ _STANDING = """
                 'confidence ' || m.confidence::decimal(6, 4), 'rule ' || left(m.rule_id, 10),
                 'model ' || left(m.model_hash, 10), 'certificate ' || left(m.certificate_id, 10))
                 as detail
-        from matches m join match_members mm using (match_id, run_id)
-        where mm.event_key in (from asked)
+        from (from matches where match_id in {matches}) m
+        join (from match_members where event_key in {asked}) mm using (match_id, run_id)
         group by m.run_id, m.reconciliation, m.match_id, m.method, m.disposition, m.confidence,
             m.rule_id, m.model_hash, m.certificate_id
         union all
         select reconciliation, 2, 'proposal', match_id, method || ', review',
             concat_ws(', ', 'confidence ' || max(confidence)::decimal(6, 4),
                 min(replace(why_code, '_', ' ')))
-        from proposals where left_key in (from asked) or right_key in (from asked)
+        from proposals where left_key in {asked} or right_key in {asked}
         group by run_id, reconciliation, match_id, method
         union all
         select o.reconciliation, 3, 'open item', o.item_id, replace(o.state, '_', ' '), o.why
         from open_items o
-        where o.event_key in (from asked)
-           or exists (from mine where mine.match_id = o.match_id and mine.run_id = o.run_id)
+        where o.event_key in {asked} or (o.match_id in {matches} and exists (
+            from asked_matches a where a.match_id = o.match_id and a.run_id = o.run_id))
         union all
         select reconciliation, 4, 'case', case_id, kind,
             concat_ws(', ', 'owner ' || coalesce(owner, 'nobody yet'), suggested_action)
         from findings f
-        where anchor_key in (from asked)
-           or exists (from asked where contains(f.subjects, asked.event_key))
-           or exists (from mine join match_members p using (match_id, run_id)
-                      where p.role = 'principal' and p.event_key = f.anchor_key
-                        and mine.run_id = f.run_id)
+        where anchor_key in {asked}
+           or exists (from asked_events a where contains(f.subjects, a.event_key))
+           or exists (from asked_matches join (
+                          from match_members where match_id in {matches} and role = 'principal') p
+                      using (match_id, run_id)
+                      where p.event_key = f.anchor_key and p.run_id = f.run_id)
         union all
         select reconciliation, 5, 'decision', seq::varchar, verdict,
             concat_ws(', ', 'by ' || reviewer, reason_code)
-        from decisions where left_key in (from asked) or right_key in (from asked)
+        from decisions where left_key in {asked} or right_key in {asked}
     ) order by reconciliation, place, id
 """
 
@@ -258,9 +256,17 @@ def tellings(engine: Engine, keys: Sequence[str]) -> pl.DataFrame:
         parser_version, artefact_sha256, records, event_key; the telling that is read has the
         state `read`.
     """
-    return engine.rows(_TELLINGS, [list(keys)])
+    return engine.rows(_TELLINGS.format(asked=engine.among("asked_keys", keys)))
 
 
 def standing(engine: Engine, keys: Sequence[str]) -> pl.DataFrame:
     """Where events stand: `reconciliation, what, id, state, detail`, a row per result."""
-    return engine.rows(_STANDING, [list(keys)])
+    engine.put("asked_events", pl.DataFrame({"event_key": list(keys)}, schema=_KEYS))
+    asked = engine.among("asked_keys", keys)
+    matches = engine.rows(
+        f"select distinct match_id, run_id from match_members where event_key in {asked}"
+        " order by all"
+    )
+    engine.put("asked_matches", matches)
+    listed = engine.among("asked_ids", matches["match_id"])
+    return engine.rows(_STANDING.format(asked=asked, matches=listed))

@@ -26,12 +26,12 @@ OWN_IDS: dict[str, str] = {
 }  # fmt: skip
 CALLED = 2  # the last place at which an event is called by a name; behind it, it carries it
 _LISTED_MAX = 5
+_CARRIED = """
+    select event_key, list(distinct kind order by kind) as kinds from keys
+    where key_hash = $1 and key = $2 and kind not in ('customer_id', 'business_key', 'parent_key')
+    group by event_key order by event_key
+"""
 _NAMED = f"""
-    with carried as (
-      select event_key, list(distinct kind) as kinds from keys
-      where key_hash = $3 and key = $2 and kind not in ('customer_id', 'business_key', 'parent_key')
-      group by event_key
-    )
     select e.event_key, e.event_type, e.source, e.event_ts,
       coalesce(e.native_id, e.order_id, e.transaction_id, left(e.event_key, 8)) as name,
       case when e.event_key = $1 then 0
@@ -42,8 +42,7 @@ _NAMED = f"""
         when e.native_id is null and list_contains(
           c.kinds, if(e.order_id is not null, 'order_id', 'transaction_id')) then {CALLED}
         else {CALLED + 1} end as place
-    from events e left join carried c using (event_key)
-    where e.event_key = $1 or e.native_id = $1 or c.event_key is not null
+    from (from events where event_key in $listed) e left join named_carried c using (event_key)
     order by place, e.event_ts nulls last, e.event_key
 """
 _MATCH = """
@@ -79,7 +78,13 @@ def named(engine: Engine, text: str) -> pl.DataFrame:
     """
     whole = whole_key(engine, text)
     key = pl.DataFrame({"raw": [whole]}).select(model.normal_key(pl.col("raw"))).item()
-    return engine.rows(_NAMED, [whole, key, key_hash(key) if key is not None else 0])
+    carried = engine.rows(_CARRIED, [key_hash(key) if key is not None else 0, key])
+    engine.put("named_carried", carried)
+    called = engine.rows(
+        "select event_key from events where native_id = ? order by event_key", [whole]
+    )
+    listed = engine.among("named", [whole, *called["event_key"], *carried["event_key"]])
+    return engine.rows(_NAMED.replace("$listed", listed), [whole])
 
 
 def likeliest(found: pl.DataFrame) -> pl.DataFrame:

@@ -23,17 +23,11 @@ _HEADINGS = {
 
 _LEFT_SHOWN = 6
 _LEFT = f"""
-    with {queries.LEFT_SIDE},
-    asked as (select unnest($1::varchar[]) as event_key),
-    beside as (
-        select distinct other.event_key, mine.event_key as by_key
-        from match_members mine join match_members other using (match_id, run_id)
-        where mine.event_key in (from asked) and other.side = 'left'
-    )
+    with {queries.LEFT_SIDE}
     select s.reconciliation, s.state, s.event_key, e.currency, $clock as clock,
-        {queries.LABEL} as name, s.event_key in (from asked) as own
-    from left_side s join events e using (event_key)
-    where s.event_key in (from asked) or s.event_key in (select event_key from beside)
+        {queries.LABEL} as name, s.event_key in $asked as own
+    from (from left_side where event_key in $shown) s
+    join (from events where event_key in $shown) e using (event_key)
     order by s.reconciliation, own desc, e.event_ts, s.event_key, s.state
 """
 
@@ -59,7 +53,17 @@ def lines(
         standing: where they stand (`lineage.standing`).
     """
     clock = workdays.clock_sql("e.event_ts", "e.ts_precision", place.about.zone)
-    left = engine.rows(_LEFT.replace("$clock", clock), [list(keys)]).to_dicts()
+    asked = engine.among("asked_keys", keys)
+    mine = engine.rows(
+        f"select distinct match_id from match_members where event_key in {asked} order by all"
+    )
+    beside = engine.rows(
+        "select distinct event_key from match_members where side = 'left'"
+        f" and match_id in {engine.among('asked_ids', mine['match_id'])} order by all"
+    )
+    both = engine.among("shown_keys", [*keys, *beside["event_key"]])
+    query = _LEFT.replace("$clock", clock).replace("$asked", asked).replace("$shown", both)
+    left = engine.rows(query).to_dicts()
     told = [_week_line(row, place.about.zone, place.reports) for row in left[:_LEFT_SHOWN]]
     if len(left) > _LEFT_SHOWN:
         told.append(f"and {len(left) - _LEFT_SHOWN:,} further left items, each in its own week")

@@ -39,6 +39,7 @@ _EVENT = """
 CANDIDATES_MAX = 3
 _TYPES = ("left_type", "right_type")
 _NEAR = f"""
+    with near_facts as (from events where event_key in $near)
     select c.other_key, {queries.label("n")} as native_id, n.event_type, n.source,
       n.amount as amount_minor, n.currency, n.event_ts, n.ts_precision,
       round(epoch(n.event_ts - mine.event_ts) / 86400, 1) + 0.0 as days_apart,  -- no minus nought
@@ -51,12 +52,14 @@ _NEAR = f"""
            when p.why_code is not null then replace(p.why_code, '_', ' ')
            when o.event_key is not null then 'open' end as note
     from asked_near c
-    join events n on n.event_key = c.other_key
-    join events mine on mine.event_key = ?
-    join events l on l.event_key = c.left_key join events r on r.event_key = c.right_key
-    left join (select * from match_members where run_id = ?) m on m.event_key = c.other_key
+    join near_facts n on n.event_key = c.other_key
+    join near_facts mine on mine.event_key = ?
+    join near_facts l on l.event_key = c.left_key join near_facts r on r.event_key = c.right_key
+    left join (select match_id, event_key from match_members
+               where run_id = ? and event_key in $near) m on m.event_key = c.other_key
     left join (select event_key, min(state) as state from open_items where run_id = ?
-               and match_id is null group by event_key) o on o.event_key = c.other_key
+               and match_id is null and event_key in $near
+               group by event_key) o on o.event_key = c.other_key
     left join asked_proposals p
       on p.left_key = c.left_key and p.right_key = c.right_key
     left join (select left_key, right_key, min(verdict) as verdict from decisions
@@ -135,12 +138,12 @@ def locate(
 
 def _held(engine: Engine, keys: pl.Series) -> set[tuple[str, str]]:
     """Reconciliations whose run matched an event or lists it as open."""
+    listed = engine.among("held_keys", keys)
     rows = engine.rows(
         "select m.reconciliation, mm.event_key from match_members mm"
-        " join matches m using (match_id, run_id) where list_contains($1, mm.event_key)"
+        f" join matches m using (match_id, run_id) where mm.event_key in {listed}"
         " union select reconciliation, event_key from open_items"
-        " where list_contains($1, event_key) order by all",
-        [keys.to_list()],
+        f" where event_key in {listed} order by all"
     )
     return {(name, key) for name, key in rows.iter_rows()}
 
@@ -226,7 +229,10 @@ def _candidates(
     engine.put("asked_near", near.pairs.drop("standing").with_row_index("place"))
     engine.put("asked_proposals", found.proposals)
     match_id = found.match["match_id"][0] if found.match.height else ""
-    rows = engine.rows(_NEAR, [match_id, found.event_key, run_id, run_id, rec.name])
+    listed = engine.among("near_keys", [found.event_key, *near.pairs["other_key"]])
+    rows = engine.rows(
+        _NEAR.replace("$near", listed), [match_id, found.event_key, run_id, run_id, rec.name]
+    )
     agreement = [
         ladders.spoken(
             "; ".join(f"{name}: {level}" for name, level in json.loads(told).items()), *types
