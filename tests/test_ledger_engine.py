@@ -193,3 +193,20 @@ def test_an_engine_says_what_it_has():
         assert [name for name in "abcd" if engine.has(name)] == ["a", "b", "c"]
         engine.drop("a")
         assert not engine.has("a")
+
+
+@pytest.mark.parametrize("listed_max", [2, 1_000])
+def test_few_texts_are_listed_and_many_stand_in_a_table(
+    monkeypatch: pytest.MonkeyPatch, listed_max: int
+) -> None:
+    """Either way a query finds the same rows; quotes are part of a text, nothing is in no texts."""
+    monkeypatch.setattr("recon_kit.ledger.engine._LISTED_MAX", listed_max)
+    wanted = ["o'1", "o2", "o2", "o3"]
+    with open_engine() as engine:
+        engine.put("events", pl.DataFrame({"event_key": ["o'1", "o2", "o4"]}))
+        some, none = engine.among("wanted", wanted), engine.among("unwanted", [])
+        query = "select event_key from events where event_key in {} order by event_key"
+        found = [engine.rows(query.format(those))["event_key"].to_list() for those in (some, none)]
+
+    assert found == [["o'1", "o2"], []]
+    assert some == ('(from "wanted")' if listed_max == 2 else "('o''1', 'o2', 'o3')")

@@ -97,11 +97,23 @@ _MATCHES = f"""
         {LABEL} as label, e.event_key
       from match_members mm join events e using (event_key)
     ),
-    listed as (
+    -- most sides have one member, whose name needs no list
+    sided as materialized (
       select match_id, run_id, side, count(*) as members, min(event_ts) as first_ts,
+        min(label) as names
+      from members group by match_id, run_id, side
+    ),
+    several as (
+      select match_id, run_id, side,
         array_to_string(list_slice(list(label order by role, event_ts, event_key), 1, 3), ', ')
           || case when count(*) > 3 then ' and ' || count(*) - 3 || ' more' else '' end as names
-      from members group by match_id, run_id, side
+      from members semi join (from sided where members > 1) using (match_id, run_id, side)
+      group by match_id, run_id, side
+    ),
+    listed as (
+      select s.match_id, s.run_id, s.side, s.members, s.first_ts,
+        coalesce(o.names, s.names) as names
+      from sided s left join several o using (match_id, run_id, side)
     )
     select m.match_id, m.reconciliation, m.method, m.disposition, m.confidence, m.margin,
       l.names as left_ids, r.names as right_ids, l.members as left_members,
