@@ -7,9 +7,13 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
+from matching_world import frame
 
+from recon_kit import model
 from recon_kit.errors import DecisionRefusedError, WorkspaceError
+from recon_kit.ledger.engine import open_engine
 from recon_kit.workbench.bench import Workbench
+from recon_kit.workbench.history import history
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 # Two payments of an order that nobody knows, and one that a file calls like an order number.
@@ -109,3 +113,28 @@ def test_events_that_fit_equally_are_listed_and_asked_for(bench):
         r"Nothing was recorded\.",
         str(refused.value),
     )
+
+
+def test_a_story_follows_its_matches_six_times_and_no_further():
+    """Each event is the left side of a match with the next: of e0 up to e6, and e7 is left out."""
+    events = [{"event_key": f"e{n}", "native_id": f"n{n}", "source": "s"} for n in range(8)]
+    matches = [
+        {"match_id": f"m{n}", "event_key": f"e{n + place}", "side": side, "role": role}
+        for n in range(7)
+        for place, side, role in ((0, "left", "principal"), (1, "right", "part"))
+    ]
+    with open_engine() as engine:
+        engine.put("events", frame(events, model.EVENT_SCHEMA))
+        engine.put("keys", frame([], model.KEYS_SCHEMA))
+        for name, rows in (("match_members", matches), ("matches", []), ("open_items", []),
+                           ("findings", [])):  # fmt: skip
+            told = frame(rows, model.RUN_TABLES[name]).with_columns(run_id=pl.lit("r"))
+            engine.put(name, told)
+        engine.con.execute(
+            "create table artefacts (sha256 varchar, source varchar, name varchar,"
+            " received_at timestamptz)"
+        )
+
+        story = history(engine, "e0")
+
+    assert story["native_id"].to_list() == ["n0", "n1", "n2", "n3", "n4", "n5", "n6"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -152,6 +153,13 @@ class ColumnGuess:
     def personal(self) -> bool:
         """Whether samples of this column must be masked."""
         return self.kind in {"email", "phone", "name", "address", "account", "birth", "note"}
+
+
+def number_marks(columns: Sequence[ColumnGuess]) -> tuple[str, str | None]:
+    """The decimal mark of amounts, and the one that groups thousands where some read either way."""
+    comma = sum(g.comma_only for g in columns) > sum(g.dot_only for g in columns)
+    either = any(g.grouped_or_decimal for g in columns)
+    return ("," if comma else "."), (("." if comma else ",") if either else None)
 
 
 def guess_dialect(head: bytes, tail: bytes = b"") -> DialectGuess:

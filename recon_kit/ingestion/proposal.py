@@ -25,6 +25,7 @@ from recon_kit.ingestion.guess import (
     MARK_BEHIND,
     MARKED_AMOUNT,
     ColumnGuess,
+    number_marks,
 )
 from recon_kit.ingestion.identity import DERIVED_ID_FIELDS
 from recon_kit.ingestion.toml_block import OWNER, quoted, source_name, types_line
@@ -253,15 +254,14 @@ def _odd_days(guesses: Mapping[str, ColumnGuess]) -> list[str]:
 
 def _marks(used: Sequence[ColumnGuess]) -> list[str]:
     """How the amounts part decimals and group thousands, and what is doubtful about it."""
-    comma = sum(g.comma_only for g in used) > sum(g.dot_only for g in used)
+    decimal, mark = number_marks(used)
     unread = sum(g.unread for g in used)
-    lines = [f"decimal = {quoted(',' if comma else '.')}"]
+    lines = [f"decimal = {quoted(decimal)}"]
     if any(g.comma_only for g in used) and any(g.dot_only for g in used):
         lines.append("# some amounts only read with a decimal comma, others with a point")
     if unread:
         lines.append(f"# {unread:,} different amounts cannot be read: their rows will be set aside")
-    if any(g.grouped_or_decimal for g in used):
-        mark = "." if comma else ","
+    if mark is not None:
         doubt = f"some amounts (such as 1{mark}234) read either way: check"
         lines.append(f"thousands = {quoted(mark)}  # {doubt}")
     return lines
@@ -311,11 +311,8 @@ def _direction(marks: pl.Series) -> list[str]:
         mark: words.MARK_SIGNS.get(mark.casefold(), -1 if mark[0] in "dDsSoO" else 1)
         for mark in vendor_marks.marks(marks)
     }
-    pairs = ", ".join(f"{quoted(mark)} = {sign}" for mark, sign in signs.items())
-    return [
-        'sign = "indicator"',
-        f"direction_map = {{ {pairs} }}",
-    ]
+    told = ", ".join(f"{quoted(mark)} = {sign}" for mark, sign in signs.items())
+    return ['sign = "indicator"', f"direction_map = {{ {told} }}"]
 
 
 def _columns(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from recon_kit.ingestion.feed import normal_header
-from recon_kit.ingestion.guess import ColumnGuess
+from recon_kit.ingestion.guess import ColumnGuess, number_marks
 from recon_kit.ingestion.toml_block import OWNER, quoted
 
 # Columns whose notation counts, and the time that every row has, by vendor.
@@ -52,11 +52,10 @@ def _options(
     if not coded and vendor != "stripe" and any(g.kind in {"amount", "count"} for g in money):
         options.append('currency = "USD"')
         notes.append("# no column holds a currency: put the right one")
-    comma = sum(g.comma_only for g in money) > sum(g.dot_only for g in money)
-    if comma:
+    decimal, mark = number_marks(money)
+    if decimal == ",":
         options.append('decimal = ","')
-    if any(g.grouped_or_decimal for g in money):
-        mark = "." if comma else ","
+    if mark is not None:
         options.append(f"thousands = {quoted(mark)}")
         notes.append(f"# some amounts (such as 1{mark}234) read either way: check `thousands`")
     if formats and not _is_own(vendor, formats[0]):

@@ -52,7 +52,7 @@ def comparisons(filled: Collection[str], terms: Terms) -> tuple[Comparison, ...]
     has = set(filled)
     made: tuple[tuple[set[str], Callable[[], Comparison]], ...] = (
         ({"amount"}, lambda: _amount(has, terms)),
-        ({"ts"}, lambda: _lag(days(terms.before), days(terms.after), terms.lags, at(has))),
+        ({"ts"}, lambda: _lag(days(terms.before), days(terms.after), terms.lags, clock(has))),
         ({"email", "name", "phone", "postcode"}, lambda: customer(has)),
         ({"text"}, text),
         (
@@ -73,7 +73,7 @@ def comparisons(filled: Collection[str], terms: Terms) -> tuple[Comparison, ...]
     return tuple(found)
 
 
-def at(has: Collection[str]) -> str:
+def clock(has: Collection[str]) -> str:
     """The column that says when a row was: where some tell a day alone, its noon stands for it."""
     return "noon" if "noon" in has else "ts"
 

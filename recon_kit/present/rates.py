@@ -183,11 +183,11 @@ def _unknown(told: pl.DataFrame, reconciliations: Sequence[str]) -> list[str]:
         for name in reconciliations:
             if why.get(name):
                 where.setdefault(why[name], []).append(name.replace("_", " "))
-        alike = len(where) == 1 and len(why) == rows["reconciliation"].n_unique()
+        everywhere = len(where) == 1 and len(why) == rows["reconciliation"].n_unique()
         parts = [f"in {listed(names)}: {note}" for note, names in where.items()]
-        if parts:
-            parts = [f": {note}" for note in where] if alike else [f" {'; '.join(parts)}"]
-            sentences.append(f"{indicator[0]} is unknown{parts[0]}.")
+        said = f": {next(iter(where))}" if everywhere else f" {'; '.join(parts)}"
+        if where:
+            sentences.append(f"{indicator[0]} is unknown{said}.")
     return sentences
 
 

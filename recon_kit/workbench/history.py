@@ -14,8 +14,7 @@ import polars as pl
 
 from recon_kit import model
 from recon_kit.ledger.engine import Engine
-from recon_kit.ledger.keys import key_hash
-from recon_kit.workbench import naming
+from recon_kit.workbench import naming, queries
 
 HOPS_MAX = 6
 _BUNDLES = ("payout", "bank_line")  # what stands for many others
@@ -76,14 +75,13 @@ def _shape(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _seeds(engine: Engine, order: str) -> pl.DataFrame:
     """`event_key, event_type` of the events that carry the id in any of their keys."""
-    raw = naming.whole_key(engine, order)
-    key = pl.DataFrame({"raw": [raw]}).select(model.normal_key(pl.col("raw"))).item()
+    asked = naming.asked_for(engine, order)
     carried = engine.rows(
         "select distinct event_key from keys where key_hash = $1 and key = $2"
         " and kind not in ('customer_id', 'business_key') order by event_key",
-        [key_hash(key) if key is not None else 0, key],
+        [asked.key_hash, asked.key],
     )
-    listed = engine.among("story_carried", [*carried["event_key"], raw])
+    listed = engine.among("story_carried", [*carried["event_key"], asked.text])
     return engine.rows(
         f"select event_key, event_type from events where event_key in {listed} order by event_key"
     )
@@ -99,7 +97,7 @@ def _followed(engine: Engine, seeds: pl.DataFrame) -> tuple[list[str], pl.DataFr
     members = _members(engine, story)
     single = seeds.filter(~pl.col("event_type").is_in(_BUNDLES))["event_key"]
     new = _others(members, single.to_list(), "right", story)
-    for _ in range(HOPS_MAX):
+    for _ in range(1 + HOPS_MAX):  # back, then forward
         story += new
         members = pl.concat([members, _members(engine, new)]).unique(maintain_order=True)
         new = _others(members, story, "left", story)
@@ -110,10 +108,7 @@ def _followed(engine: Engine, seeds: pl.DataFrame) -> tuple[list[str], pl.DataFr
 
 def _members(engine: Engine, keys: Sequence[str]) -> pl.DataFrame:
     """`match_id, run_id, event_key, side, role, key_used` of every match that one stands in."""
-    mine = engine.rows(
-        "select distinct match_id, run_id from match_members"
-        f" where event_key in {engine.among('story_keys', keys)} order by all"
-    )
+    mine = queries.matches_of(engine, keys)
     of_mine = engine.rows(
         "select match_id, run_id, event_key, side, role, key_used from match_members"
         f" where match_id in {engine.among('story_ids', mine['match_id'])} order by all"
@@ -135,7 +130,12 @@ def _others(
 def _put(
     engine: Engine, story: Sequence[str], members: pl.DataFrame, called: pl.Series
 ) -> dict[str, str]:
-    """Leave the tables of a story; what stands after `in` for its events, matches and both's."""
+    """Leave the tables that the queries of a story join.
+
+    Returns:
+        What stands after `in` for its events (`story`), their matches (`matches`), and the events
+        of both (`all`).
+    """
     told, is_called = pl.col("event_key").is_in(story), pl.col("event_key").is_in(called.implode())
     matches = (
         members.filter(told)

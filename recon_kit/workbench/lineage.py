@@ -17,7 +17,7 @@ from recon_kit.errors import WorkspaceError
 from recon_kit.ledger.engine import Engine
 from recon_kit.ledger.store import Store
 from recon_kit.present.traces import TraceView
-from recon_kit.workbench import naming, readfrom, reportlines
+from recon_kit.workbench import naming, queries, readfrom, reportlines
 from recon_kit.workbench.reportlines import Place
 
 _ID = re.compile(r"^[0-9a-f]{6,32}$")
@@ -263,10 +263,7 @@ def standing(engine: Engine, keys: Sequence[str]) -> pl.DataFrame:
     """Where events stand: `reconciliation, what, id, state, detail`, a row per result."""
     engine.put("asked_events", pl.DataFrame({"event_key": list(keys)}, schema=_KEYS))
     asked = engine.among("asked_keys", keys)
-    matches = engine.rows(
-        f"select distinct match_id, run_id from match_members where event_key in {asked}"
-        " order by all"
-    )
+    matches = queries.matches_of(engine, keys)
     engine.put("asked_matches", matches)
     listed = engine.among("asked_ids", matches["match_id"])
     return engine.rows(_STANDING.format(asked=asked, matches=listed))

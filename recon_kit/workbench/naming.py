@@ -7,6 +7,7 @@ payout, not the payments in it.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Literal
 
 import polars as pl
@@ -64,6 +65,22 @@ class OrderNotFoundError(ReconError):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class AskedFor:
+    """A name as typed, or the whole event key that it begins; as keys are kept, and its hash."""
+
+    text: str
+    key: str | None
+    key_hash: int
+
+
+def asked_for(engine: Engine, text: str) -> AskedFor:
+    """What to look for where somebody asks for a name; see `AskedFor`."""
+    whole = whole_key(engine, text)
+    key = pl.DataFrame({"raw": [whole]}).select(model.normal_key(pl.col("raw"))).item()
+    return AskedFor(whole, key, key_hash(key) if key is not None else 0)
+
+
 def named(engine: Engine, text: str) -> pl.DataFrame:
     """Every event that a name may mean, the likeliest first.
 
@@ -76,15 +93,14 @@ def named(engine: Engine, text: str) -> pl.DataFrame:
         event's key, 1 where its file calls it so, 2 where events of its type go by that id or
         where it has none of its own and screens call it so, 3 where it only carries it.
     """
-    whole = whole_key(engine, text)
-    key = pl.DataFrame({"raw": [whole]}).select(model.normal_key(pl.col("raw"))).item()
-    carried = engine.rows(_CARRIED, [key_hash(key) if key is not None else 0, key])
+    asked = asked_for(engine, text)
+    carried = engine.rows(_CARRIED, [asked.key_hash, asked.key])
     engine.put("named_carried", carried)
     called = engine.rows(
-        "select event_key from events where native_id = ? order by event_key", [whole]
+        "select event_key from events where native_id = ? order by event_key", [asked.text]
     )
-    listed = engine.among("named", [whole, *called["event_key"], *carried["event_key"]])
-    return engine.rows(_NAMED.replace("$listed", listed), [whole])
+    listed = engine.among("named", [asked.text, *called["event_key"], *carried["event_key"]])
+    return engine.rows(_NAMED.replace("$listed", listed), [asked.text])
 
 
 def likeliest(found: pl.DataFrame) -> pl.DataFrame:

@@ -220,6 +220,14 @@ def matches(engine: Engine) -> pl.DataFrame:
     return engine.rows(_MATCHES)
 
 
+def matches_of(engine: Engine, keys: Sequence[str]) -> pl.DataFrame:
+    """`match_id, run_id` of every match in which one of these events stands."""
+    return engine.rows(
+        "select distinct match_id, run_id from match_members"
+        f" where event_key in {engine.among('standing_keys', keys)} order by all"
+    )
+
+
 def proposed(engine: Engine) -> pl.DataFrame:
     """`match_id, method, disposition` of what would be a match if a person said so."""
     return engine.rows(

@@ -54,9 +54,7 @@ def lines(
     """
     clock = workdays.clock_sql("e.event_ts", "e.ts_precision", place.about.zone)
     asked = engine.among("asked_keys", keys)
-    mine = engine.rows(
-        f"select distinct match_id from match_members where event_key in {asked} order by all"
-    )
+    mine = queries.matches_of(engine, keys)
     beside = engine.rows(
         "select distinct event_key from match_members where side = 'left'"
         f" and match_id in {engine.among('asked_ids', mine['match_id'])} order by all"
