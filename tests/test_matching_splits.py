@@ -261,3 +261,39 @@ def test_where_no_amount_is_told_several_are_partners_by_themselves():
                 from out_match_members where event_key in ('ca', 'cb')) c using (match_id)"""
         )
     assert told == [(None, 5_000, '["no_amount"]')] * 2
+
+
+def test_several_that_tell_amounts_add_up_though_their_one_partner_tells_none():
+    """Ana's two orders of 10.00 and 20.00 led to one conversion without a value: 30.00 and none."""
+    events = [order(key, cents, event_ts=day(at)) for key, cents, at in
+              (("a1", 1_000, 0), ("a2", 2_000, 0.1), ("b1", 500, 0))]  # fmt: skip
+    events += [
+        event(key, "ads", "conversion", None, currency=None, event_ts=day(0.5))
+        for key in ("ca", "cb")
+    ]
+    mails = {"a1": ANA, "a2": ANA, "b1": "bo@example.net", "ca": ANA, "cb": "bo@example.net"}
+    who = [person(key, mail) for key, mail in mails.items()]
+    for i in range(11):
+        events += [
+            order(f"x{i}", 700 + i, event_ts=day(i)),
+            event(f"y{i}", "ads", "conversion", None, currency=None, event_ts=day(i + 0.1)),
+        ]
+        who += [person(f"{s}{i}", f"user{i}@example.net") for s in "xy"]
+    declared = rec(
+        right={"sources": ["ads"], "types": ["conversion"]},
+        keys=["click_id"],
+        cardinality="many_to_one",
+        probable={"enabled": True, "uncertified": "auto"},
+    )
+    with reconciled(events, declared, who=who) as world:
+        assert [g for g in world.groups() if "c" in g] == ["a1+a2+ca", "b1+cb"]
+        told = world.rows(
+            """select event_key, allocated_minor, left_sum, right_sum from out_match_members
+               join out_matches using (match_id) where event_key in ('a1', 'a2', 'ca')
+               order by event_key"""
+        )
+    assert told == [
+        ("a1", 1_000, 3_000, None),
+        ("a2", 2_000, 3_000, None),
+        ("ca", None, 3_000, None),
+    ]

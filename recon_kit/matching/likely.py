@@ -306,7 +306,9 @@ from (
         from likely_parts group by mid, of_right));
 insert into more_members
 select m.mid, m.eid, 'part', true,
-       case when g.left_sum is not null and g.right_sum is not null then m.part end
+       -- what each told, where all of them did, whether or not the principal tells an amount
+       case when case when m.of_right then g.left_sum else g.right_sum end is not null
+            then m.part end
 from likely_parts m join live_groups g using (mid)
 union all
 select mid, mid, 'principal', true, case when of_right then right_sum else left_sum end
